@@ -1,0 +1,293 @@
+"""candidates.h5 and bundle.h5: images that a generator drew, before and after the selection."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from shared.columns import (
+    IMAGES,
+    Array,
+    Column,
+    MismatchError,
+    Sizes,
+    check_links,
+    read_column,
+    read_images,
+    read_text,
+    read_whole_number,
+    sealed_content,
+    write_columns,
+)
+from shared.sealed import read_seal, write_sealed
+from shared.stored import StoredImages
+
+BUNDLE_FORMAT = "rarescreen-bundle"
+CANDIDATES_FORMAT = "rarescreen-candidates"
+VERSION = 1
+ALL_FOLDS = -1  # fold of images whose generator learnt from every fold
+PROTOCOLS = ("strict", "paper")
+
+Json = dict[str, Any]
+
+_DRAWN = {
+    "images": Column("uint8", ("N", "S", "S", 3)),
+    "seed": Column("int64", ("N",)),
+    "seen/image_id": Column("ascii", ("K",)),
+    "seen/group_id": Column("int64", ("K",)),
+}
+_SELECTED = _DRAWN | {
+    "similarity": Column("float32", ("N",)),
+    "discriminator": Column("float32", ("N",)),
+    "candidates/seed": Column("int64", ("C",)),
+    "candidates/similarity": Column("float32", ("C",)),
+    "candidates/discriminator": Column("float32", ("C",)),
+    "candidates/selected": Column("bool", ("C",)),
+    "candidates/by_similarity": Column("bool", ("C",)),
+    "candidates/by_discriminator": Column("bool", ("C",)),
+    "reference/image_id": Column("ascii", ("R",)),
+    "reference/similarity": Column("float32", ("R",)),
+    "reference/discriminator": Column("float32", ("R",)),
+}
+_OPEN_GROUPS = {"candidates": "C", "reference": "R"}  # groups that may hold more columns, and their length
+_FIELDS = {"seen/image_id": "seen_image_id", "seen/group_id": "seen_group_id"}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Candidates:
+    """Images that a generator drew for one class of a cohort."""
+
+    images: npt.NDArray[np.uint8] | StoredImages  # [N, S, S, 3] RGB
+    seed: npt.NDArray[np.int64]  # [N] with the network, enough to draw the image again
+    seen_image_id: npt.NDArray[np.str_]  # [K] real images that the generator or a choice saw
+    seen_group_id: npt.NDArray[np.int64]  # [K] and their groups
+    class_name: str
+    label: int
+    fold: int  # ALL_FOLDS when the generator learnt from every fold
+    protocol: str
+    generator: Json  # network sha256, gamma, target, lr, kimg, truncation, noise, class
+    quality: Json  # FID with its n, extractor, resizer, reference
+    cohort: str  # sha256 of the cohort file
+    path: Path | None = None
+    sha256: str = ""  # of the file; empty before it is written
+
+    def __len__(self) -> int:
+        return len(self.seed)
+
+    @property
+    def size(self) -> int:
+        """Side of the images in px."""
+        return int(self.images.shape[1])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bundle(Candidates):
+    """The candidates that a rule selected, with the scores and verdicts of all and the reals behind the thresholds.
+
+    `candidates` has the columns seed, similarity, discriminator, selected, by_similarity, by_discriminator;
+    `reference` has image_id, similarity, discriminator. Both may have more.
+    """
+
+    similarity: npt.NDArray[np.float32]  # [N] cosine to the mean real feature
+    discriminator: npt.NDArray[np.float32]  # [N] logit, larger = more real
+    candidates: dict[str, Array]  # each [C]
+    reference: dict[str, Array]  # each [R]
+    rule: str
+    sigma: float
+    thresholds: Json
+    features: Json = field(default_factory=dict)  # extractor, layer, weights sha256
+
+
+def write_candidates(path: Path, candidates: Candidates) -> str:
+    """Write `candidates` to `path`, whole or not at all, and return the file's SHA-256.
+
+    Raises `ValueError`: the arrays contradict each other.
+    """
+    return _write(path, candidates, CANDIDATES_FORMAT, _values(candidates), {})
+
+
+def write_bundle(path: Path, bundle: Bundle) -> str:
+    """Write `bundle` to `path`, whole or not at all, and return the file's SHA-256.
+
+    Raises `ValueError`: the arrays contradict each other.
+    """
+    values = _values(bundle) | {name: np.asarray(getattr(bundle, name)) for name in ("similarity", "discriminator")}
+    for group, columns in (("candidates", bundle.candidates), ("reference", bundle.reference)):
+        values |= {f"{group}/{name}": np.asarray(column) for name, column in columns.items()}
+    attributes = {
+        "rule": bundle.rule,
+        "sigma": float(bundle.sigma),
+        "thresholds": _to_json(bundle.thresholds),
+        "features": _to_json(bundle.features),
+    }
+    return _write(path, bundle, BUNDLE_FORMAT, values, attributes)
+
+
+def _values(drawn: Candidates) -> dict[str, Array]:
+    return {name: np.asarray(getattr(drawn, _FIELDS.get(name, name))) for name in _DRAWN}
+
+
+def _write(path: Path, drawn: Candidates, name: str, values: dict[str, Array], attributes: dict[str, Any]) -> str:
+    shared_attributes = {
+        "size": drawn.size,
+        "class_name": drawn.class_name,
+        "label": drawn.label,
+        "fold": drawn.fold,
+        "protocol": drawn.protocol,
+        "generator": _to_json(drawn.generator),
+        "quality": _to_json(drawn.quality),
+        "cohort": drawn.cohort,
+    }
+    declared = _SELECTED if name == BUNDLE_FORMAT else _DRAWN
+    columns = declared | {extra: _open_column(extra) for extra in values.keys() - declared.keys()}
+
+    def build(file: h5py.File) -> None:
+        file.attrs["format"], file.attrs["version"] = name, VERSION
+        for key, value in (shared_attributes | attributes).items():
+            file.attrs[key] = value
+        write_columns(file, columns, values)
+
+    try:
+        _check(drawn)
+    except MismatchError as error:
+        raise ValueError(f"not {name.removeprefix('rarescreen-')}: {error}") from error
+    return write_sealed(path, build)
+
+
+def _to_json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True)
+
+
+def _open_column(name: str) -> Column:
+    """Return the declaration of a further column of `candidates/` or `reference/`."""
+    group, _, rest = name.partition("/")
+    if group not in _OPEN_GROUPS or not rest or "/" in rest:
+        raise MismatchError(f"holds {name}, which the format does not know")
+    return Column("any", (_OPEN_GROUPS[group],))
+
+
+def read_candidates(path: Path) -> Candidates:
+    """Read the candidates at `path`; the images are read at their first use.
+
+    Raises `UserError`: no such file, truncated, damaged, of another format or newer version, or not as the format says.
+    """
+    path, what, made_by = Path(path), "candidates file", "`synth generate`"
+    with sealed_content(path, format=CANDIDATES_FORMAT, version=VERSION, what=what, made_by=made_by) as file:
+        sha256 = read_seal(path, what=what, made_by=made_by).sha256
+        candidates = Candidates(**_read_drawn(file, path, sha256, _DRAWN)[0])
+        _check(candidates)
+    return candidates
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read the bundle at `path`; the images are read at their first use.
+
+    Raises `UserError`: no such file, truncated, damaged, of another format or newer version, or not as the format says.
+    """
+    path, what, made_by = Path(path), "bundle", "`synth select`"
+    with sealed_content(path, format=BUNDLE_FORMAT, version=VERSION, what=what, made_by=made_by) as file:
+        sha256 = read_seal(path, what=what, made_by=made_by).sha256
+        fields, columns = _read_drawn(file, path, sha256, _SELECTED)
+        sigma = file.attrs.get("sigma")
+        if not isinstance(sigma, float):
+            raise MismatchError("its attribute sigma is missing or not a number")
+        bundle = Bundle(
+            **fields,
+            similarity=columns["similarity"],
+            discriminator=columns["discriminator"],
+            candidates=_group(columns, "candidates/"),
+            reference=_group(columns, "reference/"),
+            rule=read_text(file, "rule"),
+            sigma=float(sigma),
+            thresholds=_read_json(file, "thresholds"),
+            features=_read_json(file, "features"),
+        )
+        _check(bundle)
+    return bundle
+
+
+def _read_drawn(
+    file: h5py.File, path: Path, sha256: str, declared: dict[str, Column]
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return the fields of `Candidates`, and all columns but the images by their names."""
+    declared = declared | {name: _open_column(name) for name in check_links(file) if name not in declared}
+    if declared.keys() & _SELECTED.keys() == _DRAWN.keys() != declared.keys():
+        raise MismatchError("holds a selection, which a file of candidates has not")
+    sizes: Sizes = {}
+    images = read_images(file, path, sha256, sizes)
+    columns = {name: read_column(file, name, column, sizes) for name, column in declared.items() if name != IMAGES}
+    fields = {
+        "images": images,
+        "seed": columns["seed"],
+        "seen_image_id": columns["seen/image_id"],
+        "seen_group_id": columns["seen/group_id"],
+        "class_name": read_text(file, "class_name"),
+        "label": read_whole_number(file, "label", low=0, high=1),
+        "fold": read_whole_number(file, "fold", low=ALL_FOLDS, high=99),
+        "protocol": read_text(file, "protocol"),
+        "generator": _read_json(file, "generator"),
+        "quality": _read_json(file, "quality"),
+        "cohort": read_text(file, "cohort"),
+        "path": path,
+        "sha256": sha256,
+    }
+    if file.attrs.get("size") != images.shape[1]:
+        raise MismatchError("its attribute size is not that of its images")
+    return fields, columns
+
+
+def _group(columns: dict[str, Array], prefix: str) -> dict[str, Array]:
+    return {name.removeprefix(prefix): column for name, column in columns.items() if name.startswith(prefix)}
+
+
+def _read_json(file: h5py.File, name: str) -> Json:
+    try:
+        value = json.loads(read_text(file, name))
+    except (ValueError, RecursionError) as error:
+        raise MismatchError(f"its attribute {name} is not JSON") from error
+    if not isinstance(value, dict):
+        raise MismatchError(f"its attribute {name} is not a JSON object")
+    return value
+
+
+def _check(drawn: Candidates) -> None:
+    """Raise `MismatchError` where the columns contradict each other or the format."""
+    shape = drawn.images.shape
+    groups: list[tuple[int, dict[str, Array]]] = [
+        (shape[0], {"seed": drawn.seed}),
+        (len(drawn.seen_image_id), {"seen/group_id": drawn.seen_group_id}),
+    ]
+    rules = [
+        ("images are not uint8 [N, S, S, 3]", drawn.images.dtype == np.uint8 and len(shape) == 4 and shape[3] == 3),
+        ("images are not square", shape[1:2] == shape[2:3] != (0,)),
+        ("the protocol is neither strict nor paper", drawn.protocol in PROTOCOLS),
+        ("the label is neither 0 nor 1", drawn.label in (0, 1)),
+    ]
+    if isinstance(drawn, Bundle):
+        scores = {"similarity": drawn.similarity, "discriminator": drawn.discriminator}
+        groups += [
+            (shape[0], scores),
+            (len(drawn.candidates["seed"]), drawn.candidates),
+            (len(drawn.reference["image_id"]), drawn.reference),
+        ]
+        kept = drawn.candidates["seed"][drawn.candidates["selected"].astype(bool)]
+        rules += [
+            ("the selected candidates are not its images", np.array_equal(np.sort(kept), np.sort(drawn.seed))),
+            ("a score is not finite", _are_finite(scores, drawn.candidates, drawn.reference)),
+        ]
+    for count, columns in groups:
+        for name, column in columns.items():
+            if len(column) != count:
+                raise MismatchError(f"{name} has {len(column)} rows instead of {count}")
+    for problem, holds in rules:
+        if not holds:
+            raise MismatchError(problem)
+
+
+def _are_finite(*groups: dict[str, Array]) -> bool:
+    scores = [group[name] for group in groups for name in ("similarity", "discriminator")]
+    return all(np.isfinite(score).all() for score in scores)

@@ -1,0 +1,80 @@
+"""Images that stay in their sealed file until they are used."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import UserError
+from shared.sealed import read_seal
+
+CACHE_BYTES = 1 << 30  # images up to this size are kept in memory after their first use
+
+Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImages:
+    """The images of a sealed file as a read-only array: `len`, `shape`, numpy indexing, `np.asarray`.
+
+    Up to `CACHE_BYTES` the first use loads all; beyond it each use reads what it names. No file stays open, so an
+    object may be pickled, or used on both sides of a fork.
+    """
+
+    path: Path
+    sha256: str
+    shape: tuple[int, ...]  # [N, S, S, 3]
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Images:
+        if self._fits:
+            images: Images = self._all[index]
+            return images
+        rows, *rest = index if isinstance(index, tuple) else (index,)
+        return self._read(rows)[(..., *rest)] if isinstance(rows, int) else self._read(rows)[(slice(None), *rest)]
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Images:
+        images = self._all if self._fits else self._read(slice(None))
+        return np.array(images, dtype=dtype) if copy else np.asarray(images, dtype=dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "sha256": self.sha256, "shape": self.shape}  # the cache stays behind
+
+    @property
+    def _fits(self) -> bool:
+        return int(np.prod(self.shape)) <= CACHE_BYTES
+
+    @cached_property
+    def _all(self) -> Images:
+        images = self._read(slice(None))
+        images.flags.writeable = False
+        return images
+
+    def _read(self, rows: Any) -> Images:
+        """Read the images that `rows` (number, slice, mask or numbers in any order, repeats included) names."""
+        numbers = np.arange(len(self))[rows]
+        wanted, inverse = np.unique(numbers, return_inverse=True)
+        found = np.empty((len(wanted), *self.shape[1:]), np.uint8)
+        with self._open() as file:
+            start = 0
+            for run in np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1):
+                if len(run):
+                    found[start : start + len(run)] = file["images"][run[0] : run[-1] + 1]
+                    start += len(run)
+        if isinstance(rows, slice) and (rows.step is None or rows.step > 0):
+            return found
+        return found[inverse.reshape(numbers.shape)]
+
+    def _open(self) -> h5py.File:
+        if read_seal(self.path, what="file", made_by="Rarescreen").sha256 != self.sha256:
+            raise UserError(f"{self.path}: replaced since it was opened; run the command again.")
+        return h5py.File(self.path, "r", locking=False)
