@@ -1,0 +1,8 @@
+"""The one exception that users read."""
+
+
+class UserError(ValueError):
+    """Something that the user can mend.
+
+    Its text is one sentence: what is wrong, why, and the way out. Commands print it and end with exit code 2.
+    """

@@ -1,0 +1,88 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from shared.errors import UserError
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; when the block ends well, sync it and rename it into place.
+
+    A reader of `path` sees the old file or the new one, never a part; when the block fails nothing is left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(descriptor)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+        _sync_directory(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return the process's umask (it can only be read by setting it); mkstemp's 0600 would hide results from a group."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename in `directory` last through a power cut, where the system can (Windows cannot)."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path`, whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON, whole or not at all; NaN and infinity are errors, not bad JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file of `path` (`.NAME.lock` beside it), so that several processes may write to it in turn."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+        yield
+
+
+def require_file(path: Path, what: str) -> Path:
+    """Return `path` if it is a readable file, else raise `UserError`; `what` names its role ("cohort")."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, where the {what} must be a file; name the file inside it.")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; the {what} must be an existing file.")
+    return path
+
+
+def require_new(path: Path, *, force: bool) -> None:
+    """Raise `UserError` when `path` exists and `force` was not given."""
+    if Path(path).exists() and not force:
+        raise UserError(f"{path}: exists already; give --force to replace it, or another --out.")

@@ -1,0 +1,170 @@
+"""What a network and a training run are made of, and the published presets as rows of data."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+NoiseMode = Literal["const", "random", "none"]
+NOISE_MODES: tuple[NoiseMode, ...] = ("const", "random", "none")
+Architecture = Literal["resnet", "orig", "skip"]
+AugPipe = Literal["none", "blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"]
+MAX_RESOLUTION = 1024
+
+
+def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
+    """Return the number of feature maps at `resolution`: they double as the picture halves, up to a maximum."""
+    return min(channel_base // resolution, channel_max)
+
+
+def check_resolution(resolution: int) -> None:
+    """Raise ValueError unless `resolution` is a power of two that the networks can be built for."""
+    if not 8 <= resolution <= MAX_RESOLUTION or resolution & (resolution - 1):
+        raise ValueError(
+            f"an image size of {resolution} px does not fit StyleGAN2: "
+            f"it must be a power of two from 8 to {MAX_RESOLUTION}"
+        )
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Shape of the generator."""
+
+    img_resolution: int
+    z_dim: int = 512
+    c_dim: int = 0
+    w_dim: int = 512
+    img_channels: int = 3
+    mapping_layers: int = 8
+    channel_base: int = 32768
+    channel_max: int = 512
+    conv_clamp: float | None = None
+
+    def __post_init__(self) -> None:
+        check_resolution(self.img_resolution)
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Shape of the discriminator."""
+
+    img_resolution: int
+    c_dim: int = 0
+    img_channels: int = 3
+    architecture: Architecture = "resnet"
+    channel_base: int = 32768
+    channel_max: int = 512
+    conv_clamp: float | None = None
+    mbstd_group_size: int = 4
+
+    def __post_init__(self) -> None:
+        check_resolution(self.img_resolution)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that steers optimisation; symbols as in the StyleGAN2-ADA paper (arXiv:2006.06676)."""
+
+    batch: int
+    gamma: float  # weight of R1
+    lr: float
+    ema_kimg: float
+    ema_rampup: float | None = 0.05
+    target: float = 0.6  # r_t that the controller holds
+    augpipe: AugPipe = "bgc"
+    ada_kimg: float = 500.0  # images, in thousands, in which p can travel from 0 to 1
+    ada_interval: int = 4
+    initial_p: float = 0.0
+    style_mixing: float = 0.9
+    pl_weight: float = 2.0
+    pl_decay: float = 0.01
+    pl_batch_shrink: int = 2
+    g_reg_interval: int = 4
+    d_reg_interval: int = 16
+    freeze_d: int = 0  # how many of the discriminator's highest resolutions stay as they are
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One row: a published configuration, or ours for small machines. None means "follows from the resolution"."""
+
+    batch: int | None
+    gamma: float | None
+    lr: float | None
+    ema_kimg: float | None
+    ema_rampup: float | None
+    channel_base: int | None
+    mbstd_group_size: int | None
+    channel_max: int = 512
+    z_dim: int = 512
+    mapping_layers: int = 8
+    architecture: Architecture = "resnet"
+    style_mixing: float = 0.9
+    pl_weight: float = 2.0
+
+
+# ADA paper, table in appendix C ("training configurations"); `tiny` is ours.
+PRESETS: dict[str, Preset] = {
+    "auto": Preset(None, None, None, None, 0.05, None, None, mapping_layers=2),
+    "paper256": Preset(64, 1.0, 0.0025, 20, None, 16384, 8),
+    "paper512": Preset(64, 0.5, 0.0025, 20, None, 32768, 8),
+    "paper1024": Preset(32, 2.0, 0.002, 10, None, 32768, 4),
+    "cifar": Preset(
+        64, 0.01, 0.0025, 500, 0.05, 32768, 32, mapping_layers=2, architecture="orig", style_mixing=0.0, pl_weight=0.0
+    ),
+    "tiny": Preset(32, None, 0.002, None, 0.05, 2048, 4, channel_max=64, z_dim=128, mapping_layers=2),
+}
+
+
+def resolve(
+    preset: str, resolution: int, *, c_dim: int = 0, batch: int | None = None
+) -> tuple[GeneratorConfig, DiscriminatorConfig, TrainingConfig]:
+    """Fill a preset's open places by the published `auto` rules for `resolution`.
+
+    Args:
+        preset: a name in `PRESETS`.
+        resolution: image size in px.
+        c_dim: number of classes, 0 for an unconditional network.
+        batch: images a step, by default the preset's.
+
+    Raises:
+        ValueError: unknown preset or a resolution that no network can have.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"configuration {preset!r} is unknown; use one of {', '.join(PRESETS)}")
+    check_resolution(resolution)
+    row = PRESETS[preset]
+    batch = batch or row.batch or max(min(4096 // resolution, 32), 1)
+    channel_base = row.channel_base or (32768 if resolution >= 512 else 16384)
+    training = TrainingConfig(
+        batch=batch,
+        gamma=row.gamma if row.gamma is not None else 0.0002 * resolution**2 / batch,
+        lr=row.lr or (0.002 if resolution >= 1024 else 0.0025),
+        ema_kimg=row.ema_kimg or batch * 10 / 32,
+        ema_rampup=row.ema_rampup,
+        style_mixing=row.style_mixing,
+        pl_weight=row.pl_weight,
+    )
+    generator = GeneratorConfig(
+        img_resolution=resolution,
+        z_dim=row.z_dim,
+        c_dim=c_dim,
+        w_dim=row.z_dim,
+        mapping_layers=row.mapping_layers,
+        channel_base=channel_base,
+        channel_max=row.channel_max,
+    )
+    discriminator = DiscriminatorConfig(
+        img_resolution=resolution,
+        c_dim=c_dim,
+        architecture=row.architecture,
+        channel_base=channel_base,
+        channel_max=row.channel_max,
+        mbstd_group_size=row.mbstd_group_size or min(batch, 4),
+    )
+    return generator, discriminator, training
+
+
+def replace_training(config: TrainingConfig, **changes: object) -> TrainingConfig:
+    """Return `config` with the changes that are not None."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    return dataclasses.replace(config, **given)  # type: ignore[arg-type]

@@ -1,0 +1,178 @@
+"""Geometric augmentations: one affine map an image, sampled through orthogonal low-pass filters (ADA paper, appendix B).
+
+Matrices are homogeneous [N, 3, 3] in pixel coordinates whose origin is the centre of the picture. They take output
+positions to input positions, hence "inverse".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan2_ada.wavelets import SYM6
+
+if TYPE_CHECKING:
+    from stylegan2_ada.augment import AugmentParameters
+
+_EDGE = len(SYM6) // 4  # px that the low-pass filter reaches over the edge, at the picture's own size
+
+
+def _matrix(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
+    """Stack entries, numbers or [N], to [N, 3, 3]."""
+    entries = [torch.as_tensor(e, dtype=like.dtype, device=like.device).expand(like.shape) for r in rows for e in r]
+    return torch.stack(entries, dim=-1).reshape(*like.shape, 3, 3)
+
+
+def _translation(x: Tensor, y: Tensor) -> Tensor:
+    return _matrix([[1, 0, x], [0, 1, y], [0, 0, 1]], x)
+
+
+def _scaling(x: Tensor, y: Tensor) -> Tensor:
+    return _matrix([[x, 0, 0], [0, y, 0], [0, 0, 1]], x)
+
+
+def _rotation(theta: Tensor) -> Tensor:
+    sin, cos = theta.sin(), theta.cos()
+    return _matrix([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], theta)
+
+
+def inverse_transform(parameters: AugmentParameters, pictures: Tensor) -> Tensor | None:
+    """Compose all geometric augmentations to [N, 3, 3] float32, or None when the pipe has none."""
+    p = parameters
+    steps: list[Tensor] = []
+    if p.xflip is not None:
+        steps.append(_scaling(1 - 2 * p.xflip, torch.ones_like(p.xflip)))
+    if p.rotate90 is not None:
+        steps.append(_rotation(p.rotate90 * (math.pi / 2)))
+    if p.xint is not None:
+        steps.append(_translation(-p.xint[:, 0], -p.xint[:, 1]))
+    if p.scale is not None:
+        steps.append(_scaling(1 / p.scale, 1 / p.scale))
+    if p.rotate_pre is not None:
+        steps.append(_rotation(p.rotate_pre))
+    if p.aniso is not None:
+        steps.append(_scaling(1 / p.aniso, p.aniso))
+    if p.rotate_post is not None:
+        steps.append(_rotation(p.rotate_post))
+    if p.xfrac is not None:
+        steps.append(_translation(-p.xfrac[:, 0], -p.xfrac[:, 1]))
+    if not steps:
+        return None
+    total = steps[0]
+    for step in steps[1:]:
+        total = total @ step
+    return total.to(pictures.dtype)
+
+
+def _margin(inverse: Tensor, height: int, width: int) -> tuple[int, int, int, int]:
+    """Return how many px (left, right, top, bottom) the batch looks beyond the picture, at most one picture."""
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    corners = torch.tensor(
+        [[-cx, -cy, 1], [cx, -cy, 1], [cx, cy, 1], [-cx, cy, 1]], device=inverse.device, dtype=inverse.dtype
+    )
+    reach = (inverse @ corners.t())[:, :2]  # [N, 2, 4]
+    low, high = -reach.amin(dim=(0, 2)), reach.amax(dim=(0, 2))
+    extra = 2 * _EDGE
+    beyond = torch.stack([low[0] - cx, high[0] - cx, low[1] - cy, high[1] - cy]) + extra
+    limit = torch.tensor([width - 1, width - 1, height - 1, height - 1], device=inverse.device)
+    left, right, top, bottom = (int(v) for v in beyond.ceil().clamp_min(0).minimum(limit).tolist())
+    return left, right, top, bottom
+
+
+def _pair(value_x: float, value_y: float, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Two constants as [N] each."""
+    ones = torch.ones(like.shape[0], device=like.device, dtype=like.dtype)
+    return ones * value_x, ones * value_y
+
+
+def warp(pictures: Tensor, inverse: Tensor) -> Tensor:
+    """Move pictures [N, C, H, W] by `inverse` [N, 3, 3], mirrored beyond their edges.
+
+    The picture is enlarged twofold through the sym6 low-pass, sampled bilinearly and reduced through the same filter;
+    since the wavelet is orthogonal, the identity map gives the picture back.
+    """
+    count, channels, height, width = pictures.shape
+    left, right, top, bottom = _margin(inverse, height, width)
+    x = F.pad(pictures, (left, right, top, bottom), mode="reflect")
+    inverse = _translation(*_pair((left - right) / 2, (top - bottom) / 2, inverse)) @ inverse
+
+    x = _resample_axis(_resample_axis(x, 3, up=True), 2, up=True)
+    double, half = _scaling(*_pair(2, 2, inverse)), _scaling(*_pair(0.5, 0.5, inverse))
+    inverse = double @ inverse @ half
+    shift, unshift = _translation(*_pair(-0.5, -0.5, inverse)), _translation(*_pair(0.5, 0.5, inverse))
+    inverse = shift @ inverse @ unshift
+
+    out_height, out_width = (height + 2 * _EDGE) * 2, (width + 2 * _EDGE) * 2
+    to_unit = _scaling(*_pair(2 / x.shape[3], 2 / x.shape[2], inverse))
+    from_unit = _scaling(*_pair(out_width / 2, out_height / 2, inverse))
+    inverse = to_unit @ inverse @ from_unit
+    grid = F.affine_grid(inverse[:, :2], [count, channels, out_height, out_width], align_corners=False)
+    x = sample(x, grid)
+    return _resample_axis(_resample_axis(x, 3, up=False), 2, up=False)
+
+
+def _resample_axis(x: Tensor, axis: int, *, up: bool) -> Tensor:
+    """Double or halve one axis (2 or 3) of [N, C, H, W] with the sym6 low-pass.
+
+    Doubling keeps the size exact (zero beyond the edge); halving drops the `2 * _EDGE` outer samples at either end,
+    which only served as surroundings.
+    """
+    channels = x.shape[1]
+    taps = torch.tensor(SYM6, dtype=x.dtype, device=x.device)
+    shape = (channels, 1, 1, len(SYM6)) if axis == 3 else (channels, 1, len(SYM6), 1)
+    weight = (taps if up else taps).reshape(1, 1, *shape[2:]).expand(shape)
+    step = (1, 2) if axis == 3 else (2, 1)
+    if up:
+        padding = (0, len(SYM6) // 2 - 1) if axis == 3 else (len(SYM6) // 2 - 1, 0)
+        return F.conv_transpose2d(x, weight, stride=step, padding=padding, groups=channels)
+    cut = 2 * _EDGE - (len(SYM6) - 2) // 2
+    size = x.shape[axis]
+    x = x.narrow(axis, cut, size - 2 * cut)
+    return F.conv2d(x, weight, stride=step, groups=channels)
+
+
+class _Sample(torch.autograd.Function):
+    """Bilinear sampling that is differentiable twice with respect to the picture (PyTorch's own is not).
+
+    Sampling is linear in the picture, so the derivative of its adjoint is sampling itself.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, picture: Tensor, grid: Tensor) -> Tensor:
+        ctx.save_for_backward(grid)
+        ctx.shape = picture.shape
+        return F.grid_sample(picture, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (grid,) = ctx.saved_tensors
+        gradient: Tensor = _SampleAdjoint.apply(gradients[0], grid, ctx.shape)
+        return gradient, None
+
+
+class _SampleAdjoint(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
+        ctx.save_for_backward(grid)
+        picture = gradient.new_empty(shape)  # only its shape matters: the map is linear
+        bilinear, zeros = 0, 0
+        result: Tensor = torch.ops.aten.grid_sampler_2d_backward(
+            gradient, picture, grid, bilinear, zeros, False, [True, False]
+        )[0]
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (grid,) = ctx.saved_tensors
+        gradient: Tensor = _Sample.apply(gradients[0], grid)
+        return gradient, None, None
+
+
+def sample(pictures: Tensor, grid: Tensor) -> Tensor:
+    """Sample [N, C, H, W] at `grid` [N, H', W', 2] in [-1, 1], zero outside: [N, C, H', W']."""
+    result: Tensor = _Sample.apply(pictures, grid)
+    return result

@@ -1,0 +1,90 @@
+"""Colour and frequency augmentations (ADA paper, appendix B)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan2_ada.wavelets import filter_bank
+
+if TYPE_CHECKING:
+    from stylegan2_ada.augment import AugmentParameters
+
+BANDS = 4
+EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of natural images (1/f), lowest band first
+
+
+def _gray_axis(like: Tensor) -> Tensor:
+    """Unit vector of the grey axis in homogeneous RGB, [4]."""
+    return torch.tensor([3**-0.5, 3**-0.5, 3**-0.5, 0.0], device=like.device, dtype=like.dtype)
+
+
+def _rotation_about_gray(theta: Tensor) -> Tensor:
+    """Rotate colours about the grey axis by `theta` [N] (Rodrigues' formula): [N, 4, 4]."""
+    v = _gray_axis(theta)
+    cross = theta.new_zeros(4, 4)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        cross[i, j], cross[j, i] = -v[k], v[k]
+    colour = torch.diag(theta.new_tensor([1.0, 1.0, 1.0, 0.0]))
+    homogeneous = torch.diag(theta.new_tensor([0.0, 0.0, 0.0, 1.0]))
+    along = torch.outer(v, v)
+    cos, sin = theta.cos()[:, None, None], theta.sin()[:, None, None]
+    return along + cos * (colour - along) + sin * cross + homogeneous
+
+
+def color_matrix(parameters: AugmentParameters, pictures: Tensor) -> Tensor | None:
+    """Compose all colour augmentations to homogeneous matrices [N, 4, 4], or None when the pipe has none."""
+    p = parameters
+    identity = torch.eye(4, device=pictures.device, dtype=pictures.dtype)
+    v = _gray_axis(pictures)
+    along = torch.outer(v, v)
+    steps: list[Tensor] = []
+    if p.brightness is not None:
+        shift = identity.new_zeros(4, 4)
+        shift[:3, 3] = 1
+        steps.append(identity + shift * p.brightness[:, None, None])
+    if p.contrast is not None:
+        colour = torch.diag(identity.new_tensor([1.0, 1.0, 1.0, 0.0]))
+        steps.append(identity + colour * (p.contrast - 1)[:, None, None])
+    if p.lumaflip is not None:
+        steps.append(identity - 2 * along * p.lumaflip[:, None, None])  # Householder reflection of luma
+    if p.hue is not None:
+        steps.append(_rotation_about_gray(p.hue))
+    if p.saturation is not None:
+        steps.append(along + (identity - along) * p.saturation[:, None, None])
+    if not steps:
+        return None
+    total = steps[0]
+    for step in steps[1:]:
+        total = step @ total
+    return total
+
+
+def apply_color(pictures: Tensor, matrix: Tensor) -> Tensor:
+    """Apply homogeneous matrices [N, 4, 4] to RGB pictures [N, 3, H, W]."""
+    mixed = torch.einsum("nij,njhw->nihw", matrix[:, :3, :3], pictures)
+    return mixed + matrix[:, :3, 3, None, None]
+
+
+def normalized_gain(strength: Tensor, band: int) -> Tensor:
+    """Amplify one band by `strength` [N] and scale all so that the expected power of an image stays: [N, BANDS]."""
+    gain = torch.ones(len(strength), BANDS, device=strength.device, dtype=strength.dtype)
+    gain[:, band] = strength
+    power = torch.tensor(EXPECTED_POWER, device=strength.device, dtype=strength.dtype)
+    return gain / (gain.square() * power).sum(dim=1, keepdim=True).sqrt()
+
+
+def apply_bands(pictures: Tensor, gains: Tensor) -> Tensor:
+    """Amplify four octaves of pictures [N, C, H, W] by `gains` [N, 4], mirrored beyond the edges."""
+    count, channels, height, width = pictures.shape
+    bank = torch.from_numpy(filter_bank(BANDS)).to(device=pictures.device, dtype=pictures.dtype)  # [4, K]
+    taps = (gains @ bank)[:, None].expand(-1, channels, -1).reshape(count * channels, 1, -1)  # [N C, 1, K]
+    reach = taps.shape[-1] // 2
+    x = pictures.reshape(1, count * channels, height, width)
+    x = F.pad(x, (reach, reach, reach, reach), mode="reflect")
+    x = F.conv2d(x, taps[:, :, None, :], groups=count * channels)
+    x = F.conv2d(x, taps[:, :, :, None], groups=count * channels)
+    return x.reshape(pictures.shape)

@@ -1,0 +1,275 @@
+"""The training step of StyleGAN2-ADA and all state that it needs to go on.
+
+One step: generator, path length (every `g_reg_interval` steps), discriminator, R1 (every `d_reg_interval`), then the
+average of the weights and the augmentation strength. Each phase draws its own latents and augmentations.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2_ada import losses
+from stylegan2_ada.ada import AdaController
+from stylegan2_ada.augment import augment_randomly
+from stylegan2_ada.config import DiscriminatorConfig, GeneratorConfig, TrainingConfig
+from stylegan2_ada.discriminator import Discriminator
+from stylegan2_ada.generator import Generator
+
+W_AVG_DECAY = 0.995
+MAX_BAD_STEPS = 20  # consecutive optimiser steps with gradients that are not finite
+
+
+class TrainingDivergedError(RuntimeError):
+    """Gradients were not finite for `MAX_BAD_STEPS` optimiser steps in a row."""
+
+
+@dataclass
+class Networks:
+    """The three networks of a run: `G_ema` is the average that pictures are drawn with."""
+
+    G_ema: Generator
+    G: Generator
+    D: Discriminator
+
+    @classmethod
+    def build(cls, generator: GeneratorConfig, discriminator: DiscriminatorConfig, seed: int) -> "Networks":
+        """Initialise networks from `seed`, without touching the process's own random state."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            G = Generator(generator)
+            D = Discriminator(discriminator)
+        return cls(copy.deepcopy(G).eval().requires_grad_(False), G, D)
+
+    def to(self, device: torch.device) -> "Networks":
+        """Move all three to `device`."""
+        return Networks(self.G_ema.to(device), self.G.to(device), self.D.to(device))
+
+
+class DataOrder:
+    """An endless order of indices: every image once, shuffled, then again in another order."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.count = count
+        self.waiting = torch.empty(0, dtype=torch.int64)
+
+    def take(self, batch: int) -> Tensor:
+        """Return the next `batch` indices, int64 [batch]."""
+        while len(self.waiting) < batch:
+            self.waiting = torch.cat([self.waiting, torch.randperm(self.count, generator=self.generator)])
+        taken, self.waiting = self.waiting[:batch], self.waiting[batch:]
+        return taken
+
+
+def freezable_layers(D: Discriminator) -> list[nn.Module]:
+    """List the discriminator's convolutions from the picture inwards, as FreezeD counts them (arXiv:2002.10964)."""
+    blocks = [getattr(D, f"b{size}") for size in D.resolutions]
+    names = ("fromrgb", "conv0", "conv1", "skip")
+    return [getattr(block, name) for block in blocks for name in names if hasattr(block, name)]
+
+
+def _adam(module: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
+    """Adam with the correction for a regulariser that runs every `interval` steps (StyleGAN2, appendix B)."""
+    ratio = interval / (interval + 1)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return torch.optim.Adam(parameters, lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8)
+
+
+class Trainer:
+    """Train networks on images that live on the device.
+
+    Args:
+        networks: what to train.
+        config: how.
+        images: uint8 [N, C, S, S].
+        labels: one-hot float32 [N, c_dim], None for unconditional networks.
+        seed: of data order, latents, noise and augmentation.
+        device: where everything lives.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        config: TrainingConfig,
+        images: Tensor,
+        labels: Tensor | None,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.config, self.device = config, device
+        networks = networks.to(device)
+        self.G_ema, self.G, self.D = networks.G_ema, networks.G, networks.D
+        self.images = images.to(device).contiguous(memory_format=torch.channels_last)
+        self.labels = None if labels is None else labels.to(device)
+        for layer in freezable_layers(self.D)[: config.freeze_d]:
+            layer.requires_grad_(False)
+        self.G_parameters = [p for p in self.G.parameters() if p.requires_grad]
+        self.D_parameters = [p for p in self.D.parameters() if p.requires_grad]
+        self.G_optimizer = _adam(self.G, config.lr, config.g_reg_interval)
+        self.D_optimizer = _adam(self.D, config.lr, config.d_reg_interval)
+        self.ada = AdaController(config.target, config.ada_kimg, p=config.initial_p)
+        self.pl_mean = torch.zeros([], device=device)
+        self.order = DataOrder(len(images), seed)
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.step = 0
+        self.cur_nimg = 0
+        self.bad_steps = 0
+        self.bad_steps_in_a_row = 0
+
+    def train_step(self) -> dict[str, Tensor]:
+        """Take one step and return its losses, each a scalar on the device (regularisers only when they ran)."""
+        config = self.config
+        index = self.order.take(config.batch).to(self.device)
+        real = self.images[index].to(torch.float32) / 127.5 - 1
+        c = None if self.labels is None else self.labels[index]
+
+        stats = {"loss_G": self._generator_phase(c)}
+        if config.pl_weight > 0 and self.step % config.g_reg_interval == 0:
+            stats |= self._path_length_phase(c)
+        loss, signs = self._discriminator_phase(real, c)
+        stats["loss_D"] = loss
+        self.ada.observe(float(signs.sum()), len(real))
+        if config.gamma > 0 and self.step % config.d_reg_interval == 0:
+            stats["r1"] = self._r1_phase(real, c)
+
+        self.step += 1
+        self.cur_nimg += config.batch
+        self._average_weights()
+        if config.augpipe != "none" and self.step % config.ada_interval == 0:
+            self.ada.update(config.batch * config.ada_interval)
+        return stats
+
+    def _generator_phase(self, c: Tensor | None) -> Tensor:
+        self._train_only(self.G_parameters, self.D_parameters)
+        fake = self._draw(self._styles(self.config.batch, c))
+        loss = losses.generator_loss(self.D(self._augment(fake), c))
+        self._optimize(self.G_optimizer, self.G_parameters, loss)
+        return loss.detach()
+
+    def _path_length_phase(self, c: Tensor | None) -> dict[str, Tensor]:
+        self._train_only(self.G_parameters, self.D_parameters)
+        batch = max(self.config.batch // self.config.pl_batch_shrink, 1)
+        ws = self._styles(batch, None if c is None else c[:batch])
+        fake = self._draw(ws)
+        noise = torch.randn(fake.shape, generator=self.generator, device=self.device)
+        lengths = losses.path_lengths(fake, ws, noise)
+        penalty, self.pl_mean = losses.path_length_penalty(lengths, self.pl_mean, self.config.pl_decay)
+        loss = penalty * (self.config.pl_weight * self.config.g_reg_interval)  # lazy: as if it ran every step
+        self._optimize(self.G_optimizer, self.G_parameters, loss)
+        return {"path_length": lengths.detach().mean(), "path_length_penalty": penalty.detach()}
+
+    def _discriminator_phase(self, real: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        self._train_only(self.D_parameters, self.G_parameters)
+        with torch.no_grad():
+            fake = self._draw(self._styles(self.config.batch, c))
+        logits_fake = self.D(self._augment(fake), c)
+        logits_real = self.D(self._augment(real), c)
+        loss = losses.discriminator_loss_fake(logits_fake) + losses.discriminator_loss_real(logits_real)
+        self._optimize(self.D_optimizer, self.D_parameters, loss)
+        return loss.detach(), logits_real.detach().sign()
+
+    def _r1_phase(self, real: Tensor, c: Tensor | None) -> Tensor:
+        self._train_only(self.D_parameters, self.G_parameters)
+        real = real.detach().requires_grad_(True)
+        penalty = losses.r1_penalty(self.D(self._augment(real), c), real).mean()
+        loss = penalty * (self.config.gamma / 2 * self.config.d_reg_interval)  # lazy: as if it ran every step
+        self._optimize(self.D_optimizer, self.D_parameters, loss)
+        return penalty.detach()
+
+    def _styles(self, batch: int, c: Tensor | None) -> Tensor:
+        """Return ws [batch, num_ws, w_dim] of new latents, mixed at a random layer with probability `style_mixing`."""
+        z = torch.randn(batch, self.G.z_dim, generator=self.generator, device=self.device)
+        w = self.G.mapping(z, c)
+        with torch.no_grad():
+            self.G.mapping.w_avg.copy_(w.mean(dim=0).lerp(self.G.mapping.w_avg, W_AVG_DECAY))
+        ws = w[:, None].expand(-1, self.G.num_ws, -1)
+        if self.config.style_mixing <= 0 or self._uniform() >= self.config.style_mixing:
+            return ws
+        crossover = 1 + int(self._uniform() * (self.G.num_ws - 1))
+        other = torch.randn(batch, self.G.z_dim, generator=self.generator, device=self.device)
+        mixed = self.G.mapping(other, c)[:, None].expand(-1, self.G.num_ws - crossover, -1)
+        return torch.cat([ws[:, :crossover], mixed], dim=1)
+
+    def _uniform(self) -> float:
+        # On the CPU generator: a decision of the host must not wait for the device.
+        return float(torch.rand([], generator=self.order.generator))
+
+    def _draw(self, ws: Tensor) -> Tensor:
+        picture: Tensor = self.G.synthesis(ws, noise_mode="random", generators=self.generator)
+        return picture
+
+    def _augment(self, pictures: Tensor) -> Tensor:
+        return augment_randomly(pictures, self.config.augpipe, self.ada.p, self.generator)
+
+    @staticmethod
+    def _train_only(on: Iterable[nn.Parameter], off: Iterable[nn.Parameter]) -> None:
+        for parameter in on:
+            parameter.requires_grad_(True)
+        for parameter in off:
+            parameter.requires_grad_(False)
+
+    def _optimize(self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor) -> None:
+        """Step on `loss`, unless a gradient is not finite: such a step is left out and counted, never repaired."""
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if torch.stack([g.sum() for g in gradients]).isfinite().all():
+            optimizer.step()
+            self.bad_steps_in_a_row = 0
+            return
+        self.bad_steps += 1
+        self.bad_steps_in_a_row += 1
+        if self.bad_steps_in_a_row >= MAX_BAD_STEPS:
+            raise TrainingDivergedError(
+                f"gradients were not finite for {MAX_BAD_STEPS} optimiser steps in a row after "
+                f"{self.cur_nimg / 1000:.1f} kimg; lower the learning rate or raise gamma"
+            )
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        """Exponential moving average of the generator with a half-life of `ema_kimg`, shorter at the start."""
+        half_life = self.config.ema_kimg * 1000
+        if self.config.ema_rampup is not None:
+            half_life = min(half_life, self.cur_nimg * self.config.ema_rampup)
+        beta = 0.5 ** (self.config.batch / max(half_life, 1e-8))
+        for average, current in zip(self.G_ema.parameters(), self.G.parameters(), strict=True):
+            average.lerp_(current, 1 - beta)
+        for average, current in zip(self.G_ema.buffers(), self.G.buffers(), strict=True):
+            average.copy_(current)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next step depends on: tensors, numbers and dictionaries of them."""
+        return {
+            "G_ema": self.G_ema.state_dict(),
+            "G": self.G.state_dict(),
+            "D": self.D.state_dict(),
+            "G_optimizer": self.G_optimizer.state_dict(),
+            "D_optimizer": self.D_optimizer.state_dict(),
+            "ada": dataclasses.asdict(self.ada),
+            "pl_mean": self.pl_mean,
+            "order_generator": self.order.generator.get_state(),
+            "order_waiting": self.order.waiting,
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "cur_nimg": self.cur_nimg,
+            "bad_steps": self.bad_steps,
+            "bad_steps_in_a_row": self.bad_steps_in_a_row,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a state that `state_dict` gave, on this trainer's device."""
+        for name in ("G_ema", "G", "D", "G_optimizer", "D_optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        self.ada = AdaController(**state["ada"])
+        self.pl_mean = state["pl_mean"].to(self.device)
+        self.order.generator.set_state(state["order_generator"].cpu())
+        self.order.waiting = state["order_waiting"].cpu()
+        self.generator.set_state(state["generator"].cpu())
+        self.step, self.cur_nimg = state["step"], state["cur_nimg"]
+        self.bad_steps, self.bad_steps_in_a_row = state["bad_steps"], state["bad_steps_in_a_row"]
