@@ -1,13 +1,11 @@
 """candidates.h5 and bundle.h5: images that a generator drew, before and after the selection."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from shared.columns import (
     IMAGES,
@@ -23,16 +21,23 @@ from shared.columns import (
     sealed_content,
     write_columns,
 )
+from shared.drawn import ALL_FOLDS, PROTOCOLS, Bundle, Candidates, Json, check
 from shared.sealed import read_seal, write_sealed
-from shared.stored import StoredImages
+
+__all__ = [
+    "ALL_FOLDS",
+    "PROTOCOLS",
+    "Bundle",
+    "Candidates",
+    "read_bundle",
+    "read_candidates",
+    "write_bundle",
+    "write_candidates",
+]
 
 BUNDLE_FORMAT = "rarescreen-bundle"
 CANDIDATES_FORMAT = "rarescreen-candidates"
 VERSION = 1
-ALL_FOLDS = -1  # fold of images whose generator learnt from every fold
-PROTOCOLS = ("strict", "paper")
-
-Json = dict[str, Any]
 
 _DRAWN = {
     "images": Column("uint8", ("N", "S", "S", 3)),
@@ -55,51 +60,6 @@ _SELECTED = _DRAWN | {
 }
 _OPEN_GROUPS = {"candidates": "C", "reference": "R"}  # groups that may hold more columns, and their length
 _FIELDS = {"seen/image_id": "seen_image_id", "seen/group_id": "seen_group_id"}
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Candidates:
-    """Images that a generator drew for one class of a cohort."""
-
-    images: npt.NDArray[np.uint8] | StoredImages  # [N, S, S, 3] RGB
-    seed: npt.NDArray[np.int64]  # [N] with the network, enough to draw the image again
-    seen_image_id: npt.NDArray[np.str_]  # [K] real images that the generator or a choice saw
-    seen_group_id: npt.NDArray[np.int64]  # [K] and their groups
-    class_name: str
-    label: int
-    fold: int  # ALL_FOLDS when the generator learnt from every fold
-    protocol: str
-    generator: Json  # network sha256, gamma, target, lr, kimg, truncation, noise, class
-    quality: Json  # FID with its n, extractor, resizer, reference
-    cohort: str  # sha256 of the cohort file
-    path: Path | None = None
-    sha256: str = ""  # of the file; empty before it is written
-
-    def __len__(self) -> int:
-        return len(self.seed)
-
-    @property
-    def size(self) -> int:
-        """Side of the images in px."""
-        return int(self.images.shape[1])
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Bundle(Candidates):
-    """The candidates that a rule selected, with the scores and verdicts of all and the reals behind the thresholds.
-
-    `candidates` has the columns seed, similarity, discriminator, selected, by_similarity, by_discriminator;
-    `reference` has image_id, similarity, discriminator. Both may have more.
-    """
-
-    similarity: npt.NDArray[np.float32]  # [N] cosine to the mean real feature
-    discriminator: npt.NDArray[np.float32]  # [N] logit, larger = more real
-    candidates: dict[str, Array]  # each [C]
-    reference: dict[str, Array]  # each [R]
-    rule: str
-    sigma: float
-    thresholds: Json
-    features: Json = field(default_factory=dict)  # extractor, layer, weights sha256
 
 
 def write_candidates(path: Path, candidates: Candidates) -> str:
@@ -152,7 +112,7 @@ def _write(path: Path, drawn: Candidates, name: str, values: dict[str, Array], a
         write_columns(file, columns, values)
 
     try:
-        _check(drawn)
+        check(drawn)
     except MismatchError as error:
         raise ValueError(f"not {name.removeprefix('rarescreen-')}: {error}") from error
     return write_sealed(path, build)
@@ -179,7 +139,7 @@ def read_candidates(path: Path) -> Candidates:
     with sealed_content(path, format=CANDIDATES_FORMAT, version=VERSION, what=what, made_by=made_by) as file:
         sha256 = read_seal(path, what=what, made_by=made_by).sha256
         candidates = Candidates(**_read_drawn(file, path, sha256, _DRAWN)[0])
-        _check(candidates)
+        check(candidates)
     return candidates
 
 
@@ -206,7 +166,7 @@ def read_bundle(path: Path) -> Bundle:
             thresholds=_read_json(file, "thresholds"),
             features=_read_json(file, "features"),
         )
-        _check(bundle)
+        check(bundle)
     return bundle
 
 
@@ -252,42 +212,3 @@ def _read_json(file: h5py.File, name: str) -> Json:
     if not isinstance(value, dict):
         raise MismatchError(f"its attribute {name} is not a JSON object")
     return value
-
-
-def _check(drawn: Candidates) -> None:
-    """Raise `MismatchError` where the columns contradict each other or the format."""
-    shape = drawn.images.shape
-    groups: list[tuple[int, dict[str, Array]]] = [
-        (shape[0], {"seed": drawn.seed}),
-        (len(drawn.seen_image_id), {"seen/group_id": drawn.seen_group_id}),
-    ]
-    rules = [
-        ("images are not uint8 [N, S, S, 3]", drawn.images.dtype == np.uint8 and len(shape) == 4 and shape[3] == 3),
-        ("images are not square", shape[1:2] == shape[2:3] != (0,)),
-        ("the protocol is neither strict nor paper", drawn.protocol in PROTOCOLS),
-        ("the label is neither 0 nor 1", drawn.label in (0, 1)),
-    ]
-    if isinstance(drawn, Bundle):
-        scores = {"similarity": drawn.similarity, "discriminator": drawn.discriminator}
-        groups += [
-            (shape[0], scores),
-            (len(drawn.candidates["seed"]), drawn.candidates),
-            (len(drawn.reference["image_id"]), drawn.reference),
-        ]
-        kept = drawn.candidates["seed"][drawn.candidates["selected"].astype(bool)]
-        rules += [
-            ("the selected candidates are not its images", np.array_equal(np.sort(kept), np.sort(drawn.seed))),
-            ("a score is not finite", _are_finite(scores, drawn.candidates, drawn.reference)),
-        ]
-    for count, columns in groups:
-        for name, column in columns.items():
-            if len(column) != count:
-                raise MismatchError(f"{name} has {len(column)} rows instead of {count}")
-    for problem, holds in rules:
-        if not holds:
-            raise MismatchError(problem)
-
-
-def _are_finite(*groups: dict[str, Array]) -> bool:
-    scores = [group[name] for group in groups for name in ("similarity", "discriminator")]
-    return all(np.isfinite(score).all() for score in scores)

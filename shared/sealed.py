@@ -71,7 +71,8 @@ def open_sealed(path: Path, *, format: str, version: int, what: str, made_by: st
     seal = read_seal(path, what=what, made_by=made_by)
     if seal.format != format:
         raise UserError(
-            f"{path}: of format {seal.format}, where the {what} is expected ({format}); give the one that {made_by} wrote."
+            f"{path}: of format {seal.format}, where the {what} is expected ({format}); "
+            f"give the one that {made_by} wrote."
         )
     if seal.version > version:
         raise UserError(

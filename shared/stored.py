@@ -40,7 +40,8 @@ class StoredImages:
             images: Images = self._all[index]
             return images
         rows, *rest = index if isinstance(index, tuple) else (index,)
-        return self._read(rows)[(..., *rest)] if isinstance(rows, int) else self._read(rows)[(slice(None), *rest)]
+        images = self._read(rows)
+        return images[tuple(rest)] if images.ndim < self.ndim else images[(slice(None), *rest)]
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Images:
         images = self._all if self._fits else self._read(slice(None))
