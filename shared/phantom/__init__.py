@@ -3,6 +3,6 @@
 These are phantoms: nothing in them was photographed, and no figure that comes from them says anything about medicine.
 """
 
-from shared.phantom.cohort import render_other_lesions
+from shared.phantom.cohort import Phantom, render_other_lesions, render_phantom
 
-__all__ = ["render_other_lesions"]
+__all__ = ["Phantom", "render_other_lesions", "render_phantom"]

@@ -66,7 +66,8 @@ def _lit(rng: np.random.Generator, skin: Skin, camera: Camera) -> Field:
     falloff = 1 - np.float32(rng.uniform(*camera.vignetting)) * 2 * corner
     sheen = np.float32(rng.uniform(0.0, 0.05)) * np.clip(facing + np.float32(0.15), 0, 1) + skin.sparkle
     light = np.exp(uneven) * falloff
-    return (reflectance(skin) * shading + sheen) * light
+    scene: Field = (reflectance(skin) * shading + sheen) * light
+    return scene
 
 
 def _developed(rng: np.random.Generator, picture: Field, camera: Camera, size: int) -> npt.NDArray[np.uint8]:

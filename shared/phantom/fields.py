@@ -1,11 +1,12 @@
 """Smooth random fields and sampling on the unit square, all as products of small matrices."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Field = npt.NDArray[np.float32]  # [G, G], or a window of it
+Field = npt.NDArray[np.floating[Any]]  # [G, G] or a window of it, float32
 
 _SPLINE_RMS = (
     0.479  # a cubic B-spline's mean squared weight along one axis: it scales white noise back to unit variance
@@ -42,7 +43,8 @@ def fractal_noise(rng: np.random.Generator, grid: int, cells: tuple[int, ...], g
 def smoothstep(low: float, high: float, value: Field) -> Field:
     """Return the cubic step from 0 (value <= low) to 1 (value >= high); low > high makes it fall."""
     t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    step: Field = t * t * (3 - 2 * t)
+    return step
 
 
 @lru_cache(maxsize=16)
@@ -56,4 +58,5 @@ def optics_matrix(size: int, grid: int, blur: float) -> Field:
     at = (np.arange(grid, dtype=np.float32) + 0.5) / grid
     kernel = np.exp(-0.5 * ((at[:, None] - at[None, :]) / np.float32(max(blur, 1e-4))) ** 2)
     kernel[kernel < 1e-6] = 0  # denormal weights would make the products ten times slower
-    return box_matrix(size, grid) @ (kernel / kernel.sum(axis=1, keepdims=True))
+    optics: Field = box_matrix(size, grid) @ (kernel / kernel.sum(axis=1, keepdims=True))
+    return optics

@@ -19,7 +19,7 @@ def around(skin: Skin, x: float, y: float, reach: float) -> tuple[Window, Field,
     return window, skin.x[window] - np.float32(x), skin.y[window] - np.float32(y)
 
 
-def _roundish(rng: np.random.Generator, dx: Field, dy: Field, radius: float, wobble: float) -> Field:
+def roundish(rng: np.random.Generator, dx: Field, dy: Field, radius: float, wobble: float) -> Field:
     """Return the distance from a slightly irregular circle's centre, 1 on its edge."""
     stretch, angle = np.exp(rng.normal(0, wobble)), rng.uniform(0, np.pi)
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
@@ -45,7 +45,7 @@ def bump(
     `dimple` presses its middle in (umbilication), as a part of the height.
     """
     window, dx, dy = around(skin, x, y, 1.9 * radius)
-    r = _roundish(rng, dx, dy, radius, 0.07)
+    r = roundish(rng, dx, dy, radius, 0.07)
     dome = np.clip(1 - r**3, 0, 1) - np.float32(dimple) * np.exp(-((r / np.float32(0.38)) ** 2))
     top = smoothstep(1.08, 0.86, r)
     skin.relief[window] += np.float32(height * radius) * dome
@@ -72,7 +72,7 @@ def spot(
 ) -> None:
     """Colour a flat roundish spot with added pigment and blood; `softness` is its edge in radii."""
     window, dx, dy = around(skin, x, y, (1.3 + softness) * radius)
-    inside = smoothstep(1 + softness, 1 - softness, _roundish(rng, dx, dy, radius, wobble))
+    inside = smoothstep(1 + softness, 1 - softness, roundish(rng, dx, dy, radius, wobble))
     skin.melanin[window] += np.float32(melanin) * inside
     skin.blood[window] += np.float32(blood) * inside
 
@@ -115,7 +115,7 @@ def ring(
 ) -> None:
     """Draw a ring-shaped plaque: a raised red border, paler inside, with scale along it."""
     window, dx, dy = around(skin, x, y, radius + 3 * width)
-    r = _roundish(rng, dx, dy, radius, 0.10)
+    r = roundish(rng, dx, dy, radius, 0.10)
     turn = np.arctan2(dy, dx)
     wave = _waves(rng, turn, 0.05, (2, 3, 5, 8))
     off = (r - 1 + wave) * np.float32(radius / width)

@@ -48,7 +48,7 @@ class Skin:
     @property
     def grid(self) -> int:
         """Pixels on a side."""
-        return self.x.shape[0]
+        return len(self.x)
 
 
 def bare_skin(rng: np.random.Generator, tone: int, grid: int) -> Skin:
@@ -139,7 +139,7 @@ def redden(rng: np.random.Generator, skin: Skin, area: Field) -> None:
 def reflectance(skin: Skin) -> Field:
     """Return the skin's diffuse linear RGB reflectance, [3, G, G]: absorbers in the skin, then what covers it."""
     density = _MELANIN[:, None, None] * skin.melanin + _BLOOD[:, None, None] * skin.blood
-    colour = _DERMIS[:, None, None] * np.exp(-np.maximum(density, 0))
+    colour: Field = _DERMIS[:, None, None] * np.exp(-np.maximum(density, 0))
     for opacity, cover in ((skin.crust, _CRUST), (skin.scale, _SCALE)):
         if opacity.any():
             # Crust and scale are thin: they keep part of the tone below.
