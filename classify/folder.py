@@ -1,0 +1,191 @@
+"""A model folder: what a fit leaves behind, and how it is read again.
+
+`config.json` comes first and `model.safetensors` last: with the first alone a fit is under way, with both it is done.
+Reading needs no ImageNet weights.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+from torch import Tensor
+
+from classify.guard import Seen
+from classify.models import Classifier, build_model, set_trainable
+from classify.settings import FitConfig
+from shared.errors import UserError
+from shared.files import require_file, whole_file, write_json
+
+FORMAT = "rarescreen-model"
+VERSION = 1
+MAX_JSON_BYTES = 1 << 27
+
+CONFIG, MODEL, HISTORY, SEEN, CHECKPOINT = (
+    "config.json",
+    "model.safetensors",
+    "history.json",
+    "seen.json",
+    "checkpoint.pt",
+)
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """A model folder that is done."""
+
+    path: Path
+    config: FitConfig
+    document: Json  # all of config.json
+    history: Json
+    seen: tuple[Seen, ...]
+
+    def load(self) -> Classifier:
+        """Return the classifier with its fitted tensors, in eval mode on the CPU."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        classifier = build_model(self.config.model, image_size=self.config.image_size)
+        set_trainable(classifier, self.config.unfreeze, name=self.config.model)
+        path = self.path / MODEL
+        try:
+            classifier.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError) as error:
+            reason = str(error).split("\n", 1)[0]
+            raise UserError(f"{path}: not the tensors of this model ({reason}); fit it again with --force.") from error
+        return classifier.eval()
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether a fit in `folder` is done."""
+    return (folder / MODEL).is_file() and (folder / CONFIG).is_file()
+
+
+def model_folders(path: Path) -> list[Path]:
+    """Return `path` when it holds one model, or its `fold0`, `fold1`, … when it holds one for each fold."""
+    folds = sorted(path.glob("fold[0-9]*"), key=lambda folder: (len(folder.name), folder.name))
+    if (path / CONFIG).is_file() or not folds:
+        return [path]
+    return folds
+
+
+def claim(folder: Path, config: FitConfig, *, force: bool) -> bool:
+    """Make sure that `folder` may hold the fit of `config`, and tell whether that fit is done already.
+
+    It may when it is new, when it holds the same fit, and with `force`, which removes another fit.
+
+    Raises:
+        UserError: the folder holds another fit, or something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: a file, where the model's folder should be; give another --out.")
+    if (folder / CONFIG).is_file():
+        difference = differences(read_config(folder)[0], config)
+        if not difference:
+            return is_finished(folder)
+        if not force:
+            raise UserError(
+                f"{folder}: holds a fit of another configuration ({difference}); give --force to replace it, or "
+                "another --out."
+            )
+        for name in (MODEL, HISTORY, SEEN, CHECKPOINT, CONFIG):
+            (folder / name).unlink(missing_ok=True)
+    elif folder.is_dir() and any(folder.iterdir()) and not force:
+        raise UserError(f"{folder}: exists and holds no model; give --force to use it nevertheless, or another --out.")
+    return False
+
+
+def begin(folder: Path, config: FitConfig, document: Json) -> None:
+    """Write `config.json`: the configuration, and beside it what `document` tells."""
+    write_json(folder / CONFIG, {"format": FORMAT, "version": VERSION, "config": asdict(config)} | document)
+
+
+def differences(old: FitConfig, new: FitConfig) -> str:
+    """Return the settings that differ, as "lr 0.001, not 0.0001" (what is there, not what is asked)."""
+    before, after = asdict(old), asdict(new)
+    return ", ".join(
+        f"{name} {_short(before[name])}, not {_short(after[name])}" for name in before if before[name] != after[name]
+    )
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else str(value)
+    return text[:12] + "…" if len(text) == 64 else text
+
+
+def finish(folder: Path, tensors: Mapping[str, Tensor], history: Json, seen: Sequence[Seen]) -> None:
+    """Write what a fit found; the tensors come last, since they mark the folder as done."""
+    from safetensors.torch import save_file
+
+    stamp = {"format": FORMAT, "version": VERSION}
+    parts = [
+        {"by": each.by, "cohort": each.cohort, "image_id": each.image_id.tolist(), "group_id": each.group_id.tolist()}
+        for each in seen
+    ]
+    write_json(folder / SEEN, stamp | {"seen": parts})
+    write_json(folder / HISTORY, stamp | history)
+    with whole_file(folder / MODEL) as part:
+        contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, part, {"format": FORMAT, "version": str(VERSION)})
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def read_model(folder: Path) -> FittedModel:
+    """Read the model folder `folder`, all but its tensors.
+
+    Raises:
+        UserError: no such folder, a fit that is not done, or files that are damaged or of a newer version.
+    """
+    if not is_finished(folder):
+        state = "a fit that is not done; run the same `classify fit` again, and it goes on"
+        other = "no model; give a folder that `classify fit` wrote"
+        raise UserError(f"{folder}: holds {state if (folder / CONFIG).is_file() else other}.")
+    config, document = read_config(folder)
+    history, seen = _read_json(folder / HISTORY), _read_json(folder / SEEN)
+    try:
+        parts = tuple(
+            Seen(
+                str(part["by"]),
+                str(part["cohort"]),
+                np.array(part["image_id"], np.str_),
+                np.array(part["group_id"], np.int64),
+            )
+            for part in seen["seen"]
+        )
+    except (LookupError, TypeError, ValueError) as error:
+        raise _damaged(folder / SEEN) from error
+    return FittedModel(folder, config, document, history, parts)
+
+
+def read_config(folder: Path) -> tuple[FitConfig, Json]:
+    """Return the configuration in `folder` and the whole document; raise `UserError` when it is damaged."""
+    document = _read_json(folder / CONFIG)
+    try:
+        config = FitConfig(**document["config"])
+    except (LookupError, TypeError) as error:
+        raise _damaged(folder / CONFIG) from error
+    hints = get_type_hints(FitConfig)
+    if not all(isinstance(value, hints[name]) for name, value in asdict(config).items()):
+        raise _damaged(folder / CONFIG)
+    return config, document
+
+
+def _read_json(path: Path) -> Json:
+    if require_file(path, "model's file").stat().st_size > MAX_JSON_BYTES:
+        raise _damaged(path)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path) from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise _damaged(path)
+    if document.get("version") != VERSION:
+        raise UserError(f"{path}: of model version {document.get('version')}, not {VERSION}; update Rarescreen.")
+    return document
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path}: damaged, or not a model's file; fit the model again with --force.")

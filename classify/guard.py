@@ -1,0 +1,78 @@
+"""The guard: no test image may have been seen while the classifier came about, unless the user says so.
+
+A photograph is seen when its id, or a photograph of its group, is in what a model folder remembers. Group numbers mean
+something within one cohort only; across files they are compared where the ids that both have say that they agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.bundle import Bundle
+from shared.cohort import Cohort
+from shared.errors import UserError
+
+Mask = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.int64]
+
+FITTED = "the classifier"
+GENERATED = "the generator or the selection of its synthetic images"
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Real images that something saw: `by` names it, `cohort` is the SHA-256 of the file whose groups these are."""
+
+    by: str
+    cohort: str
+    image_id: npt.NDArray[np.str_]  # [K]
+    group_id: npt.NDArray[np.int64]  # [K]
+
+
+def seen_by_fit(cohort: Cohort, rows: Indices) -> Seen:
+    """Return the images of `cohort` that a classifier is fitted on or whose epoch they choose."""
+    return Seen(FITTED, cohort.sha256, cohort.image_id[rows], cohort.group_id[rows])
+
+
+def seen_by_bundle(bundle: Bundle) -> Seen:
+    """Return the real images that stand behind a bundle."""
+    return Seen(GENERATED, bundle.cohort, bundle.seen_image_id, bundle.seen_group_id)
+
+
+def seen_mask(seen: Seen, cohort: Cohort, rows: Indices) -> Mask:
+    """Tell which of `rows` [R] of `cohort` were seen, by id or by group."""
+    known = np.isin(cohort.image_id, seen.image_id)
+    groups = cohort.group_id[known]
+    if _same_groups(seen, cohort):
+        groups = np.concatenate([groups, seen.group_id])
+    return known[rows] | np.isin(cohort.group_id[rows], groups)
+
+
+def _same_groups(seen: Seen, cohort: Cohort) -> bool:
+    """Tell whether the group numbers of both mean the same: one file, or all ids that both have agree."""
+    if seen.cohort == cohort.sha256:
+        return True
+    _, here, there = np.intersect1d(cohort.image_id, seen.image_id, return_indices=True)
+    return len(here) > 0 and bool((cohort.group_id[here] == seen.group_id[there]).all())
+
+
+def count_seen(parts: Sequence[Seen], cohort: Cohort, rows: Indices) -> dict[str, int]:
+    """Return how many of `rows` each of `parts` saw, and under "any" how many were seen at all."""
+    masks = [seen_mask(part, cohort, rows) for part in parts]
+    counts = {part.by: int(mask.sum()) for part, mask in zip(parts, masks, strict=True)}
+    return counts | {"any": int(np.logical_or.reduce([np.zeros(len(rows), bool), *masks]).sum())}
+
+
+def refuse_seen(parts: Sequence[Seen], cohort: Cohort, rows: Indices, *, model: Path, test_set: str) -> None:
+    """Raise `UserError` when one of the test images `rows` was seen."""
+    counts = count_seen(parts, cohort, rows)
+    if counts["any"]:
+        by = " and ".join(f"{count} by {name}" for name, count in counts.items() if count and name != "any")
+        raise UserError(
+            f"{model}: {counts['any']} of the {len(rows)} images of the {test_set} test set were seen before ({by}), "
+            "by image or by group, so the figures would flatter; evaluate on a cohort or fold that nothing saw, or "
+            "give --allow-seen and every table will say so."
+        )

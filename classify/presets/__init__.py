@@ -1,0 +1,75 @@
+"""Table 2 as data: each file holds one row a cell, with the paper's values where there are any."""
+
+import importlib.resources
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from classify.settings import FitOptions
+from shared.errors import UserError
+from shared.files import require_file
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FORMAT = "rarescreen-table2"
+VERSION = 1
+MAX_BYTES = 1 << 20
+ALL = "all"
+NAMES = ("demo", "paper")
+
+Published = tuple[float, ...]  # (mean,) or (mean, standard deviation) in %; of the external set (right, n)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A model at a ratio: how it is fitted, and what the paper found."""
+
+    options: FitOptions
+    fold: int | str = 0  # or "all"
+    paper: Mapping[str, Published] = field(default_factory=dict)
+
+
+def read_preset(name: str) -> list[Cell]:
+    """Return the cells of the preset `name` (demo, paper) or of a file NAME.toml of the same form.
+
+    Raises:
+        UserError: no such preset, or a file that is not one.
+    """
+    if name in NAMES:
+        text = (importlib.resources.files(__name__) / f"{name}.toml").read_text(encoding="utf-8")
+    elif name.endswith(".toml"):
+        path = require_file(Path(name), "preset")
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: more than {MAX_BYTES} bytes, which no preset has; give another --preset.")
+        text = path.read_text(encoding="utf-8", errors="replace")
+    else:
+        raise UserError(f"--preset {name}: no such preset; give one of {', '.join(NAMES)}, or a file FILE.toml.")
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"--preset {name}: not TOML ({error}); mend the file.") from error
+    if (document.get("format"), document.get("version")) != (FORMAT, VERSION) or not document.get("cells"):
+        raise UserError(f"--preset {name}: not a preset of format {FORMAT}, version {VERSION}; give another.")
+    return [_cell(row, f"--preset {name}, cell {number}") for number, row in enumerate(document["cells"], start=1)]
+
+
+def _cell(row: Mapping[str, Any], where: str) -> Cell:
+    known = {each.name for each in fields(FitOptions)}
+    unknown = row.keys() - known - {"fold", "paper"}
+    if unknown:
+        raise UserError(f"{where}: no such setting as {min(unknown)}; give {', '.join(sorted(known))}, fold or paper.")
+    fold = row.get("fold", 0)
+    if fold != ALL and not (isinstance(fold, int) and fold >= 0):
+        raise UserError(f"{where}: fold {fold} is neither a number nor all; give one of them.")
+    paper = {metric: tuple(map(float, values)) for metric, values in row.get("paper", {}).items()}
+    return Cell(FitOptions(**{name: value for name, value in row.items() if name in known}), fold, paper)
+
+
+def paper_values() -> dict[tuple[str, str], Mapping[str, Published]]:
+    """Return the paper's Table 2 by model and ratio, in its order."""
+    return {(cell.options.model, cell.options.ratio): cell.paper for cell in read_preset("paper")}

@@ -1,0 +1,98 @@
+"""What a confusion table says: metrics, their spread over folds, and how sure they can be."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+METRICS = ("precision", "sensitivity", "specificity", "f1", "accuracy", "balanced_accuracy")
+FLOAT32_DIGITS = 7  # torchmetrics divides in float32
+Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution
+
+Metrics = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Test images by truth and verdict; positive is the rare class."""
+
+    tp: int
+    fp: int
+    tn: int
+    fn: int
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return self.tp + self.fp + self.tn + self.fn
+
+    @property
+    def right(self) -> int:
+        """Number of images with the right verdict."""
+        return self.tp + self.tn
+
+    def __add__(self, other: "Confusion") -> "Confusion":
+        return Confusion(self.tp + other.tp, self.fp + other.fp, self.tn + other.tn, self.fn + other.fn)
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the four counts by name."""
+        return asdict(self)
+
+
+def confusion_and_metrics(predicted: npt.NDArray[np.int64], label: npt.NDArray[np.int64]) -> tuple[Confusion, Metrics]:
+    """Return the counts and the metrics (0..1) of the verdicts `predicted` [N] for images of class `label` [N].
+
+    The figures are torchmetrics' own, except that a ratio whose denominator is zero is None, where torchmetrics says 0.
+    """
+    import torch
+    from torchmetrics.functional import classification as torchmetrics
+
+    verdict, truth = torch.from_numpy(predicted), torch.from_numpy(label)
+    (tn, fp), (fn, tp) = torchmetrics.binary_confusion_matrix(verdict, truth).tolist()
+    counts = Confusion(tp=tp, fp=fp, tn=tn, fn=fn)
+
+    def defined(denominator: int, value: "Tensor") -> float | None:
+        return round(float(value), FLOAT32_DIGITS) if denominator else None
+
+    positives, negatives = tp + fn, tn + fp
+    sensitivity = defined(positives, torchmetrics.binary_recall(verdict, truth))
+    specificity = defined(negatives, torchmetrics.binary_specificity(verdict, truth))
+    return counts, {
+        "precision": defined(tp + fp, torchmetrics.binary_precision(verdict, truth)),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "f1": defined(2 * tp + fp + fn, torchmetrics.binary_f1_score(verdict, truth)),
+        "accuracy": defined(counts.n, torchmetrics.binary_accuracy(verdict, truth)),
+        "balanced_accuracy": None if sensitivity is None or specificity is None else (sensitivity + specificity) / 2,
+    }
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over folds. One fold has no standard deviation."""
+
+    mean: float
+    std: float | None
+
+
+def spread(values: Sequence[float | None]) -> Spread | None:
+    """Return mean and sample standard deviation (n - 1); None when there is no value or one of them is undefined."""
+    defined = [value for value in values if value is not None]
+    if not defined or len(defined) < len(values):
+        return None
+    std = float(np.std(defined, ddof=1)) if len(defined) > 1 else None
+    return Spread(float(np.mean(defined)), std)
+
+
+def wilson_interval(right: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a proportion of `right` out of `n` > 0 (Wilson, 1927)."""
+    p, z2 = right / n, Z_95**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
