@@ -168,11 +168,9 @@ def in_batches(network: Callable[[Tensor], Tensor], images: Images, *, width: in
     batch = GPU_BATCH if device.type == "cuda" else CPU_BATCH
     features = torch.empty(len(images), width)
     for start in range(0, len(images), batch):
-        part = (
-            torch.tensor(images[start : start + batch])
-            if isinstance(images, np.ndarray)
-            else images[start : start + batch]
-        )
+        part = images[start : start + batch]
+        if isinstance(part, np.ndarray):
+            part = torch.from_numpy(np.array(part, order="C"))  # a copy, since torch takes no read-only arrays
         count = len(part)
         filled = torch.cat([part, part[:1].expand(batch - count, -1, -1, -1)]) if count < batch else part
         features[start : start + count] = network(filled.to(device))[:count].float().cpu()

@@ -71,10 +71,11 @@ def test_features_of_no_images(backbone):
     assert backbone(noise(0)).shape == (0, 1280)
 
 
-def test_read_only_images_are_taken(backbone):
-    images = noise(1)
+def test_read_only_and_reversed_views_are_taken(backbone):
+    images = noise(3)
+    expected = backbone(images.copy())
     images.flags.writeable = False
-    assert backbone(images).shape == (1, 1280)
+    torch.testing.assert_close(backbone(images[::-1]), expected.flip(0), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("side", "wanted"), [(32, 64), (64, 32), (48, 33)])

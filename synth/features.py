@@ -1,0 +1,149 @@
+"""The feature spaces that pictures are compared in, one row each.
+
+A score is only comparable within its space, so every score names its space, and only a distance in `inception` is an
+FID. `auto` means the paper's space where its weights can be had, and the offline one otherwise.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from shared.console import say
+from shared.errors import UserError
+from shared.nn.backbone import RESIZER, Images, OfflineBackbone, in_batches, resize
+from shared.weights import FID_INCEPTION, VGG16, WeightSource, find_weights
+
+Purpose = Literal["quality", "similarity"]
+
+AUTO, OFFLINE = "auto", "offline"
+PAPER_SPACE: dict[Purpose, str] = {"quality": "inception", "similarity": "vgg16"}
+FID_SPACE = "InceptionV3"
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+VGG16_PX = 224
+
+
+class Extractor(Protocol):
+    """A frozen feature space."""
+
+    @property
+    def name(self) -> str:
+        """The network, as scores name it."""
+
+    @property
+    def layer(self) -> str:
+        """Which of its activations."""
+
+    @property
+    def resizer(self) -> str:
+        """How images of any size come to the network's."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the file of weights."""
+
+    @property
+    def width(self) -> int:
+        """F, the number of features."""
+
+    def __call__(self, images: Images) -> Tensor:
+        """Return float32 [N, F] on the CPU for uint8 [N, S, S, 3]; each row depends on its image alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkExtractor:
+    """An `Extractor` made of a function from uint8 [N, S, S, 3] to [N, F]."""
+
+    name: str
+    layer: str
+    resizer: str
+    width: int
+    weights_sha256: str
+    device: torch.device
+    network: Callable[[Tensor], Tensor]
+
+    def __call__(self, images: Images) -> Tensor:
+        """Return float32 [N, F] on the CPU for uint8 [N, S, S, 3]."""
+        return in_batches(self.network, images, width=self.width, device=self.device)
+
+
+def identity(extractor: Extractor) -> dict[str, str]:
+    """Return what a score must say of its feature space."""
+    return {
+        "extractor": extractor.name,
+        "layer": extractor.layer,
+        "resizer": extractor.resizer,
+        "weights_sha256": extractor.weights_sha256,
+    }
+
+
+def offline(source: WeightSource, device: torch.device) -> Extractor:
+    """Build the space of EfficientNet-Lite0, whose weights a Python package carries."""
+    return OfflineBackbone(source=source, device=device)
+
+
+def inception(source: WeightSource, device: torch.device) -> Extractor:
+    """Build the space of the FID: torch-fidelity's InceptionV3 with the weights of the original TensorFlow graph."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    found = find_weights(FID_INCEPTION, source)
+    # torch-fidelity unpickles whatever file it is given; it is given what the safe reader made of it.
+    clean = io.BytesIO()
+    torch.save(torch.load(found.path, map_location="cpu", weights_only=True), clean)
+    clean.seek(0)
+    network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=clean).to(
+        device
+    )
+
+    def features(images: Tensor) -> Tensor:
+        pooled: Tensor = network(images.permute(0, 3, 1, 2))[0]
+        return pooled
+
+    resizer = "bilinear as in TensorFlow 1 (torch-fidelity)"
+    return NetworkExtractor(FID_SPACE, "pool3", resizer, 2048, found.sha256, device, features)
+
+
+def vgg16(source: WeightSource, device: torch.device) -> Extractor:
+    """Build the space of torchvision's ImageNet VGG16, second hidden layer of its head, after ReLU."""
+    from torchvision import models
+
+    found = find_weights(VGG16, source)
+    network = models.vgg16(weights=None, init_weights=False)
+    network.load_state_dict(torch.load(found.path, map_location="cpu", weights_only=True))
+    network.classifier = network.classifier[:5]  # ends with the ReLU behind fc2
+    network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    mean, std = (torch.tensor(row, device=device).mul(255)[:, None, None] for row in (IMAGENET_MEAN, IMAGENET_STD))
+
+    def features(images: Tensor) -> Tensor:
+        fc2: Tensor = network(resize(images, VGG16_PX).sub_(mean).div_(std))
+        return fc2
+
+    return NetworkExtractor("VGG16", "fc2 after ReLU", RESIZER, 4096, found.sha256, device, features)
+
+
+SPACES: dict[str, Callable[[WeightSource, torch.device], Extractor]] = {
+    OFFLINE: offline,
+    "inception": inception,
+    "vgg16": vgg16,
+}
+CHOICES = (AUTO, *SPACES)
+
+
+def open_extractor(choice: str, purpose: Purpose, *, source: WeightSource, device: torch.device) -> Extractor:
+    """Build the feature space that `choice` (one of `CHOICES`) means for `purpose`.
+
+    Raises `UserError`: no such space, or its weights cannot be had.
+    """
+    if choice == AUTO:
+        try:
+            return SPACES[PAPER_SPACE[purpose]](source, device)
+        except UserError as error:
+            say(f"{purpose} is measured in the offline feature space: {error}")
+            return SPACES[OFFLINE](source, device)
+    if choice not in SPACES:
+        raise UserError(f"--features {choice}: no such feature space; give one of {', '.join(CHOICES)}.")
+    return SPACES[choice](source, device)

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torchvision import models
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from shared.errors import UserError
+from shared.weights import WeightFile, WeightSource
+from synth import features
+from synth.features import identity, open_extractor
+
+CPU = torch.device("cpu")
+OFFLINE = WeightSource(offline=True)
+
+
+def noise(count: int, size: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+@pytest.fixture
+def random_inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FeatureExtractorInceptionV3:
+    """torch-fidelity's network with random weights, which lie in `tmp_path` where the published ones would."""
+    torch.manual_seed(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.Module, "load_state_dict", lambda self, state: None)
+        patch.setattr("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *_, **__: {})
+        network = FeatureExtractorInceptionV3("random", ["2048"])
+    file = WeightFile(name="inception.pth")
+    torch.save(network.state_dict(), tmp_path / file.name)
+    monkeypatch.setattr(features, "FID_INCEPTION", file)
+    return network
+
+
+def test_auto_without_the_papers_weights_is_offline_and_says_so(capsys):
+    extractor = open_extractor("auto", "quality", source=OFFLINE, device=CPU)
+    assert extractor.name == "EfficientNet-Lite0"
+    said = capsys.readouterr().err
+    assert "offline feature space" in said
+    assert features.FID_INCEPTION.name in said
+
+
+def test_auto_with_the_papers_weights_is_the_papers_space(random_inception, tmp_path):
+    source = WeightSource(folder=tmp_path, offline=True)
+    extractor = open_extractor("auto", "quality", source=source, device=CPU)
+    images = noise(2, 40)
+    with torch.inference_mode():
+        (expected,) = random_inception(torch.tensor(images).permute(0, 3, 1, 2))
+    assert (extractor.name, extractor.layer) == ("InceptionV3", "pool3")
+    assert expected.std() > 0
+    torch.testing.assert_close(extractor(images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_named_space_never_becomes_another():
+    with pytest.raises(UserError, match=features.FID_INCEPTION.name):
+        open_extractor("inception", "quality", source=OFFLINE, device=CPU)
+    with pytest.raises(UserError, match=features.VGG16.name):
+        open_extractor("vgg16", "similarity", source=OFFLINE, device=CPU)
+
+
+def test_unknown_space():
+    with pytest.raises(UserError, match=r"--features dino.*auto, offline, inception, vgg16"):
+        open_extractor("dino", "quality", source=OFFLINE, device=CPU)
+
+
+def test_identity_names_network_layer_resizer_and_weights():
+    extractor = open_extractor("offline", "similarity", source=OFFLINE, device=CPU)
+    assert identity(extractor) == {
+        "extractor": "EfficientNet-Lite0",
+        "layer": "global average pool",
+        "resizer": "antialiased bilinear (torch)",
+        "weights_sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    }
+
+
+@pytest.mark.slow  # half a gigabyte of weights
+def test_vgg16_is_the_second_hidden_layer_after_relu(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    network = models.vgg16(weights=None, init_weights=False).eval()
+    monkeypatch.setattr(features, "VGG16", WeightFile(name="vgg16.pth"))
+    torch.save(network.state_dict(), tmp_path / "vgg16.pth")
+    extractor = open_extractor("vgg16", "similarity", source=WeightSource(tmp_path, offline=True), device=CPU)
+    images = noise(2, 224)
+    published = models.VGG16_Weights.IMAGENET1K_V1.transforms(crop_size=224, resize_size=224)
+    with torch.inference_mode():
+        prepared = published(torch.tensor(images).permute(0, 3, 1, 2))
+        expected = create_feature_extractor(network, {"classifier.4": "fc2"})(prepared)["fc2"]
+    torch.testing.assert_close(extractor(images), expected, rtol=1e-4, atol=1e-6)
+    assert extractor.width == expected.shape[1]

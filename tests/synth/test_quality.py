@@ -1,0 +1,219 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+from shared.errors import UserError
+from synth.features import NetworkExtractor
+from synth.quality import FIRST_SEED, Moments, QualityMeter, frechet_distance, kernel_distance
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def gaussian(rng: np.random.Generator, count: int, width: int) -> np.ndarray:
+    return rng.normal(size=(count, width)) @ rng.normal(size=(width, width)) + rng.normal(size=width)
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    return frechet_distance(Moments.of(a), Moments.of(b))
+
+
+def textbook(a: np.ndarray, b: np.ndarray) -> float:
+    """The definition with a matrix square root."""
+    s_a, s_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    cross = scipy.linalg.sqrtm(s_a @ s_b).real
+    return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(s_a + s_b - 2 * cross))
+
+
+@given(seeds)
+def test_frechet_of_independent_features_is_the_closed_form(seed):
+    rng = np.random.default_rng(seed)
+    mean_a, mean_b, std_a, std_b = rng.normal(size=(4, 5))
+    expected = np.sum((mean_a - mean_b) ** 2) + np.sum((np.abs(std_a) - np.abs(std_b)) ** 2)
+    got = frechet_distance(Moments(mean_a, np.diag(std_a)), Moments(mean_b, np.diag(std_b)))
+    assert got == pytest.approx(expected, rel=1e-10, abs=1e-12)
+
+
+@given(seeds)
+def test_frechet_in_the_plane_is_the_closed_form(seed):
+    rng = np.random.default_rng(seed)
+    root_a, root_b = rng.normal(size=(2, 2, 2))
+    s_a, s_b = root_a.T @ root_a, root_b.T @ root_b
+    product = s_a @ s_b
+    cross = math.sqrt(np.trace(product) + 2 * math.sqrt(abs(np.linalg.det(product))))  # tr M^(1/2) of a 2 x 2 matrix
+    got = frechet_distance(Moments(np.zeros(2), root_a), Moments(np.zeros(2), root_b))
+    assert got == pytest.approx(np.trace(s_a) + np.trace(s_b) - 2 * cross, rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize(("n_a", "n_b", "width"), [(60, 90, 8), (5, 90, 8), (5, 7, 40)])
+def test_frechet_is_torch_fidelitys(n_a, n_b, width):
+    rng = np.random.default_rng(0)
+    a, b = gaussian(rng, n_a, width), gaussian(rng, n_b, width)
+    theirs = fid_statistics_to_metric(
+        fid_features_to_statistics(torch.tensor(a)), fid_features_to_statistics(torch.tensor(b)), verbose=False
+    )
+    assert distance(a, b) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
+
+
+@given(seeds, st.integers(2, 12), st.integers(2, 12), st.integers(1, 8))
+def test_frechet_is_a_squared_distance(seed, n_a, n_b, width):
+    rng = np.random.default_rng(seed)
+    a, b = gaussian(rng, n_a, width), gaussian(rng, n_b, width)
+    scale = 1 + np.abs(a).max() ** 2 + np.abs(b).max() ** 2
+    rotation = np.linalg.qr(rng.normal(size=(width, width)))[0]
+    assert distance(a, a) == pytest.approx(0, abs=1e-9 * scale)
+    assert distance(a, b) == pytest.approx(distance(b, a), abs=1e-9 * scale)
+    assert distance(a @ rotation, b @ rotation) == pytest.approx(distance(a, b), abs=1e-9 * scale)
+    assert distance(a, a + 3.0) == pytest.approx(9 * width, abs=1e-9 * scale)
+
+
+def test_kernel_distance_sees_a_shift_and_not_a_second_sample():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(400, 16)), rng.normal(size=(60, 16))
+    same, shifted = kernel_distance(a, b, seed=0), kernel_distance(a + 1, b, seed=0)
+    assert abs(same[0]) < 0.05 * shifted[0]
+    assert shifted[0] > 5 * shifted[1]
+    assert kernel_distance(a, b, seed=0) == same
+
+
+def test_kernel_distance_of_two_sets_of_two_is_the_definition():
+    a, b = np.random.default_rng(0).normal(size=(2, 2, 3))
+
+    def kernel(x, y):
+        return (x @ y / 3 + 1) ** 3
+
+    cross = np.mean([kernel(x, y) for x in a for y in b])
+    assert kernel_distance(a, b, seed=0)[0] == pytest.approx(kernel(*a) + kernel(*b) - 2 * cross)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_kernel_distance_needs_two(count):
+    assert kernel_distance(np.ones((5, 2)), np.ones((count, 2)), seed=0) is None
+
+
+class Colours:
+    """An extractor whose features are the sums of each colour and of its squares; it counts what it is given."""
+
+    def __init__(self, name: str = "colours") -> None:
+        self.seen = 0
+        self.extractor = NetworkExtractor(name, "sum", "none", 6, "0" * 64, torch.device("cpu"), self.features)
+
+    def features(self, images):
+        self.seen += len(images)
+        x = images.float() / 255
+        return torch.cat([x.mean((1, 2)), x.square().mean((1, 2))], dim=1)
+
+    def __call__(self, images):
+        return self.features(torch.tensor(images)).double().numpy()
+
+
+def pictures(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+
+
+def test_score_is_what_its_fields_say():
+    train, validation, fakes = pictures(21, 1), pictures(6, 2), pictures(150, 3)
+    colours = Colours()
+    meter = QualityMeter(train, validation, colours.extractor, fakes=150, seed=4)
+    asked = []
+
+    def draw(first, count):
+        asked.append((first, count))
+        return fakes[first - FIRST_SEED :][:count]
+
+    score = meter.score(draw)
+    real, fake = colours(train), colours(fakes)
+    assert asked == [(FIRST_SEED, 64), (FIRST_SEED + 64, 64), (FIRST_SEED + 128, 22)]
+    assert score["value"] == pytest.approx(textbook(real, fake), rel=1e-4)
+    assert (score["n_real"], score["n_fake"], score["n_validation"], score["n_equal"]) == (21, 150, 6, 10)
+    order = np.random.default_rng([4, 21]).permutation(21)
+    half, other = real[order[:10]], real[order[10:20]]
+    assert score["equal_n"] == pytest.approx(textbook(half, fake[:10]), rel=1e-4)
+    assert score["floor"] == pytest.approx(textbook(half, other), rel=1e-4)
+    kid = kernel_distance(fake, colours(validation), seed=4)
+    assert (score["kid_validation"], score["kid_validation_std"]) == pytest.approx(kid, rel=1e-3, abs=1e-9)
+    assert json.loads(json.dumps(score, allow_nan=False)) == score
+    assert (score["extractor"], score["reference"], score["seed"]) == ("colours", "train", 4)
+
+
+def test_perfect_fakes_reach_zero_and_the_score_repeats():
+    train = pictures(30)
+    scores = [
+        QualityMeter(train, train[:0], Colours().extractor, fakes=30).score(
+            lambda first, count: train[first - FIRST_SEED :][:count]
+        )
+        for _ in range(2)
+    ]
+    assert scores[0] == scores[1]
+    assert scores[0]["value"] == pytest.approx(0, abs=1e-9)
+    assert scores[0]["kid_validation"] is None
+
+
+@pytest.mark.parametrize(
+    ("space", "name"), [("InceptionV3", "FID"), ("EfficientNet-Lite0", "Frechet distance (EfficientNet-Lite0)")]
+)
+def test_only_inceptions_distance_is_called_fid(space, name):
+    meter = QualityMeter(pictures(4), pictures(2), Colours(space).extractor, fakes=4)
+    assert meter.score(lambda first, count: pictures(count, 9))["name"] == name
+
+
+def test_few_reals_have_no_floor():
+    score = QualityMeter(pictures(3), pictures(0), Colours().extractor, fakes=8).score(
+        lambda first, count: pictures(count, 1)
+    )
+    assert (score["equal_n"], score["floor"], score["n_equal"]) == (None, None, 1)
+    assert score["value"] > 0
+
+
+@pytest.mark.parametrize(("reals", "fakes"), [(1, 10), (10, 1)])
+def test_one_image_has_no_distribution(reals, fakes):
+    with pytest.raises(UserError, match="at least 2"):
+        QualityMeter(pictures(reals), pictures(2), Colours().extractor, fakes=fakes)
+
+
+def test_real_features_are_computed_once(tmp_path):
+    colours = Colours()
+    train, validation = pictures(16), pictures(8, 1)
+
+    def score(images):
+        meter = QualityMeter(images, validation, colours.extractor, fakes=8, cache=tmp_path)
+        before = colours.seen
+        result = meter.score(lambda first, count: pictures(count, 2))
+        assert colours.seen - before == 8
+        return result
+
+    first = score(train)
+    assert (score(train), colours.seen) == (first, 16 + 8 + 2 * 8)
+    assert score(train[::-1]) != first
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_damaged_cache_is_made_anew(tmp_path):
+    colours = Colours()
+    meters = []
+    for content in (None, b"", b"\x93NUMPY garbage", np.zeros(3).tobytes()):
+        for path in tmp_path.iterdir():
+            path.write_bytes(content)
+        meter = QualityMeter(pictures(8), pictures(8), colours.extractor, fakes=8, cache=tmp_path)
+        meters.append(meter.score(lambda first, count: pictures(count, 2)))
+    assert all(score == meters[0] for score in meters)
+
+
+def test_build_opens_the_space_by_name():
+    meter = QualityMeter.build(
+        pictures(4),
+        pictures(2),
+        features="offline",
+        fakes=4,
+        seed=0,
+        device=torch.device("cpu"),
+        weights=None,
+        offline=True,
+    )
+    assert meter.score(lambda first, count: pictures(count, 1))["name"] == "Frechet distance (EfficientNet-Lite0)"
