@@ -2,3 +2,5 @@
 
 Nothing here imports `synth`, `classify` or click, and only `shared.nn` imports torch.
 """
+
+__version__ = "0.1.0"

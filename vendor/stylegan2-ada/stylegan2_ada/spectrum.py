@@ -84,7 +84,10 @@ def apply_bands(pictures: Tensor, gains: Tensor) -> Tensor:
     taps = (gains @ bank)[:, None].expand(-1, channels, -1).reshape(count * channels, 1, -1)  # [N C, 1, K]
     reach = taps.shape[-1] // 2
     x = pictures.reshape(1, count * channels, height, width)
-    x = F.pad(x, (reach, reach, reach, reach), mode="reflect")
+    while reach > 0:  # a picture smaller than the filter is mirrored several times
+        step = min(reach, height - 1, width - 1)
+        x = F.pad(x, (step, step, step, step), mode="reflect")
+        reach -= step
     x = F.conv2d(x, taps[:, :, None, :], groups=count * channels)
     x = F.conv2d(x, taps[:, :, :, None], groups=count * channels)
     return x.reshape(pictures.shape)

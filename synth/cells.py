@@ -1,0 +1,114 @@
+"""Table 1's hyper-parameters as rows of data: cells from options, from a file, or from a preset by name."""
+
+import itertools
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from shared.errors import UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FORMAT = "rarescreen-cells"
+VERSION = 1
+MAX_CELLS = 10_000
+MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid; symbols as in the paper's Table 1."""
+
+    gamma: float
+    target: float
+    lr: float
+    paper_fid: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("gamma", self.gamma, 0.0, 1e6),
+            ("target", self.target, -1.0, 1.0),
+            ("lr", self.lr, 1e-9, 1.0),
+        ):
+            if not math.isfinite(value) or not low <= value <= high:
+                raise UserError(f"--{name} {value:g}: out of range; give a number from {low:g} to {high:g}.")
+
+    @property
+    def name(self) -> str:
+        """Folder name of the cell's run."""
+        return f"gamma{self.gamma:g}_lr{self.lr:g}_target{self.target:g}"
+
+
+@dataclass(frozen=True)
+class CellFile:
+    """A preset: its cells, and defaults for options of `synth train` that the user may override."""
+
+    cells: tuple[Cell, ...]
+    train: dict[str, Any] = field(default_factory=dict)
+
+
+def product(gamma: Sequence[float], target: Sequence[float], lr: Sequence[float]) -> tuple[Cell, ...]:
+    """Return the product of the given values, each point once, with the paper's FID where it has one."""
+    published = {(cell.gamma, cell.target, cell.lr): cell.paper_fid for cell in paper_cells()}
+    points = dict.fromkeys(itertools.product(gamma, target, lr))
+    return tuple(Cell(*point, paper_fid=published.get(point)) for point in points)
+
+
+def paper_cells() -> tuple[Cell, ...]:
+    """Return the nine rows of the paper's Table 1, best first."""
+    return read_cells("paper").cells
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that are shipped."""
+    folder = resources.files("synth") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_cells(name_or_path: str) -> CellFile:
+    """Read a preset by name or a TOML file by path.
+
+    Raises `UserError`: no such file or preset, or a file that is not as the presets are.
+    """
+    try:
+        document = tomllib.loads(_text(name_or_path))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"--cells {name_or_path}: not a TOML file ({error}); see the presets for an example.") from error
+    if document.get("format") != FORMAT or document.get("version") != VERSION:
+        raise UserError(
+            f'--cells {name_or_path}: not a list of cells; it must begin with format = "{FORMAT}" and version = {VERSION}.'
+        )
+    rows, train = document.get("cell", []), document.get("train", {})
+    if not isinstance(rows, list) or not isinstance(train, dict) or not 0 < len(rows) <= MAX_CELLS:
+        raise UserError(f"--cells {name_or_path}: needs at least one [[cell]] with gamma, target and lr.")
+    return CellFile(tuple(_cell(row, name_or_path) for row in rows), train)
+
+
+def _text(name_or_path: str) -> str:
+    if name_or_path in preset_names():
+        return (resources.files("synth") / "presets" / f"{name_or_path}.toml").read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(preset_names())
+        raise UserError(f"--cells {name_or_path}: neither a file nor a preset; the presets are {known}.")
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"--cells {name_or_path}: larger than any list of cells; give the right file.")
+    return path.read_text(encoding="utf-8")
+
+
+def _cell(row: Any, where: str) -> Cell:
+    names = {"gamma", "target", "lr"}
+    if (
+        not isinstance(row, dict)
+        or not names <= row.keys() <= names | {"paper_fid"}
+        or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in row.values())
+    ):
+        raise UserError(f"--cells {where}: each [[cell]] needs the numbers gamma, target and lr, and nothing else.")
+    return Cell(float(row["gamma"]), float(row["target"]), float(row["lr"]), row.get("paper_fid"))

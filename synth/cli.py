@@ -1,0 +1,139 @@
+"""The command line of `synth`. Stages are imported when a command runs, so that `--help` answers at once."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shared import __version__
+from shared.console import user_errors
+from shared.errors import UserError
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+ANY = click.Path(path_type=Path)
+
+
+class Commands(click.Group):
+    """A group whose errors are one sentence on standard error and exit code 2."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+        """Run a command line, as `click.Group.main` does."""
+        with user_errors():
+            try:
+                code = super().main(*args, standalone_mode=False, **kwargs)
+            except click.Abort as error:
+                raise KeyboardInterrupt from error
+            except click.ClickException as error:
+                raise UserError(error.format_message()) from error
+        if standalone_mode:
+            raise SystemExit(code if isinstance(code, int) else 0)
+        return code
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="synth")
+def cli() -> None:
+    """Synthetic images of a rare disease, from a few hundred photographs."""
+
+
+@cli.command()
+@click.option("--positive", type=FOLDER, multiple=True, help="Folder with photographs of the rare disease.")
+@click.option("--negative", type=FOLDER, multiple=True, help="Folder with photographs without it.")
+@click.option("--external-negative", type=FOLDER, multiple=True, help="Negatives of another source, for testing only.")
+@click.option("--phantom", is_flag=True, help="Render the embedded phantom cohort instead of reading photographs.")
+@click.option("--size", type=int, default=64, help="Side of the prepared images in px.")
+@click.option("--fit", type=click.Choice(["crop", "pad", "stretch"]), default="crop", help="How to make them square.")
+@click.option("--folds", type=int, default=5, help="Parts for cross-validation.")
+@click.option("--seed", type=int, default=0, help="Decides the folds.")
+@click.option("--csv", type=FILE, help="Table with the columns file, group (patient or case) and any attributes.")
+@click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be used instead of stopping.")
+@click.option("--out", type=FILE, required=True, help="Cohort file to write.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def prepare(**options: Any) -> None:
+    """Turn folders of photographs into a cohort: checked, squared, grouped and split."""
+    from synth.prepare import PrepareOptions
+    from synth.prepare import prepare as run
+
+    run(PrepareOptions(**options))
+
+
+@cli.command()
+@click.argument("cohort", type=FILE)
+@click.option("--out", type=FOLDER, required=True, help="Folder of the run or grid; the same command goes on in it.")
+@click.option("--gamma", type=float, multiple=True, help="Weight of R1; repeat for a grid.  [default: 0.1]")
+@click.option("--target", type=float, multiple=True, help="ADA's target; repeat for a grid.  [default: 0.6]")
+@click.option("--lr", type=float, multiple=True, help="Learning rate; repeat for a grid.  [default: 0.002]")
+@click.option("--cells", help="Preset (demo, paper, paper-full) or TOML file with the cells of the grid.")
+@click.option("--fold", help="Fold that stays unseen, or all.  [default: 0]")
+@click.option("--protocol", type=click.Choice(["strict", "paper"]), help="What the GAN may see.  [default: strict]")
+@click.option("--label", type=click.Choice(["positive", "negative", "both"]), help="Class to draw.  [default: positive]")
+@click.option("--cfg", help="auto, paper256, paper512, paper1024, cifar or tiny.  [default: auto]")
+@click.option("--start", help="Network to adapt: a shipped name (phantom-skin-32), a file, or a run's folder.")
+@click.option("--kimg", type=float, help="Thousands of real images shown.  [default: 1000]")
+@click.option("--batch", type=int, help="Images a step.  [default: the configuration's]")
+@click.option("--augpipe", help="blit, geom, color, filter, noise, cutout, bg, bgc, bgcfnc or none.  [default: bgc]")
+@click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: 0]")
+@click.option("--checkpoint-every", type=float, help="kimg between scored checkpoints.  [default: a tenth of --kimg, at least 4]")
+@click.option("--quality-fakes", type=int, help="Generated images a score is computed from.  [default: 1000]")
+@click.option("--features", type=click.Choice(["auto", "offline", "inception"]), help="Feature space.  [default: auto]")
+@click.option("--seed", type=int, help="Of networks, data order, latents and augmentation.  [default: 0]")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
+@click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")
+@click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
+def train(**options: Any) -> None:
+    """Train StyleGAN2-ADA on the rare class of COHORT: one cell, or a grid ranked in table1.md."""
+    from synth.train import train as run
+    from synth.train_options import resolve_cells
+
+    run(*resolve_cells({name: None if value == () else value for name, value in options.items()}))
+
+
+@cli.command()
+@click.argument("network", type=str)
+@click.option("--count", type=int, help="How many images, from --seed on.  [default: 1000]")
+@click.option("--seed", type=int, help="First seed.  [default: 0]")
+@click.option("--seeds", help='Single seeds and ranges, such as "0-7,42", instead of --count.')
+@click.option("--truncation", type=float, default=1.0, help="psi: 1 draws all there is, less draws what is typical.")
+@click.option("--noise", type=click.Choice(["const", "random", "none"]), default="const", help="Noise inputs.")
+@click.option("--class", "class_index", type=int, help="Class of a conditional network.")
+@click.option("--png", type=FOLDER, help="Also write each image as a PNG into this folder.")
+@click.option("--out", type=FILE, required=True, help="Candidates file to write.")
+@click.option("--batch", type=int, default=32, help="Images drawn at once; never changes a picture.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def generate(**options: Any) -> None:
+    """Draw candidates with NETWORK: a file, a run's folder, or a grid's folder (its best cell)."""
+    from synth.generate import GenerateOptions
+    from synth.generate import generate as run
+
+    run(GenerateOptions(**options))
+
+
+@cli.command()
+@click.argument("candidates", type=FILE)
+@click.option("--cohort", type=FILE, required=True, help="Cohort that the network was trained on.")
+@click.option("--network", type=str, required=True, help="Network that drew the candidates.")
+@click.option("--sigma", type=float, default=2.0, help="Threshold: mean - sigma x SD of the reals' scores.")
+@click.option(
+    "--rule",
+    type=click.Choice(["union", "intersection", "similarity", "discriminator"]),
+    default="union",
+    help="Which score must pass: either, both, or one of them.",
+)
+@click.option("--features", type=click.Choice(["auto", "offline", "vgg16"]), default="auto", help="Feature space.")
+@click.option("--out", type=FILE, required=True, help="Bundle to write.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")
+@click.option("--offline", is_flag=True, help="Never touch the network.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def select(**options: Any) -> None:
+    """Keep the candidates that look and score like the reals, and write them as a bundle."""
+    from synth.select import SelectOptions
+    from synth.select import select as run
+
+    run(SelectOptions(**options))
+
+
+if __name__ == "__main__":
+    cli()

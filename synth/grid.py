@@ -1,0 +1,62 @@
+"""A grid's folder: which run is its best, and what a network says of itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from shared.errors import UserError
+from shared.files import require_file
+from synth.networks import shipped_network
+
+TABLE = "table1.json"
+NETWORK = "network.safetensors"
+
+
+def find_network(name_or_path: str | Path) -> Path:
+    """Return the network file that a shipped name, a file, a run folder or a grid's folder stands for (its best cell).
+
+    Raises `UserError`: there is none.
+    """
+    shipped = shipped_network(str(name_or_path))
+    if shipped is not None:
+        return shipped
+    path = Path(name_or_path)
+    if not path.is_dir():
+        return require_file(path, "network")
+    if (path / NETWORK).is_file():
+        return path / NETWORK
+    if (path / TABLE).is_file():
+        return require_file(path / _best(path / TABLE) / NETWORK, "network of the best cell")
+    folds = sorted(child.name for child in path.glob("fold*") if child.is_dir())
+    if folds:
+        raise UserError(f"{path}: holds one grid a fold; name one of {', '.join(str(path / fold) for fold in folds)}.")
+    raise UserError(f"{path}: no finished network in this folder; let `synth train` finish, by the same command.")
+
+
+def _best(table: Path) -> str:
+    try:
+        best = json.loads(table.read_text(encoding="utf-8"))["best"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{table}: damaged; run the same `synth train` command again to write it anew.") from error
+    if not isinstance(best, str) or Path(best).is_absolute() or ".." in Path(best).parts:
+        raise UserError(f"{table}: names no cell of this grid; run the same `synth train` command again.")
+    return best
+
+
+def read_provenance(network: Path) -> dict[str, Any]:
+    """Return what a network of `synth train` says of itself.
+
+    Keys: cohort, class_name, label, fold, protocol, seen_image_id, seen_group_id, generator (gamma, target, lr, kimg),
+    quality, start.
+
+    Raises `UserError`: the file is no network, or was not trained on a cohort (a shipped one has seen no patient).
+    """
+    from stylegan2_ada import NetworkFileError, read_header
+
+    try:
+        about = read_header(network)["about"]
+    except NetworkFileError as error:
+        raise UserError(str(error)) from error
+    if not isinstance(about, dict) or "seen_image_id" not in about:
+        raise UserError(f"{network}: was not trained on a cohort by `synth train`; give a network that was.")
+    return about

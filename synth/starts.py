@@ -1,0 +1,114 @@
+"""Where a run starts: new networks, or those of another run, tensor by tensor."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from shared.errors import UserError
+from stylegan2_ada import (
+    DiscriminatorConfig,
+    GeneratorConfig,
+    NetworkFileError,
+    Networks,
+    TrainingConfig,
+    load_networks,
+    resolve,
+)
+from stylegan2_ada.config import replace_training
+from synth.cells import Cell
+from synth.grid import find_network
+from synth.train_options import TrainOptions
+
+TRANSFER_ADA_KIMG = 100.0  # on transfer ADA reacts faster, as the reference implementation does
+TRANSFER_EMA_SHARE = 0.05  # half-life of the average, as a share of the run: a short run must outlive its start
+
+
+@dataclass(frozen=True)
+class Start:
+    """The networks that a run begins with."""
+
+    networks: Networks
+    name: str | None = None
+    sha256: str | None = None
+    left_new: tuple[str, ...] = ()  # tensors that the start network has not, or in another shape
+
+
+def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingConfig:
+    """Return the full training configuration of one cell.
+
+    Raises `UserError`: an unknown configuration, or an image size that no network fits.
+    """
+    try:
+        _, _, config = resolve(options.cfg or "auto", size, batch=options.batch)
+    except ValueError as error:
+        raise UserError(f"--cfg {options.cfg or 'auto'}: {error}.") from error
+    config = replace_training(
+        config,
+        gamma=cell.gamma,
+        target=cell.target,
+        lr=cell.lr,
+        augpipe=options.augpipe,
+        freeze_d=options.freeze_d,
+    )
+    if options.start is None:
+        return config
+    half_life = min(config.ema_kimg, options.kimg * TRANSFER_EMA_SHARE)
+    return dataclasses.replace(config, ada_kimg=TRANSFER_ADA_KIMG, ema_kimg=half_life, ema_rampup=None)
+
+
+def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
+    """Return the networks to begin with, the same for every cell of a grid.
+
+    Raises `UserError`: the start network cannot be read or draws pictures of another size.
+    """
+    if options.start is None:
+        try:
+            generator, discriminator, _ = resolve(options.cfg or "auto", size, c_dim=c_dim, batch=options.batch)
+        except ValueError as error:
+            raise UserError(f"--cfg {options.cfg or 'auto'}: {error}.") from error
+        return Start(Networks.build(generator, discriminator, options.seed))
+    path = find_network(options.start)
+    try:
+        source = load_networks(path)
+    except NetworkFileError as error:
+        raise UserError(str(error)) from error
+    have = source.G.config.img_resolution
+    if have != size:
+        raise UserError(
+            f"--start {options.start}: draws {have} px pictures and the cohort has {size} px; "
+            f"prepare the cohort with --size {have}, or start from another network."
+        )
+    target = _build_like(source, options, c_dim)
+    missing = [
+        f"{name}/{tensor}"
+        for name in ("G_ema", "G", "D")
+        for tensor in _copy_matching(getattr(source, name), getattr(target, name))
+    ]
+    name = options.start if not Path(options.start).exists() else Path(options.start).name
+    return Start(target, name, hashlib.sha256(path.read_bytes()).hexdigest(), tuple(missing))
+
+
+def _build_like(source: Networks, options: TrainOptions, c_dim: int) -> Networks:
+    """Build networks of the start's shape (or of `--cfg`, when it is given) for `c_dim` classes."""
+    size = source.G.config.img_resolution
+    generator: GeneratorConfig = dataclasses.replace(source.G.config, c_dim=c_dim)
+    discriminator: DiscriminatorConfig = dataclasses.replace(source.D.config, c_dim=c_dim)
+    if options.cfg is not None:
+        try:
+            generator, discriminator, _ = resolve(options.cfg, size, c_dim=c_dim, batch=options.batch)
+        except ValueError as error:
+            raise UserError(f"--cfg {options.cfg}: {error}.") from error
+    return Networks.build(generator, discriminator, options.seed)
+
+
+def _copy_matching(source: nn.Module, target: nn.Module) -> list[str]:
+    """Copy tensors of matching name and shape; return the names of the others."""
+    have: dict[str, Any] = source.state_dict()
+    want = target.state_dict()
+    matching = {name: have[name] for name in want if name in have and have[name].shape == want[name].shape}
+    target.load_state_dict(want | matching)
+    return [name for name in want if name not in matching]

@@ -1,0 +1,153 @@
+"""Table 1: every cell of a grid with its quality, the paper's rows beside ours, and the losses as curves."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from shared.files import write_json, write_text
+from synth.cells import Cell, paper_cells
+from synth.run import criterion
+from synth.run_folder import RunFolder
+
+FORMAT = "rarescreen-table1"
+VERSION = 1
+
+Row = dict[str, Any]
+
+
+def write_table1(out: Path, folders: list[RunFolder], protocol: str) -> None:
+    """Write table1.json, table1.md and curves.png for the finished runs of one grid."""
+    rows = sorted((_row(out, folder) for folder in folders), key=lambda row: row["criterion"])
+    table = {
+        "format": FORMAT,
+        "version": VERSION,
+        "best": rows[0]["run"],
+        "protocol": protocol,
+        "rows": rows,
+        "paper": [{"gamma": c.gamma, "lr": c.lr, "target": c.target, "fid": c.paper_fid} for c in paper_cells()],
+    }
+    write_json(out / "table1.json", table)
+    write_text(out / "table1.md", render(table))
+    _draw_curves(out / "curves.png", folders)
+
+
+def _row(out: Path, folder: RunFolder) -> Row:
+    """Return a run's best checkpoint as one row; its first score is that of the networks it began with."""
+    config, log = folder.read_config(), folder.read_log()
+    scored = [line for line in log if "quality" in line]
+    best = min(scored, key=lambda line: criterion(line["quality"]))
+    cell = Cell(**config["cell"])
+    return {
+        "run": os.path.relpath(folder.path, out),
+        "gamma": cell.gamma,
+        "lr": cell.lr,
+        "target": cell.target,
+        "kimg": best["kimg"],
+        "quality": best["quality"],
+        "quality_at_start": scored[0]["quality"],
+        "criterion": criterion(best["quality"]),
+        "paper_fid": cell.paper_fid,
+        "seconds": log[-1]["seconds"],
+        "seed": config["seed"],
+        "fold": config["fold"],
+        "start": config["start"]["name"],
+        "device": config["environment"]["device"],
+    }
+
+
+def render(table: dict[str, Any]) -> str:
+    """Return the table as Markdown, with what its numbers mean."""
+    rows = table["rows"]
+    quality = rows[0]["quality"]
+    lines = [
+        "# Table 1: quality over gamma, learning rate and target",
+        "",
+        f"{quality['name']} of {quality['n_fake']} generated images against {quality['n_real']} training images; "
+        f"smaller is better. Seed {rows[0]['seed']}, fold {rows[0]['fold']}, {rows[0]['device']}, "
+        f"start {rows[0]['start'] or 'from scratch'}.",
+        "",
+        f"| rank | gamma | lr | target | kimg | {quality['name']} | equal n ({quality['n_equal']}) "
+        "| excess over the floor: start → best | KID to validation ± SD | s | FID in the paper |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [_markdown_row(rank, row) for rank, row in enumerate(rows, start=1)]
+    lines += ["", _legend(table), "", "## The paper's Table 1", ""]
+    lines += ["| gamma | lr | target | FID in the paper | ours |", "|--:|--:|--:|--:|--:|"]
+    ours = {(row["gamma"], row["lr"], row["target"]): row["quality"]["value"] for row in rows}
+    for row in table["paper"]:
+        point = (row["gamma"], row["lr"], row["target"])
+        value = f"{ours[point]:.1f}" if point in ours else "not run"
+        lines.append(f"| {point[0]:g} | {point[1]:g} | {point[2]:g} | {row['fid']:g} | {value} |")
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(rank: int, row: Row) -> str:
+    best, start = row["quality"], row["quality_at_start"]
+    kid = "–" if best["kid_validation"] is None else f"{best['kid_validation']:.4f} ± {best['kid_validation_std']:.4f}"
+    paper = "–" if row["paper_fid"] is None else f"{row['paper_fid']:g}"
+    equal = "–" if best["equal_n"] is None else f"{best['equal_n']:.1f}"
+    return (
+        f"| {rank} | {row['gamma']:g} | {row['lr']:g} | {row['target']:g} | {row['kimg']:g} | {best['value']:.1f} "
+        f"| {equal} | {_excess(start)} → {_excess(best)} "
+        f"| {kid} | {row['seconds']:.0f} | {paper} |"
+    )
+
+
+def _excess(quality: dict[str, Any]) -> str:
+    """Return by how much fakes are farther from half of the reals than the other half is."""
+    return "–" if quality["equal_n"] is None else f"{quality['equal_n'] - quality['floor']:.1f}"
+
+
+def _legend(table: dict[str, Any]) -> str:
+    quality = table["rows"][0]["quality"]
+    chosen = "KID to the validation images" if quality["kid_validation"] is not None else "the distance itself"
+    comparable = (
+        "The paper's FIDs are of other photographs; only the order of the cells can be compared."
+        if quality["name"] == "FID"
+        else "This is not FID: the features are another network's, so that the paper's FIDs beside it cannot be compared."
+    )
+    floor = (
+        "There are too few real images for a real-versus-real floor."
+        if quality["floor"] is None
+        else f"Real images against other real images have a distance of {quality['floor']:.1f} at "
+        f"n = {quality['n_equal']}: the floor, which no generator can be expected to beat."
+    )
+    return (
+        f"{floor} Checkpoints and cells are chosen by {chosen}; with one "
+        f"seed a cell, close cells cannot be told apart. {comparable}"
+    )
+
+
+def _draw_curves(path: Path, folders: list[RunFolder]) -> None:
+    from shared.plots import Panel, Series, curves
+
+    logs = {folder.path.name: folder.read_log() for folder in folders}
+    quality = next(line["quality"] for log in logs.values() for line in log if "quality" in line)
+    panels = [
+        ("loss_G", "generator loss", "loss"),
+        ("loss_D", "discriminator loss", "loss"),
+        ("p", "augmentation strength p", "p"),
+    ]
+    drawn = [
+        Panel(
+            title,
+            "kimg",
+            unit,
+            tuple(_series(Series, name.replace("_", " "), log, key) for name, log in logs.items()),
+        )
+        for key, title, unit in panels
+    ]
+    scores = tuple(
+        Series(
+            name.replace("_", " "),
+            [line["kimg"] for line in log if "quality" in line],
+            [line["quality"]["value"] for line in log if "quality" in line],
+        )
+        for name, log in logs.items()
+    )
+    curves(path, [Panel(f"quality: {quality['name']}", "kimg", "distance", scores), *drawn])
+
+
+def _series(kind: Any, name: str, log: list[dict[str, Any]], key: str) -> Any:
+    points = [(line["kimg"], line[key]) for line in log if key in line]
+    return kind(name, [x for x, _ in points], [y for _, y in points])

@@ -1,0 +1,207 @@
+"""Train StyleGAN2-ADA on the rare class: one cell or a grid, each cell resumable, Table 1 at the end."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from shared.cohort import NEGATIVE, POSITIVE, STUDY, Cohort, read_cohort
+from shared.console import progress, say
+from shared.errors import UserError
+from shared.nn.device import choose_device, describe_device
+from shared.provenance import environment
+from shared.splits import parts
+from stylegan2_ada import Trainer
+from synth.cells import Cell
+from synth.quality import QualityMeter
+from synth.run import Run
+from synth.run_folder import RunFolder
+from synth.starts import Start, build_start, resolve_training
+from synth.table1 import write_table1
+from synth.train_options import ALL_FOLDS, TrainOptions
+
+LABELS = {"positive": (POSITIVE,), "negative": (NEGATIVE,), "both": (NEGATIVE, POSITIVE)}
+MIN_IMAGES = 2
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The real images that a fold's networks may see."""
+
+    images: npt.NDArray[np.uint8]  # [N, S, S, 3]
+    labels: npt.NDArray[np.int64]  # [N], index of the class among those trained
+    validation: npt.NDArray[np.uint8]  # [V, S, S, 3]
+    seen: npt.NDArray[np.int64]  # [N + V] rows of the cohort that training or a choice uses
+
+
+def select_images(cohort: Cohort, fold: int, options: TrainOptions) -> TrainingSet:
+    """Return what the protocol lets a fold's networks see.
+
+    strict: the fold's train part, and its validation part for choices. paper: all study images of the class, which
+    then include every fold's test images; choices are made on the training images.
+
+    Raises `UserError`: too few images.
+    """
+    wanted = LABELS[options.label]
+    if options.protocol == "paper":
+        train = np.flatnonzero(cohort.role == STUDY)
+        validation = train[:0]
+    else:
+        split = parts(cohort, fold)
+        train, validation = split.train, split.validation
+    train = train[np.isin(cohort.label[train], wanted)]
+    validation = validation[np.isin(cohort.label[validation], wanted)]
+    if len(train) < MIN_IMAGES:
+        raise UserError(
+            f"--label {options.label}: {len(train)} images of that class in the train part of fold {fold}, and a "
+            f"network needs at least {MIN_IMAGES}; prepare a cohort with more."
+        )
+    labels = np.searchsorted(np.array(wanted), cohort.label[train])
+    return TrainingSet(
+        np.asarray(cohort.images[train]),
+        labels,
+        np.asarray(cohort.images[validation]),
+        np.concatenate([train, validation]),
+    )
+
+
+def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
+    """Train every cell on every fold asked for and write Table 1 beside them; return the run folders.
+
+    Raises `UserError`: whatever the user can mend, before any long work where possible.
+    """
+    cohort = read_cohort(options.cohort)
+    device = choose_device(options.device)
+    folds = [-1] if options.protocol == "paper" else options.folds(cohort.folds)
+    runs: list[Path] = []
+    for fold in folds:
+        out = options.out / f"fold{fold}" if options.fold == ALL_FOLDS and fold >= 0 else options.out
+        runs += _train_grid(cohort, fold, options, cells, out, device)
+    return runs
+
+
+def _train_grid(
+    cohort: Cohort, fold: int, options: TrainOptions, cells: tuple[Cell, ...], out: Path, device: torch.device
+) -> list[Path]:
+    """Train all cells of one fold; they share real features, and the score of the networks they start from."""
+    data = select_images(cohort, fold, options)
+    c_dim = len(LABELS[options.label]) if options.label == "both" else 0
+    start = build_start(options, cohort.size, c_dim)
+    folders = [RunFolder(out if len(cells) == 1 else out / cell.name) for cell in cells]
+    configs = [_describe(cohort, fold, options, cell, start, device) for cell in cells]
+    for folder, config in zip(folders, configs, strict=True):
+        folder.open(config)  # all of them before the first hour of work
+    say(
+        f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} of {options.kimg:g} kimg on {len(data.images)} images "
+        f"of {cohort.size} px, {describe_device(device)}"
+    )
+    if start.left_new:
+        say(f"{len(start.left_new)} tensors start anew, the start network has none that fit: {start.left_new[0]} …")
+
+    meter = _LazyMeter(data, options, device)
+    for folder, config, cell in zip(folders, configs, cells, strict=True):
+        if folder.network.exists() and _finished(folder, options):
+            say(f"{folder.path}: complete")
+            continue
+        trainer = Trainer(
+            # A copy for each cell: training changes them.
+            dataclasses.replace(build_start(options, cohort.size, c_dim).networks),
+            resolve_training(options, cell, cohort.size),
+            torch.from_numpy(data.images).permute(0, 3, 1, 2),
+            torch.nn.functional.one_hot(torch.from_numpy(data.labels), c_dim).float() if c_dim else None,
+            seed=options.seed,
+            device=device,
+        )
+        run = Run(folder, trainer, meter.get(), options, _about(cohort, fold, options, cell, start, data))
+        _watch(run, cell, options)
+    write_table1(out, folders, options.protocol)
+    return [folder.path for folder in folders]
+
+
+class _LazyMeter:
+    """Real features take seconds: computed when the first cell needs them, never when all cells are complete."""
+
+    def __init__(self, data: TrainingSet, options: TrainOptions, device: torch.device) -> None:
+        self._data, self._options, self._device = data, options, device
+        self._meter: QualityMeter | None = None
+
+    def get(self) -> QualityMeter:
+        if self._meter is None:
+            self._meter = QualityMeter.build(
+                self._data.images,
+                self._data.validation,
+                features=self._options.features,
+                fakes=self._options.quality_fakes,
+                seed=self._options.seed,
+                device=self._device,
+                weights=self._options.weights,
+                offline=self._options.offline,
+            )
+        return self._meter
+
+
+def _finished(folder: RunFolder, options: TrainOptions) -> bool:
+    log = folder.read_log()
+    return bool(log) and log[-1].get("kimg", 0) >= options.kimg
+
+
+def _watch(run: Run, cell: Cell, options: TrainOptions) -> None:
+    """Drive a run to its end under a progress bar."""
+    started = time.monotonic()
+    with progress(cell.name.replace("_", " "), options.kimg, unit="kimg") as bar:
+        for state in _states(run):
+            bar.advance(state.kimg_done)
+            bar.note(state.note)
+    say(f"{run.folder.path}: {run.summary()}, {time.monotonic() - started:.0f} s")
+
+
+def _states(run: Run) -> Iterator[Any]:
+    yield from run.go()
+
+
+def _describe(
+    cohort: Cohort, fold: int, options: TrainOptions, cell: Cell, start: Start, device: torch.device
+) -> dict[str, Any]:
+    """Return everything resolved, as config.json keeps it."""
+    training = resolve_training(options, cell, cohort.size)
+    return {
+        "cohort": cohort.sha256,
+        "fold": fold,
+        "protocol": options.protocol,
+        "label": options.label,
+        "cell": dataclasses.asdict(cell),
+        "kimg": options.kimg,
+        "checkpoint_every": options.checkpoint_every,
+        "training": dataclasses.asdict(training),
+        "generator": dataclasses.asdict(start.networks.G.config),
+        "discriminator": dataclasses.asdict(start.networks.D.config),
+        "start": {"name": start.name, "sha256": start.sha256},
+        "seed": options.seed,
+        "quality": {"features": options.features, "fakes": options.quality_fakes},
+        "environment": environment(describe_device(device)),
+    }
+
+
+def _about(
+    cohort: Cohort, fold: int, options: TrainOptions, cell: Cell, start: Start, data: TrainingSet
+) -> dict[str, Any]:
+    """Return what the network file says of itself (`synth.grid.read_provenance`)."""
+    label = NEGATIVE if options.label == "negative" else POSITIVE
+    return {
+        "cohort": cohort.sha256,
+        "class_name": cohort.classes[label],
+        "label": label,
+        "classes": list(cohort.classes) if options.label == "both" else None,
+        "fold": fold,
+        "protocol": options.protocol,
+        "seen_image_id": [str(each) for each in cohort.image_id[data.seen]],
+        "seen_group_id": sorted({int(each) for each in cohort.group_id[data.seen]}),
+        "generator": {"gamma": cell.gamma, "target": cell.target, "lr": cell.lr},
+        "start": {"name": start.name, "sha256": start.sha256},
+    }

@@ -1,0 +1,136 @@
+"""Everything that `synth train` can be told; each default stands here and nowhere else."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from shared.errors import UserError
+from synth.cells import Cell, CellFile, product, read_cells
+
+Protocol = Literal["strict", "paper"]
+Label = Literal["positive", "negative", "both"]
+ALL_FOLDS = "all"
+PRESET_OPTIONS = frozenset(
+    {"cfg", "kimg", "start", "batch", "augpipe", "freeze_d", "checkpoint_every", "quality_fakes", "seed"}
+)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of `synth train`.
+
+    Attributes:
+        cohort, out: the cohort file and the folder to write.
+        gamma, target, lr: values whose product is the grid.
+        cells: a preset's name or a TOML file with the grid's cells, instead of the three above.
+        fold: the fold that stays unseen, or "all" for one grid a fold.
+        protocol: "strict" or "paper".
+        label: which class is drawn; "both" trains a conditional network.
+        cfg: a preset of the engine; None means `auto`, or the shape of the start network.
+        start: a network to adapt: a shipped name, a file, a run folder or a grid's folder.
+        kimg: thousands of real images shown.
+        batch: images a step; None means the configuration's.
+        augpipe: which augmentations ADA uses.
+        freeze_d: how many of the discriminator's first layers stay as they are.
+        checkpoint_every: kimg between checkpoints, each with a score; None means a tenth of `kimg`, at least 4.
+        quality_fakes: how many images a score is computed from.
+        features: feature space of the score ("auto", "offline", "inception").
+        seed: of networks, data order, latents and augmentation.
+        device: "auto", "cpu", "cuda", "cuda:N", "mps".
+        weights: folder with pretrained weights.
+        offline: never touch the network.
+    """
+
+    cohort: Path
+    out: Path
+    gamma: tuple[float, ...] = (0.1,)
+    target: tuple[float, ...] = (0.6,)
+    lr: tuple[float, ...] = (0.002,)
+    cells: str | None = None
+    fold: str = "0"
+    protocol: Protocol = "strict"
+    label: Label = "positive"
+    cfg: str | None = None
+    start: str | None = None
+    kimg: float = 1000.0
+    batch: int | None = None
+    augpipe: str = "bgc"
+    freeze_d: int = 0
+    checkpoint_every: float | None = None
+    quality_fakes: int = 1000
+    features: str = "auto"
+    seed: int = 0
+    device: str = "auto"
+    weights: Path | None = None
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("kimg", 1e-3, 1e6), ("checkpoint_every", 1e-3, 1e6)):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UserError(f"--{name.replace('_', '-')} {value:g}: out of range; give {low:g} to {high:g} kimg.")
+        for name, low_count, high_count in (
+            ("batch", 1, 4096),
+            ("quality_fakes", 16, 1_000_000),
+            ("freeze_d", 0, 64),
+            ("seed", 0, 2**31 - 1),
+        ):
+            count = getattr(self, name)
+            if count is not None and not low_count <= count <= high_count:
+                raise UserError(
+                    f"--{name.replace('_', '-')} {count}: out of range; give {low_count} to {high_count}."
+                )
+        for name, kind in (("protocol", Protocol), ("label", Label)):
+            if getattr(self, name) not in get_args(kind):
+                raise UserError(f"--{name} {getattr(self, name)}: unknown; use {' or '.join(get_args(kind))}.")
+
+    def folds(self, count: int) -> list[int]:
+        """Return the folds to work on, of a cohort with `count` of them (-1: one network for all, paper protocol).
+
+        Raises `UserError`: `fold` is no number, or out of range.
+        """
+        if self.fold == ALL_FOLDS:
+            return list(range(count))
+        try:
+            fold = int(self.fold)
+        except ValueError as error:
+            raise UserError(f"--fold {self.fold}: not a fold; give 0 to {count - 1}, or all.") from error
+        if not 0 <= fold < count:
+            raise UserError(
+                f"--fold {fold}: out of range, since the cohort has {count} folds; give 0 to {count - 1}, or all."
+            )
+        return [fold]
+
+
+def resolve_cells(asked: dict[str, Any]) -> tuple[TrainOptions, tuple[Cell, ...]]:
+    """Fill what the user left open (None) from the preset, then from the defaults.
+
+    Args:
+        asked: fields of `TrainOptions` by name; None where the user said nothing.
+
+    Raises `UserError`: cells and single hyper-parameters together, or a preset with an unknown option.
+    """
+    given = {name: value for name, value in asked.items() if value is not None}
+    if given.get("cells") is None:
+        options = TrainOptions(**given)
+        return options, product(options.gamma, options.target, options.lr)
+    for name in ("gamma", "target", "lr"):
+        if name in given:
+            raise UserError(f"--{name}: cannot be combined with --cells, which lists whole cells; leave one out.")
+    preset = read_cells(given["cells"])
+    options = TrainOptions(**(_preset_options(preset, given["cells"]) | given))
+    return options, preset.cells
+
+
+def _preset_options(preset: CellFile, where: str) -> dict[str, Any]:
+    types = {field.name: str(field.type) for field in dataclasses.fields(TrainOptions)}
+    for name, value in preset.train.items():
+        if name not in PRESET_OPTIONS:
+            raise UserError(
+                f"--cells {where}: [train] has the unknown option {name!r}; known are {', '.join(sorted(PRESET_OPTIONS))}."
+            )
+        wanted = str if "str" in types[name] else (int, float) if "float" in types[name] else int
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise UserError(f"--cells {where}: [train] {name} = {value!r} is of the wrong type.")
+    return dict(preset.train)

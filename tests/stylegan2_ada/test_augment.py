@@ -1,0 +1,102 @@
+"""What holds for every augmentation, whatever its numbers."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylegan2_ada.augment import AugmentParameters, augment, augment_randomly, augmentations_of, draw_parameters
+from stylegan2_ada.geometry import sample
+
+CPU = torch.device("cpu")
+
+
+def _pictures(count: int = 4) -> Tensor:
+    return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(5)) * 2 - 1
+
+
+def test_strength_zero_is_the_identity() -> None:
+    pictures = _pictures()
+    assert augment_randomly(pictures, "bgcfnc", 0.0, torch.Generator()) is pictures
+    drawn = draw_parameters("bgcfnc", 0.0, pictures.shape, torch.Generator().manual_seed(0), CPU)
+    assert torch.allclose(augment(pictures, drawn), pictures, atol=1e-5)
+
+
+def _error(result: Tensor, expected: Tensor) -> float:
+    return float((result - expected).norm() / expected.norm())
+
+
+def test_flips_and_turns() -> None:
+    """The sym6 filter is nearly symmetric, not quite: a turned picture is right but for its finest detail, and no other turn is."""
+    pictures = _pictures(2)
+    for turns in range(4):
+        result = augment(pictures, AugmentParameters(rotate90=torch.full((2,), float(turns))))
+        errors = [_error(result, torch.rot90(pictures, other, (2, 3))) for other in range(4)]
+        (right,) = [other for other in range(4) if errors[other] < 0.3]
+        assert right in (turns, -turns % 4)
+        assert all(errors[other] > 0.9 for other in range(4) if other != right)
+    assert _error(augment(pictures, AugmentParameters(xflip=torch.ones(2))), pictures.flip(3)) < 0.3
+
+
+def test_an_image_does_not_see_its_neighbours() -> None:
+    pictures = _pictures(4)
+    drawn = draw_parameters("bgcfnc", 0.8, pictures.shape, torch.Generator().manual_seed(2), CPU)
+    together = augment(pictures, drawn)
+    for index in range(4):
+        own = {name: value[index : index + 1] for name, value in vars(drawn).items() if value is not None}
+        alone = augment(pictures[index : index + 1], AugmentParameters(**own))
+        assert torch.allclose(alone, together[index : index + 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.6])
+def test_published_probabilities(p: float) -> None:
+    """Counts of images that each augmentation changes; bounds at 5 standard deviations: a false alarm in 10^5 runs."""
+    count = 20_000
+    drawn = draw_parameters("bgc", p, torch.Size([count, 3, 16, 16]), torch.Generator().manual_seed(7), CPU)
+    # a flip is drawn with p and is then the identity half the time; a quarter turn a quarter of the time
+    either_rotation = 1 - math.sqrt(1 - p)
+    expected = {
+        "xflip": p / 2,
+        "rotate90": p * 3 / 4,
+        "scale": p,
+        "rotate_pre": either_rotation,
+        "rotate_post": either_rotation,
+        "aniso": p,
+        "brightness": p,
+        "contrast": p,
+        "lumaflip": p / 2,
+        "hue": p,
+        "saturation": p,
+    }
+    neutral = {"scale": 1.0, "aniso": 1.0, "contrast": 1.0, "saturation": 1.0}
+    for name, probability in expected.items():
+        changed = float((getattr(drawn, name) != neutral.get(name, 0.0)).double().mean())
+        bound = 5 * math.sqrt(probability * (1 - probability) / count)
+        assert abs(changed - probability) < bound, name
+
+
+def test_pipes() -> None:
+    assert augmentations_of("none") == frozenset()
+    assert augmentations_of("bg") < augmentations_of("bgc") < augmentations_of("bgcfnc")
+    assert augmentations_of("bgcfnc") - augmentations_of("bgcfn") == {"cutout"}
+
+
+def test_second_derivative_of_sampling() -> None:
+    """Sampling is linear, so its adjoint's derivative is sampling itself; gradgradcheck compares with differences."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(2, 1, 5, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+    grid = torch.rand(2, 4, 4, 2, dtype=torch.float64, generator=generator) * 2 - 1
+    assert torch.autograd.gradcheck(sample, (pictures, grid))
+    assert torch.autograd.gradgradcheck(sample, (pictures, grid))
+
+
+def test_augmented_pictures_are_differentiable_twice() -> None:
+    pictures = _pictures(2).requires_grad_(True)
+    drawn = draw_parameters("bgcfnc", 1.0, pictures.shape, torch.Generator().manual_seed(3), CPU)
+    scale = torch.ones([], requires_grad=True)
+    out = (augment(pictures, drawn) * scale).square().sum()
+    (first,) = torch.autograd.grad(out, pictures, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), scale)
+    # out = scale^2 |A x|^2, so |d out / dx|^2 grows with scale^4
+    assert torch.isclose(second, 4 * first.detach().square().sum(), rtol=1e-3)
