@@ -1,0 +1,91 @@
+"""Curves over training."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from shared.errors import UserError
+from shared.plots.house import DASHES, LIMIT, figure_file, label, legend_below, look
+
+_MOST_POINTS = 120  # a longer series is drawn as means over equal stretches, with its range as a band
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One named curve, y over x, both [n]."""
+
+    name: str
+    x: npt.ArrayLike
+    y: npt.ArrayLike
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One panel of curves, and named horizontal lines to compare them with."""
+
+    title: str
+    xlabel: str
+    ylabel: str
+    series: Sequence[Series]
+    levels: Mapping[str, float] = field(default_factory=dict)
+
+
+def curves(path: Path, panels: Sequence[Panel], *, title: str = "", columns: int = 2) -> None:
+    """Write panels of curves, `columns` side by side.
+
+    A series longer than 120 points is drawn as means over equal stretches, with its range as a band where few series
+    share the panel; values that are not finite are left out. When all panels hold series of the same names, one legend
+    serves them all. Raises `UserError` without panels.
+    """
+    if not panels or columns < 1:
+        raise UserError(f"{path}: a picture of curves needs at least one panel and one column; give some series.")
+    columns = min(columns, len(panels))
+    lines = -(-len(panels) // columns)
+    shared = len(panels) > 1 and len({tuple(series.name for series in panel.series) for panel in panels}) == 1
+    entries = max(len(panel.levels) + (0 if shared else len(panel.series)) for panel in panels)
+    height = lines * (3.5 + 0.13 * entries) + (0.5 if title else 0) + (0.16 * len(panels[0].series) if shared else 0)
+    with figure_file(path, 5.6 * columns + 0.3, height, title=title) as figure:
+        for number, panel in enumerate(panels):
+            axes = figure.add_subplot(lines, columns, number + 1)
+            drawn = _draw_curves(axes, panel)
+            levels = _draw_levels(axes, panel)
+            legend_below(axes, levels if shared else drawn + levels)
+            label(axes, panel.title, panel.xlabel, panel.ylabel)
+        if shared and drawn:
+            figure.legend(handles=drawn, loc="outside lower left", ncols=min(len(drawn), 2 * columns))
+
+
+def _draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:
+    drawn = []
+    for number, series in enumerate(panel.series):
+        colour, dash = look(number)
+        at, middle, low, high = thinned(np.asarray(series.x, np.float64), np.asarray(series.y, np.float64))
+        marker = "o" if len(at) <= 24 else None
+        drawn += axes.plot(at, middle, color=colour, linestyle=dash, marker=marker, markersize=4.5, label=series.name)
+        if len(panel.series) <= 2 and (high > low).any():
+            axes.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
+    axes.margins(x=0.03, y=0.08)
+    return drawn
+
+
+def _draw_levels(axes: Axes, panel: Panel) -> list[Line2D]:
+    return [
+        axes.axhline(level, color=LIMIT, linestyle=DASHES[2 + number % 3], linewidth=1.2, label=f"{name}: {level:.3g}")
+        for number, (name, level) in enumerate(panel.levels.items())
+    ]
+
+
+def thinned(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Return x, mean, lowest and highest over at most 120 stretches of equal length."""
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if len(x) <= _MOST_POINTS:
+        return x, y, y, y
+    stretches = list(zip(np.array_split(x, _MOST_POINTS), np.array_split(y, _MOST_POINTS), strict=True))
+    rows = np.array([(a.mean(), b.mean(), b.min(), b.max()) for a, b in stretches])
+    return rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3]

@@ -1,0 +1,87 @@
+"""The look that all pictures share: colours, dashes, legends, and files of the same bytes each time."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from shared.files import whole_file
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = (
+    "-",
+    (0, (5, 1.6)),
+    (0, (1.2, 1.2)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (8, 3)),
+    (0, (1, 3)),
+)
+LIMIT = "#222222"
+_GREY = "#5A5A5A"
+DPI = 100
+_STYLE: dict[str, Any] = {
+    "axes.edgecolor": "#9A9A9A",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": _GREY,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11.5,
+    "axes.titleweight": "bold",
+    "figure.dpi": DPI,
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "lines.linewidth": 1.9,
+    "savefig.dpi": DPI,
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+}
+
+
+def look(number: int) -> tuple[str, Any]:
+    """Return the colour and the dash of series `number`; 49 pass before a pair returns."""
+    lap, place = divmod(number, len(OKABE_ITO))
+    return OKABE_ITO[place], DASHES[(place + lap) % len(DASHES)]
+
+
+def legend_below(axes: Axes, handles: Sequence[Artist]) -> None:
+    """Put the legend below the axis label, where it hides nothing."""
+    if handles:
+        columns = 2 if len(handles) > 3 else 1
+        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.02, -0.17), borderaxespad=0, ncols=columns)
+
+
+def label(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
+    """Name a panel and its axes."""
+    axes.set_title(title)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+
+
+@contextmanager
+def figure_file(path: Path, width_in: float, height_in: float, *, title: str | None = None) -> Iterator[Figure]:
+    """Give an empty figure in the house style; when the block ends well, write it to `path` as PNG."""
+    with matplotlib.style.context(["default", _STYLE]):
+        figure = Figure(figsize=(width_in, height_in))
+        if title is not None:
+            figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+        canvas = FigureCanvasAgg(figure)
+        if title:
+            figure.suptitle(title, x=0.012, ha="left", size=13.5, weight="bold")
+        yield figure
+        with whole_file(path) as part:
+            # No software, no date: the same picture is the same bytes.
+            canvas.print_figure(part, format="png", dpi=DPI, metadata={"Software": None})
