@@ -174,9 +174,10 @@ def _read_drawn(
     file: h5py.File, path: Path, sha256: str, declared: dict[str, Column]
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return the fields of `Candidates`, and all columns but the images by their names."""
-    declared = declared | {name: _open_column(name) for name in check_links(file) if name not in declared}
-    if declared.keys() & _SELECTED.keys() == _DRAWN.keys() != declared.keys():
-        raise MismatchError("holds a selection, which a file of candidates has not")
+    extra = [name for name in check_links(file) if name not in declared]
+    if extra and declared is _DRAWN:
+        raise MismatchError(f"holds {extra[0]}, which the format does not know")
+    declared = declared | {name: _open_column(name) for name in extra}
     sizes: Sizes = {}
     images = read_images(file, path, sha256, sizes)
     columns = {name: read_column(file, name, column, sizes) for name, column in declared.items() if name != IMAGES}

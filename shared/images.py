@@ -165,7 +165,8 @@ def to_square(photo: Photo, size: int, fit: Fit) -> Photo:
     image = Image.fromarray(photo)
     longer = max(height, width)
     bars = [_bar(size, side / longer) if fit == "pad" else 0 for side in (width, height)]
-    # A box of fractions of a pixel keeps the middle the middle, so that turning and squaring commute.
+    # A box of fractions of a pixel keeps the middle the middle, so that turning and squaring commute. The filter looks
+    # beyond the box: the result is the middle of the resized photograph, without a seam at the border.
     side = min(height, width)
     left, top = ((width - side) / 2, (height - side) / 2) if fit == "crop" else (0.0, 0.0)
     target = (size - 2 * bars[0], size - 2 * bars[1])

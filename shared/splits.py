@@ -114,7 +114,7 @@ def require_fold(cohort: Cohort, fold: int) -> None:
     """Raise `UserError` when `cohort` has no such fold."""
     if not 0 <= fold < cohort.folds:
         raise UserError(
-            f"--fold {fold}: out of range, since the cohort has {cohort.folds}; give 0 to {cohort.folds - 1}."
+            f"--fold {fold}: out of range, since the cohort has {cohort.folds} folds; give 0 to {cohort.folds - 1}."
         )
 
 

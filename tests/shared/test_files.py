@@ -1,0 +1,84 @@
+import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from shared.errors import UserError
+from shared.files import locked, require_file, require_new, whole_file, write_json, write_text
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.txt"
+    with whole_file(path) as part:
+        part.write_text("new")
+        assert part.parent == path.parent
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def write_half() -> None:
+        with whole_file(path) as part:
+            part.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+def test_a_result_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    write_text(tmp_path / "ours", "")
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("usual", "ours")}
+    assert len(modes) == 1
+
+
+def test_json_is_readable_and_strict(tmp_path: Path) -> None:
+    value = {"β": [1, None, 0.5], "nested": {"a": "ä"}}
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == value
+    assert "ä" in text
+    assert text.endswith("}\n")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"fid": float("nan")})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
+
+
+def test_a_lock_lets_one_in_at_a_time(tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+
+    def count_up(_: int) -> None:
+        with locked(counter):
+            counter.write_text(str(int(counter.read_text()) + 1))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(count_up, range(100)))
+    assert counter.read_text() == "100"
+
+
+def test_requirements_name_the_path_and_the_way_out(tmp_path: Path) -> None:
+    existing = tmp_path / "a.h5"
+    existing.touch()
+    assert require_file(existing, "cohort") == existing
+    require_new(tmp_path / "new", force=False)
+    require_new(existing, force=True)
+    for use, sentence in (
+        (lambda: require_file(tmp_path, "cohort"), "a folder, where the cohort must be a file"),
+        (lambda: require_file(tmp_path / "b", "cohort"), "no such file; the cohort must be an existing file"),
+        (lambda: require_new(existing, force=False), "exists already; give --force to replace it"),
+    ):
+        with pytest.raises(UserError, match=sentence) as caught:
+            use()
+        assert str(caught.value).startswith(str(tmp_path))

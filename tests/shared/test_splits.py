@@ -1,0 +1,201 @@
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort
+from shared.errors import UserError
+from shared.splits import assign_folds, balanced_test_set, external_test_set, parts
+
+
+def cohort_of(
+    label: np.ndarray, group_id: np.ndarray, *, folds: int, seed: int, role: np.ndarray | None = None
+) -> Cohort:
+    count = len(label)
+    role = np.zeros(count, np.uint8) if role is None else role
+    fold = np.full(count, NO_FOLD, np.int8)
+    study = role == STUDY
+    fold[study] = assign_folds(label[study], group_id[study], folds=folds, seed=seed)
+    return Cohort(
+        images=np.zeros((count, 1, 1, 3), np.uint8),
+        label=label,
+        image_id=np.array([hashlib.sha256(str(row).encode()).hexdigest() for row in range(count)]),
+        group_id=group_id,
+        fold=fold,
+        role=role,
+        source_path=np.array([str(row) for row in range(count)]),
+        classes=("n", "p"),
+        folds=folds,
+        seed=seed,
+        source="photographs",
+    )
+
+
+def permuted(cohort: Cohort, order: np.ndarray) -> Cohort:
+    names = ("images", "label", "image_id", "group_id", "fold", "role", "source_path")
+    return replace(cohort, **{name: getattr(cohort, name)[order] for name in names})
+
+
+@st.composite
+def cohorts(draw: st.DrawFn) -> Cohort:
+    """Any sizes, groups of one or many images of either class, some images external."""
+    count = draw(st.integers(12, 80))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    label = (rng.random(count) < draw(st.floats(0.1, 0.9))).astype(np.int64)
+    group_id = rng.integers(0, draw(st.integers(6, 3 * count)), count)
+    role = ((label == 0) & (rng.random(count) < 0.2)).astype(np.uint8)
+    folds = draw(st.integers(2, 6))
+    study = role == STUDY
+    assume(all(len(np.unique(group_id[study & (label == value)])) >= folds for value in (0, 1)))
+    return cohort_of(label, group_id, folds=folds, seed=draw(st.integers(0, 2**32 - 1)), role=role)
+
+
+@given(cohorts(), st.data())
+def test_parts_are_disjoint_cover_the_study_and_split_no_group(cohort: Cohort, data: st.DataObject) -> None:
+    fold = data.draw(st.integers(0, cohort.folds - 1))
+    split = parts(cohort, fold)
+    rows = np.concatenate([split.train, split.validation, split.test])
+    np.testing.assert_array_equal(np.sort(rows), np.flatnonzero(cohort.role == STUDY))
+    groups = [set(cohort.group_id[part].tolist()) for part in (split.train, split.validation, split.test)]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+    for part in (split.train, split.validation, split.test):
+        assert (np.diff(part) > 0).all()
+        assert part.dtype == np.int64
+
+
+@given(cohorts())
+def test_each_study_image_is_tested_once(cohort: Cohort) -> None:
+    tested = np.concatenate([parts(cohort, fold).test for fold in range(cohort.folds)])
+    np.testing.assert_array_equal(np.sort(tested), np.flatnonzero(cohort.role == STUDY))
+
+
+@given(cohorts(), st.data())
+def test_training_has_both_classes(cohort: Cohort, data: st.DataObject) -> None:
+    fold = data.draw(st.integers(0, cohort.folds - 1))
+    study_rest = (cohort.role == STUDY) & (cohort.fold != fold)
+    assume(len(np.unique(cohort.label[study_rest])) == 2)
+    train = cohort.label[parts(cohort, fold).train]
+    assert set(train.tolist()) == {0, 1}
+
+
+@given(cohorts(), st.data())
+def test_a_draw_does_not_depend_on_the_order_of_the_images(cohort: Cohort, data: st.DataObject) -> None:
+    order = np.array(data.draw(st.permutations(range(len(cohort)))))
+    fold = data.draw(st.integers(0, cohort.folds - 1))
+    other = permuted(cohort, order)
+    study = other.role == STUDY
+    again = assign_folds(other.label[study], other.group_id[study], folds=cohort.folds, seed=cohort.seed)
+    np.testing.assert_array_equal(again, other.fold[study])
+    for mine, theirs in zip(vars(parts(cohort, fold)).values(), vars(parts(other, fold)).values(), strict=True):
+        np.testing.assert_array_equal(np.sort(order[theirs]), mine)
+    np.testing.assert_array_equal(np.sort(order[balanced_test_set(other, fold)]), balanced_test_set(cohort, fold))
+
+
+@given(cohorts(), st.integers(1, 1000))
+def test_only_the_order_of_the_group_numbers_counts(cohort: Cohort, factor: int) -> None:
+    study = cohort.role == STUDY
+    again = assign_folds(cohort.label[study], cohort.group_id[study] * factor - 7, folds=cohort.folds, seed=cohort.seed)
+    np.testing.assert_array_equal(again, cohort.fold[study])
+
+
+@settings(max_examples=20)
+@given(
+    positives=st.integers(20, 150),
+    negatives=st.integers(20, 150),
+    folds=st.integers(2, 10),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_shares_of_single_images_are_exact(positives: int, negatives: int, folds: int, seed: int) -> None:
+    label = np.repeat([1, 0], [positives, negatives])
+    cohort = cohort_of(label, np.arange(len(label)), folds=folds, seed=seed)
+    for value, total in ((1, positives), (0, negatives)):
+        counts = np.bincount(cohort.fold[label == value], minlength=folds)
+        assert set(counts.tolist()) <= {total // folds, -(-total // folds)}
+        for fold in range(folds):
+            split = parts(cohort, fold)
+            rest = total - counts[fold]
+            assert (label[split.test] == value).sum() == counts[fold]
+            assert (label[split.validation] == value).sum() in (rest // 10, -(-rest // 10))
+
+
+def test_the_papers_numbers() -> None:
+    label = np.repeat([1, 0], 474)
+    split = parts(cohort_of(label, np.arange(948), folds=5, seed=0), 0)
+    shares = [len(part) / 948 for part in (split.train, split.validation, split.test)]
+    np.testing.assert_allclose(shares, [0.72, 0.08, 0.20], atol=0.002)
+
+
+def test_a_group_that_is_half_of_the_data_is_no_validation_part() -> None:
+    label = np.tile([0, 1], 100)
+    group_id = np.where(np.arange(200) < 90, 0, np.arange(200))
+    cohort = cohort_of(label, group_id, folds=5, seed=1)
+    for fold in range(5):
+        split = parts(cohort, fold)
+        assert 0 not in cohort.group_id[split.validation]
+        assert 5 <= len(split.validation) <= 25
+
+
+def test_seeds_and_folds_draw_differently() -> None:
+    label = np.repeat([1, 0], 50)
+    first, second = (cohort_of(label, np.arange(100), folds=5, seed=seed) for seed in (0, 1))
+    assert (first.fold != second.fold).any()
+    assert (parts(first, 0).validation != parts(replace(first, seed=1), 0).validation).any()
+
+
+def test_the_balanced_set_has_all_positives_and_as_many_negatives() -> None:
+    label = np.repeat([1, 0], [40, 130])
+    cohort = cohort_of(label, np.arange(170), folds=5, seed=3)
+    for fold in range(5):
+        rows = balanced_test_set(cohort, fold)
+        assert len(set(rows.tolist())) == len(rows) == 16
+        np.testing.assert_array_equal(rows[label[rows] == 1], np.flatnonzero((cohort.fold == fold) & (label == 1)))
+        assert (cohort.fold[rows] == fold).all()
+        assert (label[rows] == 0).sum() == 8
+    assert (balanced_test_set(cohort, 0) != balanced_test_set(replace(cohort, seed=4), 0)).any()
+
+
+def test_the_balanced_set_stays_balanced_when_negatives_are_few() -> None:
+    label = np.repeat([1, 0], [60, 20])
+    cohort = cohort_of(label, np.arange(80), folds=5, seed=3)
+    rows = balanced_test_set(cohort, 2)
+    assert np.bincount(label[rows]).tolist() == [4, 4]
+
+
+def test_external_images_of_study_groups_are_left_out(make_cohort: Callable[..., Cohort]) -> None:
+    cohort = make_cohort(positives=6, negatives=6, externals=5)
+    group_id = cohort.group_id.copy()
+    group_id[12:] = [50, 0, 51, 51, 3]
+    rows, left_out = external_test_set(replace(cohort, group_id=group_id))
+    assert (rows.tolist(), left_out) == ([12, 14, 15], 2)
+    assert (cohort.role[rows] == EXTERNAL).all()
+
+
+@pytest.mark.parametrize("fold", [-1, 3, 100])
+def test_a_fold_out_of_range_is_refused(fold: int, make_cohort: Callable[..., Cohort]) -> None:
+    for split in (parts, balanced_test_set):
+        with pytest.raises(UserError, match=f"--fold {fold}: out of range, .* has 3 folds; give 0 to 2"):
+            split(make_cohort(folds=3), fold)
+
+
+@pytest.mark.parametrize(
+    ("folds", "sentence"),
+    [
+        (5, r"--folds 5: only 4 independent positive .*give --folds 4 or fewer"),
+        (1, "out of range"),
+        (101, "out of range"),
+    ],
+)
+def test_too_few_groups_for_the_folds_are_refused(folds: int, sentence: str) -> None:
+    label = np.repeat([1, 0], [8, 200])
+    group_id = np.concatenate([np.arange(8) // 2, np.arange(10, 210)])
+    with pytest.raises(UserError, match=sentence):
+        assign_folds(label, group_id, folds=folds, seed=0)
+
+
+def test_a_single_group_of_a_class_leaves_no_way_but_more_images() -> None:
+    with pytest.raises(UserError, match=r"only 1 independent positive .*give more images"):
+        assign_folds(np.array([1, 1, 0, 0]), np.array([0, 0, 1, 2]), folds=2, seed=0)

@@ -1,0 +1,56 @@
+"""What an import loads, seen from a fresh process."""
+
+import subprocess
+import sys
+
+import pytest
+
+PACKAGES = ("synth", "classify", "shared", "stylegan2_ada")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Run `code` in a fresh interpreter and return the top-level names of all modules it then has."""
+    script = f"{code}\nimport sys\nprint('\\n'.join(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.split())
+
+
+def modules_of_shared() -> str:
+    return (
+        "import pkgutil, importlib, shared\n"
+        "for module in pkgutil.walk_packages(shared.__path__, 'shared.'):\n"
+        "    if not module.name.startswith('shared.nn'):\n"
+        "        importlib.import_module(module.name)\n"
+    )
+
+
+@pytest.mark.parametrize("package", ["synth", "classify", "shared"])
+def test_each_package_imports_alone(package: str) -> None:
+    assert not loaded_by(f"import {package}") & (set(PACKAGES) - {package, "shared"})
+
+
+def test_shared_loads_no_torch_no_click_and_no_other_package() -> None:
+    loaded = loaded_by(modules_of_shared())
+    assert "shared" in loaded
+    assert not loaded & {"torch", "click", "synth", "classify", "stylegan2_ada"}
+
+
+@pytest.mark.parametrize("package", ["synth", "classify"])
+def test_help_loads_nothing_heavy(package: str) -> None:
+    code = (
+        f"from {package}.cli import cli\n"
+        "import contextlib, io\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    cli(['--help'])\n"
+    )
+    assert not loaded_by(code) & {"torch", "torchvision", "timm", "numpy", "scipy", "h5py", "PIL", "matplotlib"}
+
+
+def test_the_engine_loads_nothing_of_ours() -> None:
+    code = (
+        "import pkgutil, importlib, stylegan2_ada\n"
+        "for module in pkgutil.walk_packages(stylegan2_ada.__path__, 'stylegan2_ada.'):\n"
+        "    importlib.import_module(module.name)\n"
+    )
+    assert not loaded_by(code) & {"shared", "synth", "classify", "click", "rich", "h5py"}
