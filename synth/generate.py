@@ -1,0 +1,156 @@
+"""Draw candidates with a trained network: candidates.h5, a contact sheet, and PNGs on request."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from shared.bundle import Candidates, write_candidates
+from shared.console import progress, say
+from shared.errors import UserError
+from shared.files import require_new, whole_file
+from shared.nn.device import choose_device
+from shared.plots import image_sheet
+from synth.drawing import BATCH, NoiseMode, draw
+from synth.seeds import Seeds, choose_seeds
+from synth.trained import TrainedNetwork, open_network
+
+MAX_TRUNCATION = 2.0
+MAX_BATCH = 4096
+MAX_IMAGE_BYTES = 1 << 34
+SHEET_IMAGES = 60
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """Options of `synth generate`.
+
+    `network` is a file, a run's folder or a grid's folder; `seeds` excludes `seed` and `count`; `class_index` belongs
+    to conditional networks, which need it.
+    """
+
+    network: str | Path
+    out: Path
+    count: int | None = None
+    seed: int | None = None
+    seeds: str | None = None
+    truncation: float = 1.0
+    noise: NoiseMode = "const"
+    class_index: int | None = None
+    png: Path | None = None
+    batch: int = BATCH
+    device: str = "auto"
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.truncation) and abs(self.truncation) <= MAX_TRUNCATION):
+            raise UserError(
+                f"--truncation {self.truncation:g}: out of range; give {-MAX_TRUNCATION:g} to {MAX_TRUNCATION:g}."
+            )
+        if self.noise not in get_args(NoiseMode):
+            raise UserError(f"--noise {self.noise}: no such noise; give {', '.join(get_args(NoiseMode))}.")
+        if not 1 <= self.batch <= MAX_BATCH:
+            raise UserError(f"--batch {self.batch}: out of range; give 1 to {MAX_BATCH}.")
+
+
+def generate(options: GenerateOptions) -> Candidates:
+    """Draw the pictures, write them, and return them.
+
+    Raises `UserError`: whatever the user can mend, before anything is drawn.
+    """
+    seeds = choose_seeds(seeds=options.seeds, seed=options.seed, count=options.count)
+    sheet = options.out.with_name(f"{options.out.stem}_sheet.png")
+    for path in (options.out, sheet):
+        require_new(path, force=options.force)
+    _require_empty(options.png, force=options.force)
+    trained = open_network(options.network, choose_device(options.device))
+    label, class_name = drawn_class(trained, options.class_index)
+    seen_image_id, seen_group_id = trained.seen()
+    candidates = Candidates(
+        images=_draw_all(trained, seeds, options),
+        seed=seeds,
+        seen_image_id=seen_image_id,
+        seen_group_id=seen_group_id,
+        class_name=class_name,
+        label=label,
+        fold=trained.about["fold"],
+        protocol=trained.about["protocol"],
+        generator=trained.about["generator"]
+        | {
+            "network": trained.sha256,
+            "truncation": options.truncation,
+            "noise": options.noise,
+            "class": options.class_index,
+        },
+        quality=trained.about["quality"],
+        cohort=trained.about["cohort"],
+    )
+    images = np.asarray(candidates.images)
+    if options.png is not None:
+        _write_pngs(options.png, images, seeds)
+    first = images[:SHEET_IMAGES]
+    image_sheet(sheet, [(f"{class_name}, the first {len(first)} of {len(images)}", first)], title="Synthetic images")
+    write_candidates(options.out, candidates)
+    say(f"{options.out}: {len(images)} synthetic images of {class_name}, {trained.size} px, by {trained.path}")
+    return candidates
+
+
+def drawn_class(trained: TrainedNetwork, class_index: int | None) -> tuple[int, str]:
+    """Return label and name of the class to draw.
+
+    Raises `UserError`: a class where there are none, none where there are some, or one out of range.
+    """
+    if trained.c_dim == 0:
+        if class_index is not None:
+            raise UserError(f"--class {class_index}: {trained.path} draws one class only; leave --class out.")
+        return trained.about["label"], trained.about["class_name"]
+    names = list(trained.about["classes"])
+    listed = ", ".join(f"{index} ({name})" for index, name in enumerate(names))
+    if class_index is None:
+        raise UserError(f"--class: missing, and {trained.path} draws several classes; give one of {listed}.")
+    if not 0 <= class_index < len(names):
+        raise UserError(f"--class {class_index}: {trained.path} has no such class; give one of {listed}.")
+    return class_index, names[class_index]
+
+
+def _draw_all(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions) -> npt.NDArray[np.uint8]:
+    """Draw uint8 [N, S, S, 3] under a progress bar."""
+    shape = (len(seeds), trained.size, trained.size, 3)
+    if math.prod(shape) > MAX_IMAGE_BYTES:
+        fitting = MAX_IMAGE_BYTES // math.prod(shape[1:])
+        raise UserError(f"--count {len(seeds)}: more pictures than one file holds; give {fitting} at most.")
+    images = np.empty(shape, np.uint8)
+    with progress("drawing", len(seeds), unit="images") as bar:
+        for start in range(0, len(seeds), options.batch):
+            part = seeds[start : start + options.batch].tolist()
+            images[start : start + len(part)] = draw(
+                trained.networks.G_ema,
+                part,
+                truncation=options.truncation,
+                noise=options.noise,
+                class_index=options.class_index,
+                batch=options.batch,
+            )
+            bar.advance(len(part))
+    return images
+
+
+def _require_empty(folder: Path | None, *, force: bool) -> None:
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--png {folder}: a file, where a folder is expected; give another.")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise UserError(f"--png {folder}: not empty; give another folder, or --force to write into it.")
+
+
+def _write_pngs(folder: Path, images: npt.NDArray[np.uint8], seeds: Seeds) -> None:
+    with progress("writing PNGs", len(seeds), unit="files") as bar:
+        for image, seed in zip(images, seeds.tolist(), strict=True):
+            with whole_file(folder / f"seed{seed:04d}.png") as part:
+                Image.fromarray(image).save(part, format="PNG")
+            bar.advance()

@@ -1,0 +1,64 @@
+"""A network that `synth train` made, opened for use: what it is, what it has seen, and its tensors on a device."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from shared.errors import UserError
+from stylegan2_ada import NetworkFileError, Networks, load_networks
+from synth.grid import find_network, read_provenance
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """Networks in evaluation mode and their provenance (the keys of `synth.grid.read_provenance`)."""
+
+    path: Path
+    sha256: str
+    networks: Networks
+    about: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Side of its pictures in px."""
+        return int(self.networks.G_ema.img_resolution)
+
+    @property
+    def c_dim(self) -> int:
+        """Number of classes; 0 for an unconditional network."""
+        return int(self.networks.G_ema.c_dim)
+
+    def seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+        """Return image_id [K] and group_id [K] of the real images that the network or its choice saw.
+
+        Raises `UserError`: the two do not belong together.
+        """
+        image_id = np.array(self.about["seen_image_id"], dtype=np.str_)
+        group_id = np.array(self.about["seen_group_id"], dtype=np.int64)
+        if image_id.ndim != 1 or image_id.shape != group_id.shape:
+            raise UserError(
+                f"{self.path}: names {len(image_id)} seen images and {len(group_id)} groups, which must be as many; "
+                "train the network again."
+            )
+        return image_id, group_id
+
+
+def open_network(name_or_path: str | Path, device: torch.device) -> TrainedNetwork:
+    """Open a network file, or the one that a run folder or a grid's folder means.
+
+    Raises `UserError`: there is none, it is damaged, or it was not trained on a cohort.
+    """
+    path = find_network(name_or_path)
+    about = read_provenance(path)
+    try:
+        networks = load_networks(path, device=device)
+    except NetworkFileError as error:
+        raise UserError(str(error)) from error
+    for network in (networks.G_ema, networks.G, networks.D):
+        network.eval().requires_grad_(False)
+    return TrainedNetwork(path, hashlib.sha256(path.read_bytes()).hexdigest(), networks, about)
