@@ -1,0 +1,272 @@
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from stylegan2_ada import load_networks
+
+from shared.bundle import Bundle, read_bundle, read_candidates, write_candidates
+from shared.cohort import STUDY, Cohort, write_cohort
+from shared.errors import UserError
+from shared.splits import parts
+from synth.features import NetworkExtractor
+from synth.generate import GenerateOptions, generate
+from synth.logits import choose_partners, discriminator_logits
+from synth.scoring import reference_rows
+from synth.select import SelectOptions, select
+
+COUNT = 40
+
+
+def colours(images: torch.Tensor) -> torch.Tensor:
+    return torch.cat([images.float().mean((1, 2)), images.float().std((1, 2))], dim=1)
+
+
+@pytest.fixture(autouse=True)
+def small_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mean and deviation of each colour instead of a network's features, which take seconds."""
+    extractor = NetworkExtractor("colours", "moments", "none", 6, "0" * 64, torch.device("cpu"), colours)
+    monkeypatch.setattr("synth.select.open_extractor", lambda *_, **__: extractor)
+
+
+@pytest.fixture(scope="module")
+def drawn(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Candidates of which a quarter are reals from the train part, so that some pass."""
+    path = tmp_path_factory.mktemp("candidates") / "candidates.h5"
+    generate(GenerateOptions(network=run_folder, out=path, count=COUNT))
+    return path
+
+
+@pytest.fixture(scope="module")
+def mixed(drawn: Path, cohort: Cohort) -> Path:
+    candidates = read_candidates(drawn)
+    images = np.array(candidates.images)
+    rows = parts(cohort, 0).train
+    reals = cohort.images[rows[cohort.label[rows] == 1]]
+    images[::4] = reals[np.arange(0, COUNT, 4) % len(reals)]
+    path = drawn.with_name("mixed.h5")
+    write_candidates(path, dataclasses.replace(candidates, images=images))
+    return path
+
+
+@pytest.fixture
+def run(run_folder: Path, cohort: Cohort, mixed: Path, tmp_path: Path) -> Callable[..., Bundle]:
+    def call(**options: object) -> Bundle:
+        defaults = {"candidates": mixed, "cohort": cohort.path, "network": run_folder, "out": tmp_path / "bundle.h5"}
+        return select(SelectOptions(**(defaults | options)))
+
+    return call
+
+
+def test_bundle_is_what_the_definition_gives(run, run_folder, cohort, mixed, tmp_path):
+    run(sigma=1.5)
+    bundle, candidates = read_bundle(tmp_path / "bundle.h5"), read_candidates(mixed)
+    rows = parts(cohort, 0).train
+    rows = rows[cohort.label[rows] == 1]
+    reals, images = cohort.images[rows], np.asarray(candidates.images)
+
+    features = [colours(torch.tensor(each)).double().numpy() for each in (reals, images)]
+    mean = features[0].mean(axis=0)
+    cosines = [each @ mean / np.linalg.norm(each, axis=1) / np.linalg.norm(mean) for each in features]
+    D = load_networks(run_folder / "network.safetensors").D.eval()
+    partners = choose_partners(reals, D.config.mbstd_group_size, seed=0)
+    logits = [discriminator_logits(D, each, partners) for each in (reals, images)]
+    np.testing.assert_allclose(bundle.reference["similarity"], cosines[0], rtol=1e-5)
+    np.testing.assert_allclose(bundle.candidates["similarity"], cosines[1], rtol=1e-5)
+    np.testing.assert_allclose(bundle.reference["discriminator"], logits[0], rtol=1e-5)
+    np.testing.assert_allclose(bundle.candidates["discriminator"], logits[1], rtol=1e-5)
+    for name, column in (("similarity", cosines), ("discriminator", logits)):
+        threshold = column[0].mean() - 1.5 * column[0].std()
+        assert bundle.thresholds[name] == pytest.approx(threshold, rel=1e-4)
+        np.testing.assert_array_equal(
+            bundle.candidates[f"by_{name}"], bundle.candidates[name] >= bundle.thresholds[name]
+        )
+    selected = bundle.candidates["by_similarity"] | bundle.candidates["by_discriminator"]
+    np.testing.assert_array_equal(bundle.candidates["selected"], selected)
+    assert 0 < selected.sum() < COUNT
+    np.testing.assert_array_equal(np.asarray(bundle.images), images[selected])
+    np.testing.assert_array_equal(bundle.seed, candidates.seed[selected])
+    assert bundle.reference["image_id"].tolist() == cohort.image_id[rows].tolist()
+    assert bundle.features["extractor"] == "colours"
+    assert (bundle.rule, bundle.sigma, bundle.cohort) == ("union", 1.5, cohort.sha256)
+
+
+@pytest.mark.parametrize("rule", ["intersection", "similarity", "discriminator"])
+def test_each_rule_keeps_its_set(run, rule):
+    kept = run(rule=rule).candidates
+    expected = {
+        "intersection": kept["by_similarity"] & kept["by_discriminator"],
+        "similarity": kept["by_similarity"],
+        "discriminator": kept["by_discriminator"],
+    }
+    np.testing.assert_array_equal(kept["selected"], expected[rule])
+
+
+def test_scores_do_not_depend_on_the_other_candidates(run, mixed, tmp_path):
+    whole = run().candidates
+    candidates = read_candidates(mixed)
+    order = np.random.default_rng(0).permutation(COUNT)[:15]
+    part = tmp_path / "part.h5"
+    write_candidates(
+        part,
+        dataclasses.replace(candidates, images=np.asarray(candidates.images)[order], seed=candidates.seed[order]),
+    )
+    partial = run(candidates=part, out=tmp_path / "part_bundle.h5").candidates
+    for name in ("similarity", "discriminator"):
+        np.testing.assert_allclose(partial[name], whole[name][order], rtol=1e-5, atol=1e-6)
+
+
+def test_the_same_command_gives_the_same_bytes(run, tmp_path):
+    for name in ("a", "b"):
+        run(out=tmp_path / name / "bundle.h5")
+    contents = [[path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in ("a", "b")]
+    assert contents[0] == contents[1]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "bundle.h5",
+        "bundle_scores.png",
+        "bundle_sheet.png",
+    ]
+
+
+def test_seen_is_what_the_network_and_the_filter_saw(run, cohort, make_network, tmp_path):
+    split = parts(cohort, 0)
+    rows = np.concatenate([split.train, split.validation])
+    rows = rows[cohort.label[rows] == 1]
+    bundle = run()
+    assert set(bundle.seen_image_id) == set(cohort.image_id[rows])
+    assert len(bundle.seen_image_id) == len(rows)
+    assert not set(bundle.seen_image_id) & set(cohort.image_id[split.test])
+
+    few = rows[:3]  # a network that saw less than the filter's reference
+    network = make_network(seen_image_id=cohort.image_id[few].tolist(), seen_group_id=cohort.group_id[few].tolist())
+    candidates = tmp_path / "few.h5"
+    generate(GenerateOptions(network=network, out=candidates, count=4))
+    bundle = run(network=network, candidates=candidates, out=tmp_path / "few_bundle.h5")
+    groups = dict(zip(cohort.image_id.tolist(), cohort.group_id.tolist(), strict=True))
+    assert {each: groups[each] for each in bundle.seen_image_id.tolist()} == dict(
+        zip(bundle.seen_image_id.tolist(), bundle.seen_group_id.tolist(), strict=True)
+    )
+    assert bundle.seen_image_id[:3].tolist() == cohort.image_id[few].tolist()
+    assert set(bundle.seen_image_id) == set(cohort.image_id[rows])
+
+
+def test_report_counts_every_rule_and_the_control(run, cohort, capsys):
+    bundle = run(sigma=1.5)
+    said = capsys.readouterr().err
+    for rule, verdicts in (
+        ("similarity", bundle.candidates["by_similarity"]),
+        ("discriminator", bundle.candidates["by_discriminator"]),
+        ("union", bundle.candidates["by_similarity"] | bundle.candidates["by_discriminator"]),
+        ("intersection", bundle.candidates["by_similarity"] & bundle.candidates["by_discriminator"]),
+    ):
+        assert f"{rule:<13} keeps {verdicts.sum()} of {COUNT}; of {bundle.thresholds['control']['n']} held-out" in said
+    validation = parts(cohort, 0).validation
+    assert bundle.thresholds["control"]["n"] == (cohort.label[validation] == 1).sum() > 0
+
+
+def test_nothing_selected_is_a_bundle_with_a_warning(run, drawn, capsys):
+    bundle = run(candidates=drawn, sigma=0.0, rule="intersection")
+    if len(bundle):  # the untrained network's noise must not look like the cohort's red squares
+        pytest.fail(f"{len(bundle)} pictures of an untrained network pass the mean of the reals on both scales")
+    assert "warning: 0 of 40" in capsys.readouterr().err
+
+
+def test_everything_selected_is_worth_a_warning(run, capsys):
+    assert len(run(sigma=1000.0)) == COUNT
+    assert "the filter does nothing" in capsys.readouterr().err
+
+
+def test_paper_protocol_takes_all_positives_and_has_no_control(run, cohort, make_network, tmp_path):
+    rows = np.flatnonzero((cohort.role == STUDY) & (cohort.label == 1))
+    network = make_network(
+        protocol="paper",
+        fold=-1,
+        seen_image_id=cohort.image_id[rows].tolist(),
+        seen_group_id=cohort.group_id[rows].tolist(),
+    )
+    candidates = tmp_path / "paper.h5"
+    generate(GenerateOptions(network=network, out=candidates, count=4))
+    bundle = run(network=network, candidates=candidates)
+    assert bundle.reference["image_id"].tolist() == cohort.image_id[rows].tolist()
+    assert bundle.thresholds["control"] == {"n": 0, "kept": dict.fromkeys(bundle.thresholds["control"]["kept"], 0)}
+    assert (bundle.protocol, bundle.fold) == ("paper", -1)
+
+
+def test_a_conditional_network_selects_for_the_class_drawn(run, cohort, make_network, tmp_path):
+    split = parts(cohort, 0)
+    rows = np.concatenate([split.train, split.validation])
+    network = make_network(
+        c_dim=2, seen_image_id=cohort.image_id[rows].tolist(), seen_group_id=cohort.group_id[rows].tolist()
+    )
+    candidates = tmp_path / "negatives.h5"
+    generate(GenerateOptions(network=network, out=candidates, count=4, class_index=0))
+    bundle = run(network=network, candidates=candidates)
+    negatives = split.train[cohort.label[split.train] == 0]
+    reals = cohort.images[negatives]
+    D = load_networks(network / "network.safetensors").D.eval()
+    partners = choose_partners(reals, D.config.mbstd_group_size, seed=0)
+    expected = discriminator_logits(D, reals, partners, class_index=0)
+    assert bundle.reference["image_id"].tolist() == cohort.image_id[negatives].tolist()
+    np.testing.assert_allclose(bundle.reference["discriminator"], expected, rtol=1e-5)
+    assert (bundle.label, bundle.class_name) == (0, "eczema")
+
+
+def test_reference_and_control_are_parts_of_one_class(cohort):
+    for fold in range(3):
+        reference, control = reference_rows(cohort, 1, fold, "strict")
+        split = parts(cohort, fold)
+        assert set(reference) == {row for row in split.train if cohort.label[row] == 1}
+        assert set(control) == {row for row in split.validation if cohort.label[row] == 1}
+
+
+def test_another_cohort_is_refused(run, cohort, tmp_path):
+    other = tmp_path / "other.h5"
+    write_cohort(other, dataclasses.replace(cohort, seed=1))
+    with pytest.raises(UserError, match=r"--cohort .*not the cohort"):
+        run(cohort=other)
+
+
+def test_another_network_is_refused(run, make_network):
+    with pytest.raises(UserError, match=r"--network .*did not draw"):
+        run(network=make_network(seed=1))
+
+
+def test_a_diverged_network_is_refused(run, make_network, monkeypatch):
+    monkeypatch.setattr("synth.scoring.discriminator_logits", lambda D, images, *_, **__: np.full(len(images), np.nan))
+    with pytest.raises(UserError, match="not finite"):
+        run()
+
+
+@pytest.mark.parametrize("existing", ["bundle.h5", "bundle_scores.png", "bundle_sheet.png"])
+def test_existing_output_needs_force(run, tmp_path, existing):
+    (tmp_path / existing).write_bytes(b"mine")
+    with pytest.raises(UserError, match=f"{existing}: exists already"):
+        run()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
+    run(force=True)
+    assert (tmp_path / existing).read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"sigma": -1.0}, "--sigma -1"),
+        ({"sigma": float("inf")}, "--sigma inf"),
+        ({"rule": "xor"}, "--rule xor"),
+        ({"seed": -1}, "--seed -1"),
+        ({"candidates": Path("nowhere.h5")}, r"nowhere\.h5"),
+    ],
+)
+def test_bad_options(run, tmp_path, asked, reason):
+    with pytest.raises(UserError, match=reason):
+        run(**asked)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bundle_says_how_it_was_made_in_json(run):
+    bundle = run()
+    for value in (bundle.generator, bundle.quality, bundle.features, bundle.thresholds):
+        assert json.loads(json.dumps(value, allow_nan=False)) == value
