@@ -133,8 +133,7 @@ def efficientnet_lite0_state(source: WeightSource) -> Mapping[str, Tensor]:
 def read_tensors(path: Path) -> Mapping[str, Tensor]:
     """Return the named tensors of a .safetensors or .pth file; nothing in it is executed.
 
-    Raises:
-        UserError: the file is damaged or holds something else.
+    Raises `UserError`: the file is damaged or holds something else.
     """
     import pickle
 

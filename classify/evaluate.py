@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import rich.box
+import rich.table
 import torch
-from rich.table import Table
 
 from classify.folder import FittedModel, model_folders, read_model
 from classify.guard import count_seen, refuse_seen
 from classify.inputs import CPU_BATCH, GPU_BATCH
-from classify.markdown import percent
+from classify.markdown import SHORT, percent
 from classify.models import Classifier, count_parameters
 from classify.registry import find_model, model_label
 from classify.statistics import confusion_and_metrics
-from shared.cohort import Cohort
+from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import console, progress, say
 from shared.errors import UserError
 from shared.nn.device import describe_device
@@ -26,7 +27,6 @@ from shared.records import Record, append_record
 from shared.splits import balanced_test_set, external_test_set
 
 SETS = ("balanced", "external")
-SHOWN = ("precision", "sensitivity", "f1", "accuracy")
 
 Indices = npt.NDArray[np.int64]
 
@@ -51,8 +51,7 @@ def evaluate(
 ) -> list[Record]:
     """Test the model in the folder `model`, or its `fold0` …, on `sets` of `cohort`; append to `records` and return.
 
-    Raises:
-        UserError: no finished model, no such test set, or a test image that was seen, before anything is written.
+    Raises `UserError`: no finished model, no such test set, or a test image that was seen, before anything is written.
     """
     models = [read_model(folder) for folder in model_folders(model)]
     plan = [(fitted, test_set(cohort, fitted.config.fold, name)) for fitted in models for name in sets]
@@ -147,21 +146,29 @@ def _record(
 
 
 def _report(records: Sequence[Record]) -> None:
-    table = Table(title="test images: verdicts and metrics (%)")
-    for column in ("model", "ratio", "fold", "set", "n", "tp", "fp", "tn", "fn", *SHOWN, "ms an image"):
+    table = rich.table.Table(title="test images: metrics in %", box=rich.box.SIMPLE)
+    for column in ("model", "ratio", "fold", "set", "n", *SHORT.values()):
         table.add_column(column, justify="left" if column in ("model", "ratio", "set") else "right")
     for record in records:
-        key, counts = record["key"], record["confusion"]
+        key = record["key"]
         cells = [model_label(key["model"]), key["ratio"], key["fold"], key["set"], record["n"]]
-        cells += [counts[name] for name in ("tp", "fp", "tn", "fn")]
-        cells += [percent(record["metrics"][name]) for name in SHOWN]
-        table.add_row(*map(str, cells), f"{1000 * record['times']['image_s']:.1f}")
+        table.add_row(*map(str, cells), *(percent(record["metrics"][name]) for name in SHORT))
     console().print(table)
     for record in records:
-        if record["left_out"]:
-            say(f"{record['left_out']} external images share a group with a study image and were left out.")
-            break
+        say(_verdicts(record))
     if any(record["seen"] for record in records):
         say("warning: some test images were seen before (--allow-seen); every table that uses these records says so.")
     if any(record["key"]["protocol"] == "paper" for record in records):
         say("note: protocol paper chose the epoch on these test images; every table that uses these records says so.")
+
+
+def _verdicts(record: Record) -> str:
+    """Return the confusion counts, the time an image and what was left out as one line."""
+    key, counts, classes = record["key"], record["confusion"], record["cohort"]["classes"]
+    positives, negatives = counts["tp"] + counts["fn"], counts["tn"] + counts["fp"]
+    right = [f"{counts['tp']} of {positives} {classes[POSITIVE]}"] if positives else []
+    right += [f"{counts['tn']} of {negatives} {classes[NEGATIVE]}"] if negatives else []
+    left_out = record["left_out"]
+    rest = f"; {left_out} images left out, since their group holds a study image" if left_out else ""
+    time_ms = 1000 * record["times"]["image_s"]
+    return f"fold {key['fold']}, {key['set']}: {' and '.join(right)} recognised, {time_ms:.1f} ms an image{rest}"

@@ -42,8 +42,7 @@ def fit(
     A fit that is done with the same configuration is left as it is, one that was interrupted goes on. `cache` is a
     folder for the features of frozen backbones.
 
-    Raises:
-        UserError: whatever of the request cannot be done, before anything is written.
+    Raises `UserError`: whatever of the request cannot be done, before anything is written.
     """
     ratio = Ratio.parse(options.ratio)
     spec = find_model(options.model)
@@ -64,8 +63,7 @@ def fit(
 def find_bundle(bundles: Sequence[Bundle], cohort: Cohort, fold: int, protocol: str) -> Bundle:
     """Return the one of `bundles` that holds positives for `fold`; under protocol paper one of all folds goes first.
 
-    Raises:
-        UserError: none or several fit, or the one that fits is of another class, size or cohort.
+    Raises `UserError`: none or several fit, or the one that fits is of another class, size or cohort.
     """
     if not bundles:
         raise UserError("--bundle: missing, and a ratio other than none needs synthetic images; give a bundle.")
@@ -108,8 +106,7 @@ def _check_bundle(bundle: Bundle, cohort: Cohort) -> None:
 def resolve(options: FitOptions, spec: ModelSpec, cohort: Cohort, fold: int, bundle: Bundle | None) -> FitConfig:
     """Return the configuration of one fit: the user's options, then the model's own settings.
 
-    Raises:
-        UserError: a setting out of range.
+    Raises `UserError`: a setting out of range.
     """
     size = options.image_size or spec.image_size or cohort.size
     config = FitConfig(

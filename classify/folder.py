@@ -77,8 +77,7 @@ def claim(folder: Path, config: FitConfig, *, force: bool) -> bool:
 
     It may when it is new, when it holds the same fit, and with `force`, which removes another fit.
 
-    Raises:
-        UserError: the folder holds another fit, or something else.
+    Raises `UserError`: the folder holds another fit, or something else.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: a file, where the model's folder should be; give another --out.")
@@ -136,8 +135,7 @@ def finish(folder: Path, tensors: Mapping[str, Tensor], history: Json, seen: Seq
 def read_model(folder: Path) -> FittedModel:
     """Read the model folder `folder`, all but its tensors.
 
-    Raises:
-        UserError: no such folder, a fit that is not done, or files that are damaged or of a newer version.
+    Raises `UserError`: no such folder, a fit that is not done, or files that are damaged or of a newer version.
     """
     if not is_finished(folder):
         state = "a fit that is not done; run the same `classify fit` again, and it goes on"

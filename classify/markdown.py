@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from classify.statistics import Spread
     from classify.tables import Row, SetResult, Table
 
-UNDEFINED = "–"  # noqa: RUF001 - an en dash is meant
+UNDEFINED = "–"
 SHOWN = {"precision": "Precision", "sensitivity": "Sensitivity", "f1": "F1", "accuracy": "Accuracy"}
+SHORT = {"precision": "prec.", "sensitivity": "sens.", "f1": "F1", "accuracy": "acc."}  # for consoles of 80 columns
 
 
 def percent(value: float | None) -> str:
@@ -27,7 +28,7 @@ def percent_over_folds(value: Spread | None) -> str:
     """Return the mean in percent, with ± the sample standard deviation where there are several folds."""
     if value is None:
         return UNDEFINED
-    return percent(value.mean) + ("" if value.std is None else f" ± {100 * value.std:.1f}")
+    return percent(value.mean) + ("" if value.std is None else f"±{100 * value.std:.1f}")
 
 
 def render(table: Table) -> str:
@@ -65,9 +66,9 @@ def _cells(row: Row) -> list[str]:
 
 
 def console_cells(row: Row) -> list[str]:
-    """Return a row as the console shows it: label, ratio, four metrics, n, external set, the paper's accuracy."""
+    """Return a row as the console shows it: label, ratio, four metrics, the paper's accuracy."""
     accuracy = "±".join(_number(value, place) for place, value in enumerate(row.paper.get("accuracy", ())))
-    return [*_our_cells(row), accuracy or UNDEFINED]
+    return [*_our_cells(row)[:-2], accuracy or UNDEFINED]
 
 
 def _our_cells(row: Row) -> list[str]:
@@ -155,7 +156,7 @@ def _verdict(tested: Sequence[tuple[str, SetResult]]) -> str:
     gain = best.confusion.right / best.n - without.confusion.right / without.n
     change = f"At {ratio} it is {abs(100 * gain):.1f} points {'higher' if gain > 0 else 'lower'} than without"
     if gain == 0:
-        return "Synthetic images change nothing here."
+        return f"At {ratio} it is the same as without."
     if best.interval[0] > without.interval[1] or best.interval[1] < without.interval[0]:
         return f"{change}, more than chance among {without.n} test images explains."
     return (
@@ -164,10 +165,12 @@ def _verdict(tested: Sequence[tuple[str, SetResult]]) -> str:
 
 
 def _origin(table: Table) -> str:
-    lines = []
+    """Return seeds, devices, versions, commits and the command as one line."""
+    commits: dict[str, list[str]] = {}
     for each in table.environments:
         versions = ", ".join(f"{name} {version}" for name, version in each["versions"].items())
-        commit = f", commit {each['commit'][:12]}" if each["commit"] else ""
-        lines.append(f"device {each['device']}, Python {each['python']}, {each['platform']}, {versions}{commit}")
+        where = f"device {each['device']}, Python {each['python']}, {each['platform']}, {versions}"
+        commits.setdefault(where, []).append(each["commit"][:12] if each["commit"] else "unknown")
+    lines = [f"{where}, commit {', '.join(found)}" for where, found in commits.items()]
     seeds = ", ".join(map(str, sorted({row.seed for row in table.rows})))
     return f"Seed {seeds}; " + "; and ".join(lines) + f". Printed by `{table.command}`."

@@ -93,8 +93,7 @@ def mix(cohort: Cohort, fold: int, ratio: Ratio, bundle: Bundle | None, protocol
     strict: 90:10 first (`shared.splits.parts`), then the train part alone becomes six-fold.
     paper: all of the other folds becomes six-fold, and then 90:10, so that turned twins lie on both sides, as they did.
 
-    Raises:
-        UserError: no such fold, a class without images, or more synthetic images wanted than the bundle holds.
+    Raises `UserError`: no such fold, a class without images, or more synthetic images wanted than the bundle holds.
     """
     assert protocol in PROTOCOLS
     by_use = parts(cohort, fold)
@@ -141,8 +140,7 @@ def _of_class(cohort: Cohort, rows: Indices, value: int) -> Indices:
 def draw_synthetic(cohort: Cohort, fold: int, real: int, ratio: Ratio, bundle: Bundle | None) -> Indices:
     """Return the rows of `bundle` that stand beside `real` positives; a smaller ratio's come first in a larger one's.
 
-    Raises:
-        UserError: the bundle holds too few, or the ratio asks for less than one image.
+    Raises `UserError`: the bundle holds too few, or the ratio asks for less than one image.
     """
     if not ratio.synthetic:
         return np.empty(0, np.int64)

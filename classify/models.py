@@ -73,8 +73,7 @@ def build_model(name: str, *, image_size: int | None = None, weights: WeightSour
     the ImageNet weights found there, otherwise from random ones; the custom CNN and all heads start random, from
     torch's global generator.
 
-    Raises:
-        UserError: no such model, an image size that it cannot take, or weights that are not to be had.
+    Raises `UserError`: no such model, an image size that it cannot take, or weights that are not to be had.
     """
     spec = find_model(name)
     size = resolve_image_size(spec, image_size)
@@ -115,8 +114,7 @@ def build_head(features: int, hidden: tuple[int, ...], dropout: float) -> nn.Seq
 def load_backbone(backbone: nn.Module, spec: ModelSpec, weights: WeightSource) -> None:
     """Load the ImageNet weights of `spec` into `backbone`; tensors of the original head are passed over.
 
-    Raises:
-        UserError: the weights cannot be had, or belong to another network.
+    Raises `UserError`: the weights cannot be had, or belong to another network.
     """
     assert spec.pretrained is not None
     found = spec.pretrained(weights)
@@ -138,8 +136,7 @@ def parameter_modules(backbone: nn.Module) -> list[nn.Module]:
 def set_trainable(classifier: Classifier, unfreeze: int | None, *, name: str) -> None:
     """Let the last `unfreeze` parameter modules of the backbone train (None: all), and the head always.
 
-    Raises:
-        UserError: the backbone `name` has fewer modules.
+    Raises `UserError`: the backbone `name` has fewer modules.
     """
     modules = parameter_modules(classifier.backbone)
     count = len(modules) if unfreeze is None else unfreeze

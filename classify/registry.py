@@ -116,8 +116,7 @@ MODELS = {spec.name: spec for spec in SPECS}
 def find_model(name: str) -> ModelSpec:
     """Return the row of `name`, or one made for `timm:NAME` from what timm says of that network.
 
-    Raises:
-        UserError: no such model.
+    Raises `UserError`: no such model.
     """
     if name in MODELS:
         return MODELS[name]

@@ -38,8 +38,7 @@ def study(
 
     The external set is evaluated where the cohort has one. `force` replaces models of another configuration.
 
-    Raises:
-        UserError: whatever `fit`, `evaluate` or `write_table` refuses.
+    Raises `UserError`: whatever `fit`, `evaluate` or `write_table` refuses.
     """
     sets = SETS if (cohort.role == EXTERNAL).any() else SETS[:1]
     for cell in read_preset(preset):

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import rich.box
 import rich.table
 
-from classify.markdown import SHOWN, console_cells, render, sentences
+from classify.markdown import SHORT, console_cells, render, sentences
 from classify.mixing import Ratio
 from classify.presets import Published, paper_values
 from classify.registry import MODELS, model_label
@@ -67,8 +68,7 @@ class Table:
 def write_table(records: Sequence[Path], *, out: Path, force: bool = False) -> Table:
     """Write Table 2 of all `records` files to `out` (.md), and the same as JSON beside it.
 
-    Raises:
-        UserError: no record, a damaged file, an `out` that is no .md file, or one that exists without `force`.
+    Raises `UserError`: no record, a damaged file, an `out` that is no .md file, or one that exists without `force`.
     """
     if out.suffix != ".md":
         raise UserError(f"--out {out}: not a Markdown file; give a name that ends in .md.")
@@ -201,8 +201,8 @@ def _as_json(table: Table) -> dict[str, Any]:
 
 def report(table: Table, out: Path) -> None:
     """Show the table on the console, and say in plain words what it shows and where it is."""
-    shown = rich.table.Table(title="Table 2 (%, mean ± standard deviation over folds)")
-    for column in ("model", "ratio", *SHOWN.values(), "n", "external right", "paper: accuracy"):
+    shown = rich.table.Table(title="Table 2 in %, mean ± standard deviation over folds", box=rich.box.SIMPLE)
+    for column in ("model", "ratio", *SHORT.values(), "paper: acc."):
         shown.add_column(column, justify="left" if column in ("model", "ratio") else "right")
     for row in table.rows:
         shown.add_row(*console_cells(row))

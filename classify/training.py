@@ -89,8 +89,7 @@ def train(
     The best epoch is the one with the highest class-balanced accuracy on `mixture.choice`, ties by its loss; without
     such images it is the last. `checkpoint` is where an interrupted fit goes on from.
 
-    Raises:
-        UserError: the loss is no longer finite, or the checkpoint does not belong to this fit.
+    Raises `UserError`: the loss is no longer finite, or the checkpoint does not belong to this fit.
     """
     parameters = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     optimizer = OPTIMIZERS[settings.optimizer](parameters, settings.lr)

@@ -3,9 +3,9 @@
 import importlib.resources
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from classify.settings import FitOptions
 from shared.errors import UserError
@@ -37,8 +37,7 @@ class Cell:
 def read_preset(name: str) -> list[Cell]:
     """Return the cells of the preset `name` (demo, paper) or of a file NAME.toml of the same form.
 
-    Raises:
-        UserError: no such preset, or a file that is not one.
+    Raises `UserError`: no such preset, or a file that is not one.
     """
     if name in NAMES:
         text = (importlib.resources.files(__name__) / f"{name}.toml").read_text(encoding="utf-8")
@@ -53,21 +52,30 @@ def read_preset(name: str) -> list[Cell]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"--preset {name}: not TOML ({error}); mend the file.") from error
-    if (document.get("format"), document.get("version")) != (FORMAT, VERSION) or not document.get("cells"):
+    cells = document.get("cells")
+    stamped = (document.get("format"), document.get("version")) == (FORMAT, VERSION)
+    if not stamped or not isinstance(cells, list) or not cells or not all(isinstance(row, dict) for row in cells):
         raise UserError(f"--preset {name}: not a preset of format {FORMAT}, version {VERSION}; give another.")
-    return [_cell(row, f"--preset {name}, cell {number}") for number, row in enumerate(document["cells"], start=1)]
+    return [_cell(row, f"--preset {name}, cell {number}") for number, row in enumerate(cells, start=1)]
 
 
 def _cell(row: Mapping[str, Any], where: str) -> Cell:
-    known = {each.name for each in fields(FitOptions)}
+    known = get_type_hints(FitOptions)
     unknown = row.keys() - known - {"fold", "paper"}
     if unknown:
         raise UserError(f"{where}: no such setting as {min(unknown)}; give {', '.join(sorted(known))}, fold or paper.")
     fold = row.get("fold", 0)
     if fold != ALL and not (isinstance(fold, int) and fold >= 0):
         raise UserError(f"{where}: fold {fold} is neither a number nor all; give one of them.")
-    paper = {metric: tuple(map(float, values)) for metric, values in row.get("paper", {}).items()}
-    return Cell(FitOptions(**{name: value for name, value in row.items() if name in known}), fold, paper)
+    options = {name: value for name, value in row.items() if name in known}
+    for name, value in options.items():
+        if not isinstance(value, known[name]):
+            raise UserError(f"{where}: {name} is not of the right kind ({value!r}); mend the file.")
+    try:
+        paper = {metric: tuple(map(float, values)) for metric, values in row.get("paper", {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{where}: paper is not a table of lists of numbers; mend the file.") from error
+    return Cell(FitOptions(**options), fold, paper)
 
 
 def paper_values() -> dict[tuple[str, str], Mapping[str, Published]]:

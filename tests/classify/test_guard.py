@@ -1,0 +1,66 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classify.guard import Seen, count_seen, refuse_seen, seen_by_bundle, seen_by_fit, seen_mask
+from shared.bundle import Bundle
+from shared.cohort import Cohort
+from shared.errors import UserError
+
+ROWS = np.arange(10)
+
+
+def seen(cohort: Cohort, ids: list[int] = (), groups: list[int] = (), sha256: str | None = None) -> Seen:
+    """Images that something saw, ids and groups as rows of `cohort`."""
+    return Seen(
+        "a network",
+        cohort.sha256 if sha256 is None else sha256,
+        np.array(cohort.image_id[list(ids)], np.str_),
+        np.array(cohort.group_id[list(groups)], np.int64),
+    )
+
+
+def test_an_image_is_seen_by_its_id_and_so_is_its_group(cohort: Cohort) -> None:
+    partners = np.flatnonzero(cohort.group_id[ROWS] == cohort.group_id[4])
+    assert len(partners) == 2
+    np.testing.assert_array_equal(np.flatnonzero(seen_mask(seen(cohort, ids=[4]), cohort, ROWS)), partners)
+
+
+def test_an_image_is_seen_by_its_group_alone(cohort: Cohort) -> None:
+    partners = np.flatnonzero(cohort.group_id[ROWS] == cohort.group_id[7])
+    np.testing.assert_array_equal(np.flatnonzero(seen_mask(seen(cohort, groups=[7]), cohort, ROWS)), partners)
+
+
+def test_nothing_seen_is_nothing(cohort: Cohort) -> None:
+    assert not seen_mask(seen(cohort), cohort, ROWS).any()
+    assert count_seen([], cohort, ROWS) == {"any": 0}
+
+
+def test_group_numbers_count_across_files_where_shared_images_agree(cohort: Cohort) -> None:
+    there = seen(cohort, ids=[20, 21], groups=[20, 21], sha256="another size")
+    also = replace(
+        there, group_id=np.append(there.group_id, cohort.group_id[3]), image_id=np.append(there.image_id, "x")
+    )
+    assert seen_mask(also, cohort, ROWS)[3]
+    renumbered = replace(also, group_id=also.group_id + 1)  # here the shared images say that numbers differ
+    assert not seen_mask(renumbered, cohort, ROWS).any()
+    assert seen_mask(renumbered, cohort, np.array([20])).all()  # an id is an id everywhere
+
+
+def test_group_numbers_of_an_unrelated_cohort_mean_nothing(cohort: Cohort) -> None:
+    stranger = Seen("a network", "another cohort", np.array(["0" * 64]), cohort.group_id[:1])
+    assert not seen_mask(stranger, cohort, ROWS).any()
+
+
+def test_the_refusal_tells_the_count_who_saw_them_and_the_way_out(
+    cohort: Cohort, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle(cohort, seen=[0, 1, 2, 3, 40])
+    parts = [seen_by_fit(cohort, np.array([2, 50])), seen_by_bundle(bundle)]
+    assert count_seen(parts, cohort, ROWS)["any"] == 4
+    with pytest.raises(UserError, match=r"m: 4 of the 10 images of the balanced .* \(2 by .* and 4 by .*--allow-seen"):
+        refuse_seen(parts, cohort, ROWS, model=Path("m"), test_set="balanced")
+    refuse_seen(parts, cohort, np.arange(60, 70), model=Path("m"), test_set="balanced")

@@ -1,0 +1,236 @@
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from classify.backbones import read_tensors
+from classify.models import (
+    Classifier,
+    build_head,
+    build_model,
+    count_parameters,
+    load_backbone,
+    parameter_modules,
+    set_trainable,
+    trainable_state,
+)
+from classify.registry import MODELS, TIMM_PREFIX, find_model
+from shared.errors import UserError
+from shared.nn.backbone import load_efficientnet_lite
+from shared.weights import WeightSource
+
+TABLE_4 = (896, 64, 18_496, 128, 55_392, 192, 110_720, 256, 184_480, 320, 276_672, 384, 393_248, 66)
+OFFLINE = WeightSource(offline=True)
+
+
+def on_meta(name: str, image_size: int | None = None) -> Classifier:
+    """Build without memory: shapes alone."""
+    with torch.device("meta"):
+        return build_model(name, image_size=image_size)
+
+
+def own_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters(recurse=False))
+
+
+def test_the_custom_cnn_is_table_4_row_by_row() -> None:
+    classifier = on_meta("custom_cnn", 256)
+    rows = [
+        own_parameters(module) for part in (classifier.backbone, classifier.head) for module in parameter_modules(part)
+    ]
+    assert tuple(rows) == TABLE_4
+    assert count_parameters(classifier) == {"total": 1_041_314, "trainable": 1_041_314}
+    assert sum(TABLE_4) == 1_041_314
+
+
+def test_the_custom_cnn_pools_after_each_convolution_but_the_first() -> None:
+    kinds = [type(module).__name__ for module in on_meta("custom_cnn", 256).backbone]
+    block = ["Conv2d", "BatchNorm2d", "ReLU"]
+    assert kinds == block + 5 * [*block, "MaxPool2d"] + ["Flatten"]
+    assert [type(module).__name__ for module in on_meta("custom_cnn", 256).head] == [
+        "Linear",
+        "ReLU",
+        "Dropout",
+        "Linear",
+    ]
+
+
+@pytest.mark.parametrize("size", [32, 64, 96])
+def test_a_smaller_custom_cnn_differs_in_its_first_fully_connected_layer_alone(size: int) -> None:
+    small = [own_parameters(m) for m in parameter_modules(on_meta("custom_cnn", size))]
+    assert small[-2] == 192 * (size // 32) ** 2 * 32 + 32
+    assert [*small[:-2], small[-1]] == [*TABLE_4[:-2], TABLE_4[-1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("custom_cnn", 33), ("custom_cnn", 16), ("custom_cnn", 2048), ("inception_v3", 74), ("vgg16", -1)],
+)
+def test_an_image_size_that_does_not_fit_is_refused(name: str, size: int) -> None:
+    with pytest.raises(UserError, match=f"^--image-size {size}: {name} cannot take it; give "):
+        on_meta(name, size)
+
+
+def test_the_head_of_inception_v3_is_table_3() -> None:
+    head = build_head(2048, MODELS["inception_v3"].head, 0.5)
+    assert [own_parameters(module) for module in parameter_modules(head)] == [1_049_088, 131_328, 514]
+
+
+def test_inception_v3_has_the_papers_23_million() -> None:
+    counts = count_parameters(on_meta("inception_v3"))
+    assert counts["total"] == 21_785_568 + 1_049_088 + 131_328 + 514 == 22_966_498
+    assert find_model("inception_v3").image_size == 299
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "custom_cnn"])
+def test_the_original_counts_are_those_of_the_libraries(name: str) -> None:
+    originals = {
+        "inception_v3": lambda: torchvision_model("inception_v3", aux_logits=False, init_weights=False),
+        "vgg16": lambda: torchvision_model("vgg16"),
+        "resnet50": lambda: torchvision_model("resnet50"),
+        "mobilenet": lambda: timm_model("mobilenetv1_100"),
+        "efficientnet_lite0": lambda: timm_model("tf_efficientnet_lite0"),
+    }
+    with torch.device("meta"):
+        original = originals[name]()
+    assert sum(parameter.numel() for parameter in original.parameters()) == MODELS[name].imagenet_parameters
+
+
+def torchvision_model(name: str, **options: object) -> nn.Module:
+    from torchvision import models
+
+    return models.get_model(name, weights=None, **options)
+
+
+def timm_model(name: str) -> nn.Module:
+    import timm
+
+    return timm.create_model(name)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "custom_cnn"])
+def test_a_frozen_backbone_leaves_the_head_alone_to_train(name: str) -> None:
+    classifier = on_meta(name)
+    set_trainable(classifier, 0, name=name)
+    head = sum(parameter.numel() for parameter in classifier.head.parameters())
+    assert classifier.is_frozen
+    assert count_parameters(classifier)["trainable"] == head
+    assert {key.split(".")[0] for key in trainable_state(classifier)} == {"head"}
+    set_trainable(classifier, None, name=name)
+    assert count_parameters(classifier)["trainable"] == count_parameters(classifier)["total"]
+
+
+def test_the_last_34_modules_of_inception_v3_are_17_convolutions_with_their_norms() -> None:
+    classifier = on_meta("inception_v3")  # the registry's row unfreezes 34
+    names = [n for n, m in classifier.backbone.named_modules() if any(True for _ in m.parameters(recurse=False))]
+    trains = [
+        n for n in names if all(p.requires_grad for p in classifier.backbone.get_submodule(n).parameters(recurse=False))
+    ]
+    assert trains == names[-34:]
+    blocks = {name.rpartition(".")[0] for name in trains}
+    assert len(blocks) == 17
+    assert all(block.startswith(("Mixed_7b", "Mixed_7c")) for block in blocks)
+    assert {block for block in blocks if block.startswith("Mixed_7c")} == {
+        f"Mixed_7c.{n}" for n, m in classifier.backbone.Mixed_7c.named_children()
+    }
+    assert "Mixed_7b.branch1x1" not in blocks  # the first of Mixed_7b's nine is the one that stays frozen
+    assert not any("Aux" in name for name, _ in classifier.named_modules())
+
+
+def test_more_modules_than_there_are_cannot_be_unfrozen() -> None:
+    classifier = on_meta("mobilenet")
+    most = len(parameter_modules(classifier.backbone))
+    set_trainable(classifier, most, name="mobilenet")
+    with pytest.raises(UserError, match=rf"--unfreeze {most + 1}: mobilenet has {most} modules .* give 0 to {most}"):
+        set_trainable(classifier, most + 1, name="mobilenet")
+    with pytest.raises(UserError, match="--unfreeze -1"):
+        set_trainable(classifier, -1, name="mobilenet")
+
+
+def test_frozen_layers_do_not_move_while_the_rest_trains() -> None:
+    torch.manual_seed(0)
+    classifier = build_model("mobilenet", image_size=32)
+    set_trainable(classifier, 4, name="mobilenet")
+    classifier.train()
+    modules = parameter_modules(classifier.backbone)
+    assert [module.training for module in modules] == [False] * (len(modules) - 4) + [True] * 4
+    assert classifier.head.training
+    before = copy.deepcopy(classifier.state_dict())
+    optimizer = torch.optim.SGD([p for p in classifier.parameters() if p.requires_grad], lr=0.1)
+    images = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8)
+    nn.functional.cross_entropy(classifier(images), torch.tensor([0, 1] * 3)).backward()
+    optimizer.step()
+    moved = {name for name, value in classifier.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == set(trainable_state(classifier))
+    assert sum("running_mean" in name for name in moved) == 2  # the last four are two convolutions with their norms
+    classifier.eval()
+    assert not any(module.training for module in classifier.modules())
+
+
+def test_pixels_are_normalised_inside_the_model() -> None:
+    classifier = build_model("efficientnet_lite0", image_size=32)
+    images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    expected = (images.permute(0, 3, 1, 2).float() - 127) / 128
+    torch.testing.assert_close(classifier.prepare(images), expected, rtol=0, atol=1e-6)
+    plain = torch.full((1, 48, 48, 3), 200, dtype=torch.uint8)  # resizing leaves a plain image plain
+    torch.testing.assert_close(classifier.prepare(plain), torch.full((1, 3, 32, 32), 73 / 128), rtol=0, atol=1e-5)
+
+
+def test_the_offline_weights_give_the_features_of_the_original_network() -> None:
+    classifier = build_model("efficientnet_lite0", image_size=64, weights=OFFLINE).eval()
+    original = load_efficientnet_lite(0)
+    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8))
+    x = (images.permute(0, 3, 1, 2).float() - 127) / 128
+    with torch.inference_mode():
+        expected = original.classifier(original.forward_head(original.forward_features(x), pre_logits=True))
+        found = original.classifier(classifier.features(images))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_any_network_of_timm_can_be_named() -> None:
+    spec = find_model("timm:resnet18")
+    assert (spec.image_size, spec.mean) == (224, (0.485, 0.456, 0.406))
+    assert on_meta("timm:resnet18").head[0].in_features == 512
+
+
+@pytest.mark.parametrize("name", ["resnet", "timm:no_such_network", "timm:../x", "Custom_CNN", ""])
+def test_an_unknown_model_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"^--model {name}: (no such model|timm has no network)"):
+        find_model(name)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    classifier = build_model("resnet50", image_size=32)
+    with pytest.raises(UserError, match="lacks conv1.weight, so it belongs to another network"):
+        load_backbone(classifier.backbone, MODELS["efficientnet_lite0"], OFFLINE)
+
+
+def test_weights_that_are_missing_offline_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("resnet50", "mobilenet", f"{TIMM_PREFIX}resnet18"):
+        with pytest.raises(
+            UserError, match=r"missing, and offline work downloads nothing; download https://.* --weights"
+        ):
+            build_model(name, image_size=32, weights=OFFLINE)
+
+
+def test_weights_are_read_from_the_folder_that_the_user_names(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    original = timm_model("resnet18.a1_in1k")
+    save_file(original.state_dict(), tmp_path / "resnet18.a1_in1k.safetensors")
+    found = build_model("timm:resnet18", image_size=32, weights=WeightSource(tmp_path, offline=True))
+    expected = {name: value for name, value in original.state_dict().items() if not name.startswith("fc.")}
+    assert expected.keys() == found.backbone.state_dict().keys()
+    assert all(torch.equal(value, expected[name]) for name, value in found.backbone.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pth"])
+def test_a_damaged_file_of_weights_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"\x80\x02 no weights")
+    with pytest.raises(UserError, match="not readable as weights"):
+        read_tensors(path)

@@ -1,0 +1,69 @@
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from sklearn import metrics as sklearn
+
+from classify.statistics import Confusion, confusion_and_metrics, spread, wilson_interval
+
+COUNTS = st.tuples(*[st.integers(0, 40)] * 4).filter(any)
+
+
+def verdicts(tp: int, fp: int, tn: int, fn: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return predictions and truths with these counts, in a fixed shuffled order."""
+    predicted, label = np.repeat([1, 1, 0, 0], [tp, fp, tn, fn]), np.repeat([1, 0, 0, 1], [tp, fp, tn, fn])
+    order = np.random.default_rng(0).permutation(len(label))
+    return predicted[order], label[order]
+
+
+@settings(max_examples=40)
+@given(COUNTS)
+def test_counts_and_metrics_are_those_of_scikit_learn(counts: tuple[int, int, int, int]) -> None:
+    predicted, label = verdicts(*counts)
+    confusion, metrics = confusion_and_metrics(predicted, label)
+    assert confusion == Confusion(*counts)
+    tp, fp, tn, fn = counts
+    nan = float("nan")
+    expected = {
+        "precision": sklearn.precision_score(label, predicted, zero_division=nan),
+        "sensitivity": sklearn.recall_score(label, predicted, zero_division=nan),
+        "specificity": sklearn.recall_score(label, predicted, pos_label=0, zero_division=nan),
+        "f1": sklearn.f1_score(label, predicted, zero_division=nan),
+        "accuracy": sklearn.accuracy_score(label, predicted),
+    }
+    for name, value in expected.items():
+        assert metrics[name] == (None if np.isnan(value) else pytest.approx(value, abs=2e-7)), name
+    both = tp + fn and tn + fp
+    assert metrics["balanced_accuracy"] == (
+        pytest.approx(sklearn.balanced_accuracy_score(label, predicted), abs=2e-7) if both else None
+    )
+
+
+def test_negatives_alone_have_no_sensitivity_and_undefined_is_none() -> None:
+    _, metrics = confusion_and_metrics(*verdicts(0, 0, 183, 0))
+    assert metrics["accuracy"] == metrics["specificity"] == 1.0
+    assert metrics["precision"] is metrics["sensitivity"] is metrics["f1"] is metrics["balanced_accuracy"] is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=10))
+def test_spread_is_mean_and_sample_standard_deviation(values: list[float]) -> None:
+    found = spread(values)
+    assert found is not None
+    assert found.mean == pytest.approx(statistics.fmean(values))
+    assert found.std == pytest.approx(statistics.stdev(values), abs=1e-9)
+
+
+def test_one_fold_has_no_standard_deviation_and_an_undefined_fold_no_mean() -> None:
+    one = spread([0.25])
+    assert one is not None
+    assert (one.mean, one.std) == (0.25, None)
+    assert spread([]) is spread([0.5, None]) is None
+
+
+@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_is_wilsons(counts: tuple[int, int]) -> None:
+    expected = binomtest(*counts).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(*counts) == (pytest.approx(expected.low, abs=1e-12), pytest.approx(expected.high, abs=1e-12))
