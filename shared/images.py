@@ -78,7 +78,7 @@ def _raise(error: OSError) -> None:
 def read_photo(path: Path) -> Photo:
     """Return the pixels of an image file, turned as its EXIF orientation says: uint8 [H, W, 3] RGB, alpha over white.
 
-    16-bit greys keep their upper half. Of several frames or pages the first counts.
+    16-bit greys are divided by 257. Of several frames or pages the first counts.
 
     Raises `BadPhotoError`: unreadable, truncated, more than `MAX_PIXELS` pixels, or a side below `MIN_SIDE_PX`.
     """
