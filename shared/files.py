@@ -36,7 +36,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    """Return the process's umask (it can only be read by setting it); mkstemp's 0600 would hide results from a group."""
+    """Return the process's umask, which can only be read by setting it: mkstemp's 0600 would hide results."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -80,10 +80,13 @@ def read_cells(name_or_path: str) -> CellFile:
     try:
         document = tomllib.loads(_text(name_or_path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"--cells {name_or_path}: not a TOML file ({error}); see the presets for an example.") from error
+        raise UserError(
+            f"--cells {name_or_path}: not a TOML file ({error}); see the presets for an example."
+        ) from error
     if document.get("format") != FORMAT or document.get("version") != VERSION:
         raise UserError(
-            f'--cells {name_or_path}: not a list of cells; it must begin with format = "{FORMAT}" and version = {VERSION}.'
+            f"--cells {name_or_path}: not a list of cells; "
+            f'it must begin with format = "{FORMAT}" and version = {VERSION}.'
         )
     rows, train = document.get("cell", []), document.get("train", {})
     if not isinstance(rows, list) or not isinstance(train, dict) or not 0 < len(rows) <= MAX_CELLS:

@@ -17,18 +17,25 @@ ANY = click.Path(path_type=Path)
 class Commands(click.Group):
     """A group whose errors are one sentence on standard error and exit code 2."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command line, as `click.Group.main` does."""
         with user_errors():
             try:
-                code = super().main(*args, standalone_mode=False, **kwargs)
+                return super().main(*args, **extra | {"standalone_mode": False})
             except click.Abort as error:
                 raise KeyboardInterrupt from error
             except click.ClickException as error:
-                raise UserError(error.format_message()) from error
-        if standalone_mode:
-            raise SystemExit(code if isinstance(code, int) else 0)
-        return code
+                if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+                    click.echo(error.format_message(), err=True)
+                    raise SystemExit(2) from error
+                raise UserError(_sentence(error)) from error
+
+
+def _sentence(error: click.ClickException) -> str:
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "synth"
+    return f"{text}; see `{command} --help`."
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -67,14 +74,18 @@ def prepare(**options: Any) -> None:
 @click.option("--cells", help="Preset (demo, paper, paper-full) or TOML file with the cells of the grid.")
 @click.option("--fold", help="Fold that stays unseen, or all.  [default: 0]")
 @click.option("--protocol", type=click.Choice(["strict", "paper"]), help="What the GAN may see.  [default: strict]")
-@click.option("--label", type=click.Choice(["positive", "negative", "both"]), help="Class to draw.  [default: positive]")
+@click.option(
+    "--label", type=click.Choice(["positive", "negative", "both"]), help="Class to draw.  [default: positive]"
+)
 @click.option("--cfg", help="auto, paper256, paper512, paper1024, cifar or tiny.  [default: auto]")
 @click.option("--start", help="Network to adapt: a shipped name (phantom-skin-32), a file, or a run's folder.")
 @click.option("--kimg", type=float, help="Thousands of real images shown.  [default: 1000]")
 @click.option("--batch", type=int, help="Images a step.  [default: the configuration's]")
 @click.option("--augpipe", help="blit, geom, color, filter, noise, cutout, bg, bgc, bgcfnc or none.  [default: bgc]")
 @click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: 0]")
-@click.option("--checkpoint-every", type=float, help="kimg between scored checkpoints.  [default: a tenth of --kimg, at least 4]")
+@click.option(
+    "--checkpoint-every", type=float, help="kimg between scored checkpoints.  [default: a tenth of --kimg, at least 4]"
+)
 @click.option("--quality-fakes", type=int, help="Generated images a score is computed from.  [default: 1000]")
 @click.option("--features", type=click.Choice(["auto", "offline", "inception"]), help="Feature space.  [default: auto]")
 @click.option("--seed", type=int, help="Of networks, data order, latents and augmentation.  [default: 0]")

@@ -52,9 +52,12 @@ class Run:
         meter: QualityMeter,
         options: TrainOptions,
         about: dict[str, Any],
+        quality_at_start: dict[str, Any] | None = None,
     ) -> None:
+        """Take up the run in `folder`; `quality_at_start` is the score of the start networks, where it is known."""
         self.folder, self.trainer, self.meter = folder, trainer, meter
         self.options, self.about = options, about
+        self.quality_at_start = quality_at_start
         self.lines: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
         self.seconds = 0.0
@@ -127,7 +130,7 @@ class Run:
     def _checkpoint(self, board: SummaryWriter) -> None:
         """Score, draw samples, keep the network if it is the best so far, and save the state."""
         kimg = self.trainer.cur_nimg / 1000
-        quality = self.meter.score(self._draw)
+        quality = self._score()
         self._log({"quality": quality}, board)
         board.add_scalar("quality", quality["value"], self.trainer.cur_nimg)
         samples = self._draw(0, SAMPLES)
@@ -142,6 +145,14 @@ class Run:
             self.folder.state,
             {"trainer": self.trainer.state_dict(), "lines": self.lines, "best": self.best, "seconds": self.seconds},
         )
+
+    def _score(self) -> dict[str, Any]:
+        """Score the network; all cells of a grid start from the same one, which is scored once."""
+        if self.trainer.step > 0:
+            return self.meter.score(self._draw)
+        if self.quality_at_start is None:
+            self.quality_at_start = self.meter.score(self._draw)
+        return self.quality_at_start
 
     def _network_bytes(self) -> bytes:
         assert self.best is not None

@@ -1,6 +1,6 @@
 """A run folder: what was asked, what happened, and the state to go on from.
 
-    config.json  log.jsonl  events.out.tfevents…  samples/  checkpoints/state.pt  network.safetensors
+config.json  log.jsonl  events.out.tfevents…  samples/  checkpoints/state.pt  network.safetensors
 """
 
 import json

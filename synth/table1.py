@@ -104,7 +104,7 @@ def _legend(table: dict[str, Any]) -> str:
     comparable = (
         "The paper's FIDs are of other photographs; only the order of the cells can be compared."
         if quality["name"] == "FID"
-        else "This is not FID: the features are another network's, so that the paper's FIDs beside it cannot be compared."
+        else "This is not FID: the features are another network's, and the paper's FIDs cannot be compared with it."
     )
     floor = (
         "There are too few real images for a real-versus-real floor."

@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,21 +104,22 @@ def _train_grid(
         say(f"{len(start.left_new)} tensors start anew, the start network has none that fit: {start.left_new[0]} …")
 
     meter = _LazyMeter(data, options, device)
-    for folder, config, cell in zip(folders, configs, cells, strict=True):
+    at_start: dict[str, Any] | None = None
+    for folder, cell in zip(folders, cells, strict=True):
         if folder.network.exists() and _finished(folder, options):
             say(f"{folder.path}: complete")
             continue
         trainer = Trainer(
-            # A copy for each cell: training changes them.
-            dataclasses.replace(build_start(options, cohort.size, c_dim).networks),
+            build_start(options, cohort.size, c_dim).networks,  # anew for each cell: training changes them
             resolve_training(options, cell, cohort.size),
             torch.from_numpy(data.images).permute(0, 3, 1, 2),
             torch.nn.functional.one_hot(torch.from_numpy(data.labels), c_dim).float() if c_dim else None,
             seed=options.seed,
             device=device,
         )
-        run = Run(folder, trainer, meter.get(), options, _about(cohort, fold, options, cell, start, data))
+        run = Run(folder, trainer, meter.get(), options, _about(cohort, fold, options, cell, start, data), at_start)
         _watch(run, cell, options)
+        at_start = run.quality_at_start
     write_table1(out, folders, options.protocol)
     return [folder.path for folder in folders]
 
@@ -155,14 +155,10 @@ def _watch(run: Run, cell: Cell, options: TrainOptions) -> None:
     """Drive a run to its end under a progress bar."""
     started = time.monotonic()
     with progress(cell.name.replace("_", " "), options.kimg, unit="kimg") as bar:
-        for state in _states(run):
-            bar.advance(state.kimg_done)
-            bar.note(state.note)
+        for moment in run.go():
+            bar.advance(moment.kimg_done)
+            bar.note(moment.note)
     say(f"{run.folder.path}: {run.summary()}, {time.monotonic() - started:.0f} s")
-
-
-def _states(run: Run) -> Iterator[Any]:
-    yield from run.go()
 
 
 def _describe(

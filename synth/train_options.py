@@ -78,9 +78,7 @@ class TrainOptions:
         ):
             count = getattr(self, name)
             if count is not None and not low_count <= count <= high_count:
-                raise UserError(
-                    f"--{name.replace('_', '-')} {count}: out of range; give {low_count} to {high_count}."
-                )
+                raise UserError(f"--{name.replace('_', '-')} {count}: out of range; give {low_count} to {high_count}.")
         for name, kind in (("protocol", Protocol), ("label", Label)):
             if getattr(self, name) not in get_args(kind):
                 raise UserError(f"--{name} {getattr(self, name)}: unknown; use {' or '.join(get_args(kind))}.")
@@ -128,7 +126,7 @@ def _preset_options(preset: CellFile, where: str) -> dict[str, Any]:
     for name, value in preset.train.items():
         if name not in PRESET_OPTIONS:
             raise UserError(
-                f"--cells {where}: [train] has the unknown option {name!r}; known are {', '.join(sorted(PRESET_OPTIONS))}."
+                f"--cells {where}: unknown option {name!r} in [train]; known are {', '.join(sorted(PRESET_OPTIONS))}."
             )
         wanted = str if "str" in types[name] else (int, float) if "float" in types[name] else int
         if isinstance(value, bool) or not isinstance(value, wanted):

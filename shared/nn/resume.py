@@ -22,7 +22,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged file
+    except Exception as error:  # torch raises many kinds for a damaged file
         raise UserError(
             f"{path}: not a complete checkpoint ({type(error).__name__}); remove it to start this run again."
         ) from error

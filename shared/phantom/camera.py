@@ -76,7 +76,7 @@ def _developed(rng: np.random.Generator, picture: Field, camera: Camera, size: i
     aim = rng.uniform(*camera.exposure)
     # The automatic exposure goes a third of the way, so that dark skin stays dark.
     gain = (aim / max(float(picture.mean()), 1e-3)) ** 0.33
-    display = _srgb(np.clip(picture * np.exp(balance)[:, None, None].astype(np.float32) * np.float32(gain), 0, None))
+    display = srgb(np.clip(picture * np.exp(balance)[:, None, None].astype(np.float32) * np.float32(gain), 0, None))
     contrast = np.float32(rng.uniform(*camera.contrast))
     display = (display - np.float32(0.5)) * contrast + np.float32(0.5)
     grain = box_matrix(size, working_grid(size)) @ spline_matrix(working_grid(size), _NOISE_CELLS)
@@ -86,7 +86,7 @@ def _developed(rng: np.random.Generator, picture: Field, camera: Camera, size: i
     return np.ascontiguousarray(np.rint(np.clip(display, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
 
 
-def _srgb(linear: Field) -> Field:
+def srgb(linear: Field) -> Field:
     """Return sRGB display values for linear ones (IEC 61966-2-1), with a soft shoulder above 0.8."""
     display = np.where(
         linear <= np.float32(0.0031308),

@@ -58,7 +58,10 @@ def _flush(rng: np.random.Generator, skin: Skin, places: list[tuple[float, float
 
 
 def vesicle(rng: np.random.Generator, skin: Skin, x: float, y: float, radius: float, clarity: float) -> None:
-    """Raise a small tense dome full of clear fluid, red around its foot, now and then umbilicated; scale lifts off it."""
+    """Raise a small tense dome of clear fluid, red around its foot, now and then umbilicated.
+
+    The scale of the ground lifts off it.
+    """
     window, dx, dy = around(skin, x, y, 1.3 * radius)
     skin.scale[window] *= 1 - np.float32(0.8) * smoothstep(1.2, 0.8, np.hypot(dx, dy) / np.float32(radius))
     bump(

@@ -1,9 +1,9 @@
 """The controller against the reference numbers and a naive loop."""
 
 import numpy as np
-from conftest import load_golden
 from hypothesis import given
 from hypothesis import strategies as st
+from reference import load_golden
 
 from stylegan2_ada.ada import AdaController
 

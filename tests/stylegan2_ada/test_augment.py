@@ -28,7 +28,7 @@ def _error(result: Tensor, expected: Tensor) -> float:
 
 
 def test_flips_and_turns() -> None:
-    """The sym6 filter is nearly symmetric, not quite: a turned picture is right but for its finest detail, and no other turn is."""
+    """The sym6 filter is nearly symmetric: a turned picture is right but for its finest detail, and no other is."""
     pictures = _pictures(2)
     for turns in range(4):
         result = augment(pictures, AugmentParameters(rotate90=torch.full((2,), float(turns))))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import load_golden, relative_error
+from reference import load_golden, relative_error
 from torch import Tensor
 
 from stylegan2_ada import spectrum

@@ -1,13 +1,19 @@
 """Forward passes, losses, regularisers and all their gradients against the reference numbers."""
 
+import pytest
 import torch
-from conftest import GoldenNetworks, relative_error
+from reference import NETWORKS, GoldenNetworks, build_golden, relative_error
 from torch import Tensor, nn
 
 from stylegan2_ada import losses
 
 FORWARD = 1e-5
 GRADIENT = 1e-4
+
+
+@pytest.fixture(params=NETWORKS)
+def golden(request: pytest.FixtureRequest) -> GoldenNetworks:
+    return build_golden(request.param)
 
 
 def _assert_gradients(golden: GoldenNetworks, module: nn.Module, prefix: str) -> None:

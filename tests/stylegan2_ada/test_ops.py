@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import load_golden, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import load_golden, relative_error
 from torch import Tensor
 
 from stylegan2_ada import ops

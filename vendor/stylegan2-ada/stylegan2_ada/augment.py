@@ -119,12 +119,12 @@ def _draw_xfrac(dice: _Dice, shape: torch.Size) -> Tensor:
     return dice.with_probability(dice.normal(2) * XFRAC_STD * size, 0)
 
 
-def _draw_angle(dice: _Dice, shape: torch.Size) -> Tensor:
+def _draw_angle(dice: _Dice, _: torch.Size) -> Tensor:
     # Two rotations stand for one: P(at least one) = p, hence 1 - sqrt(1 - p) each (ADA paper, appendix B).
     return dice.with_probability((dice.uniform() * 2 - 1) * math.pi, 0, 1 - math.sqrt(1 - min(dice.p, 1.0)))
 
 
-def _draw_imgfilter(dice: _Dice, shape: torch.Size) -> Tensor:
+def _draw_imgfilter(dice: _Dice, _: torch.Size) -> Tensor:
     gains = torch.ones(dice.count, spectrum.BANDS, device=dice.device)
     for band in range(spectrum.BANDS):
         strength = dice.with_probability(torch.exp2(dice.normal() * IMGFILTER_STD), 1)

@@ -9,11 +9,20 @@ NOISE_MODES: tuple[NoiseMode, ...] = ("const", "random", "none")
 Architecture = Literal["resnet", "orig", "skip"]
 AugPipe = Literal["none", "blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"]
 MAX_RESOLUTION = 1024
+MAX_WIDTH = 4096
 
 
 def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
     """Return the number of feature maps at `resolution`: they double as the picture halves, up to a maximum."""
     return min(channel_base // resolution, channel_max)
+
+
+def _check_sizes(**sizes: int) -> None:
+    """Raise ValueError for a size that no network has: a file must not be able to ask for all memory."""
+    for name, size in sizes.items():
+        low = 0 if name == "c_dim" else 1
+        if not low <= size <= MAX_WIDTH:
+            raise ValueError(f"{name} {size} is out of range; it must be from {low} to {MAX_WIDTH}")
 
 
 def check_resolution(resolution: int) -> None:
@@ -41,6 +50,8 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         check_resolution(self.img_resolution)
+        _check_sizes(z_dim=self.z_dim, c_dim=self.c_dim, w_dim=self.w_dim, img_channels=self.img_channels)
+        _check_sizes(mapping_layers=self.mapping_layers, channel_max=self.channel_max)
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,7 @@ class DiscriminatorConfig:
 
     def __post_init__(self) -> None:
         check_resolution(self.img_resolution)
+        _check_sizes(c_dim=self.c_dim, img_channels=self.img_channels, channel_max=self.channel_max)
 
 
 @dataclass(frozen=True)

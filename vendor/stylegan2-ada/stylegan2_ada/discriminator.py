@@ -45,9 +45,7 @@ class DiscriminatorBlock(nn.Module):
         self.conv0 = Conv2d(channels, channels, 3, clamp=clamp)
         self.conv1 = Conv2d(channels, out_channels, 3, down=True, clamp=clamp, gain=gain)
         if residual:
-            self.skip = Conv2d(
-                channels, out_channels, 1, down=True, activate=False, bias=False, gain=gain
-            )
+            self.skip = Conv2d(channels, out_channels, 1, down=True, activate=False, bias=False, gain=gain)
         self.register_buffer("resample_filter", ops.binomial_filter())
 
     def forward(self, x: Tensor | None, rgb: Tensor) -> tuple[Tensor, Tensor]:

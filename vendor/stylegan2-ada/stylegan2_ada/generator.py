@@ -130,7 +130,8 @@ class Synthesis(nn.Module):
 
     def forward(self, ws: Tensor, *, noise_mode: NoiseMode, generators: Generators = None) -> Tensor:
         """Draw [N, 3, S, S], about in [-1, 1], from one style a layer."""
-        x = rgb = None
+        x: Tensor | None = None
+        rgb: Tensor | None = None
         first = 0
         for size in self.resolutions:
             block: SynthesisBlock = getattr(self, f"b{size}")
@@ -157,7 +158,8 @@ class Generator(nn.Module):
         self, z: Tensor, c: Tensor | None = None, *, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
     ) -> Tensor:
         """Return ws [N, num_ws, w_dim]; the first `truncation_cutoff` are drawn towards the mean style by psi."""
-        ws = self.mapping(z, c)[:, None].expand(-1, self.num_ws, -1)
+        w: Tensor = self.mapping(z, c)
+        ws = w[:, None].expand(-1, self.num_ws, -1)
         if truncation_psi == 1.0:
             return ws
         cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff

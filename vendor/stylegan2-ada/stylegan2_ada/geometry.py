@@ -1,4 +1,4 @@
-"""Geometric augmentations: one affine map an image, sampled through orthogonal low-pass filters (ADA paper, appendix B).
+"""Geometric augmentations: one affine map an image, sampled through orthogonal filters (ADA paper, appendix B).
 
 Matrices are homogeneous [N, 3, 3] in pixel coordinates whose origin is the centre of the picture. They take output
 positions to input positions, hence "inverse".
@@ -7,6 +7,7 @@ positions to input positions, hence "inverse".
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,26 +41,23 @@ def _rotation(theta: Tensor) -> Tensor:
     return _matrix([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], theta)
 
 
+# field of AugmentParameters -> its inverse map, in the order of the paper
+_STEPS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
+    ("xflip", lambda flip: _scaling(1 - 2 * flip, torch.ones_like(flip))),
+    ("rotate90", lambda turns: _rotation(turns * (math.pi / 2))),
+    ("xint", lambda px: _translation(-px[:, 0], -px[:, 1])),
+    ("scale", lambda factor: _scaling(1 / factor, 1 / factor)),
+    ("rotate_pre", _rotation),
+    ("aniso", lambda factor: _scaling(1 / factor, factor)),
+    ("rotate_post", _rotation),
+    ("xfrac", lambda px: _translation(-px[:, 0], -px[:, 1])),
+)
+
+
 def inverse_transform(parameters: AugmentParameters, pictures: Tensor) -> Tensor | None:
     """Compose all geometric augmentations to [N, 3, 3] float32, or None when the pipe has none."""
-    p = parameters
-    steps: list[Tensor] = []
-    if p.xflip is not None:
-        steps.append(_scaling(1 - 2 * p.xflip, torch.ones_like(p.xflip)))
-    if p.rotate90 is not None:
-        steps.append(_rotation(p.rotate90 * (math.pi / 2)))
-    if p.xint is not None:
-        steps.append(_translation(-p.xint[:, 0], -p.xint[:, 1]))
-    if p.scale is not None:
-        steps.append(_scaling(1 / p.scale, 1 / p.scale))
-    if p.rotate_pre is not None:
-        steps.append(_rotation(p.rotate_pre))
-    if p.aniso is not None:
-        steps.append(_scaling(1 / p.aniso, p.aniso))
-    if p.rotate_post is not None:
-        steps.append(_rotation(p.rotate_post))
-    if p.xfrac is not None:
-        steps.append(_translation(-p.xfrac[:, 0], -p.xfrac[:, 1]))
+    present = ((value, step) for name, step in _STEPS if (value := getattr(parameters, name)) is not None)
+    steps = [step(value) for value, step in present]
     if not steps:
         return None
     total = steps[0]
@@ -124,7 +122,7 @@ def _resample_axis(x: Tensor, axis: int, *, up: bool) -> Tensor:
     channels = x.shape[1]
     taps = torch.tensor(SYM6, dtype=x.dtype, device=x.device)
     shape = (channels, 1, 1, len(SYM6)) if axis == 3 else (channels, 1, len(SYM6), 1)
-    weight = (taps if up else taps).reshape(1, 1, *shape[2:]).expand(shape)
+    weight = taps.reshape(1, 1, *shape[2:]).expand(shape)
     step = (1, 2) if axis == 3 else (2, 1)
     if up:
         padding = (0, len(SYM6) // 2 - 1) if axis == 3 else (len(SYM6) // 2 - 1, 0)

@@ -185,7 +185,7 @@ class Trainer:
     def _styles(self, batch: int, c: Tensor | None) -> Tensor:
         """Return ws [batch, num_ws, w_dim] of new latents, mixed at a random layer with probability `style_mixing`."""
         z = torch.randn(batch, self.G.z_dim, generator=self.generator, device=self.device)
-        w = self.G.mapping(z, c)
+        w: Tensor = self.G.mapping(z, c)
         with torch.no_grad():
             self.G.mapping.w_avg.copy_(w.mean(dim=0).lerp(self.G.mapping.w_avg, W_AVG_DECAY))
         ws = w[:, None].expand(-1, self.G.num_ws, -1)
@@ -238,10 +238,10 @@ class Trainer:
         if self.config.ema_rampup is not None:
             half_life = min(half_life, self.cur_nimg * self.config.ema_rampup)
         beta = 0.5 ** (self.config.batch / max(half_life, 1e-8))
-        for average, current in zip(self.G_ema.parameters(), self.G.parameters(), strict=True):
-            average.lerp_(current, 1 - beta)
-        for average, current in zip(self.G_ema.buffers(), self.G.buffers(), strict=True):
-            average.copy_(current)
+        for average, trained in zip(self.G_ema.parameters(), self.G.parameters(), strict=True):
+            average.lerp_(trained, 1 - beta)
+        for copied, current in zip(self.G_ema.buffers(), self.G.buffers(), strict=True):
+            copied.copy_(current)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on: tensors, numbers and dictionaries of them."""

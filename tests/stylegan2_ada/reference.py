@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -73,8 +72,3 @@ def build_golden(name: str) -> GoldenNetworks:
         state = {key[2:]: torch.from_numpy(value) for key, value in arrays.items() if key.startswith(prefix)}
         module.load_state_dict(state, strict=True)
     return GoldenNetworks(G, D, arrays)
-
-
-@pytest.fixture(params=NETWORKS)
-def golden(request: pytest.FixtureRequest) -> GoldenNetworks:
-    return build_golden(request.param)

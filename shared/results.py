@@ -1,0 +1,72 @@
+"""The last screen of a study: what was made, where, and what its numbers mean.
+
+    python -m shared.results results
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from shared.console import console, user_errors
+from shared.errors import UserError
+from shared.files import require_file
+
+MADE = {
+    "table1.md": "GAN settings, ranked by how near their images are to the real ones",
+    "table2.md": "classifiers with and without synthetic images",
+    "real_vs_synthetic.png": "real images beside selected synthetic ones",
+    "curves.png": "losses, augmentation strength and quality over training",
+    "scores.png": "scores of reals and candidates, with the thresholds",
+    "bundle.h5": "the selected synthetic images, with where each came from",
+}
+
+
+def summarize(folder: Path) -> None:
+    """Print what a results folder holds.
+
+    Raises `UserError`: a file is missing or damaged.
+    """
+    files = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, meaning in MADE.items():
+        files.add_row(Text(str(require_file(folder / name, "result")), style="bold"), meaning)
+    out = console()
+    out.print(Panel(files, title="what was made", title_align="left"))
+    out.print(Panel(Text("\n".join(_meaning(folder))), title="what the numbers mean", title_align="left"))
+
+
+def _meaning(folder: Path) -> list[str]:
+    table1 = _read(folder / "table1.json")
+    best = table1["rows"][0]
+    quality, start = best["quality"], best["quality_at_start"]
+    lines = [
+        f"Best GAN cell: gamma {best['gamma']:g}, lr {best['lr']:g}, target {best['target']:g}; "
+        f"{quality['name']} {quality['value']:.1f} (n = {quality['n_fake']} against {quality['n_real']})."
+    ]
+    if quality["floor"] is not None:
+        before, after = start["equal_n"] - start["floor"], quality["equal_n"] - quality["floor"]
+        lines.append(
+            f"At equal n = {quality['n_equal']} it lies {after:.1f} above what real images have against each other, "
+            f"{before:.1f} before training: {_change(before, after)}."
+        )
+    return lines + [str(sentence) for sentence in _read(folder / "table2.json")["sentences"]]
+
+
+def _change(before: float, after: float) -> str:
+    return f"{1 - after / before:.0%} of the excess is gone" if 0 < after < before else "no improvement"
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(require_file(path, "table").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: damaged; make it again.") from error
+
+
+if __name__ == "__main__":
+    with user_errors():
+        summarize(Path(sys.argv[1] if len(sys.argv) > 1 else "results"))

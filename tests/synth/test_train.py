@@ -1,0 +1,174 @@
+"""Training from end to end on a small cohort: resume, grids, what was seen, and refusals."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from shared.cohort import Cohort
+from shared.errors import UserError
+from shared.splits import parts
+from stylegan2_ada import load_networks
+from synth.cells import product
+from synth.grid import find_network, read_provenance
+from synth.networks import SHIPPED, shipped_network
+from synth.run import criterion
+from synth.run_folder import RunFolder
+from synth.table1 import render
+from synth.train import train
+from synth.train_options import TrainOptions
+
+CELL = product([0.1], [0.6], [0.002])
+
+
+@pytest.fixture
+def options(cohort: Cohort, tmp_path: Path) -> TrainOptions:
+    assert cohort.path is not None
+    return TrainOptions(
+        cohort=cohort.path,
+        out=tmp_path / "run",
+        cfg="tiny",
+        kimg=0.048,
+        batch=8,
+        checkpoint_every=0.024,
+        quality_fakes=16,
+        features="offline",
+        device="cpu",
+        offline=True,
+    )
+
+
+def _trained(run: Path) -> dict[str, Any]:
+    state = torch.load(RunFolder(run).state, weights_only=True)
+    trainer: dict[str, Any] = state["trainer"]
+    return trainer
+
+
+def test_a_run_leaves_everything_it_promises(options: TrainOptions, cohort: Cohort) -> None:
+    train(options, CELL)
+    run = RunFolder(options.out)
+    assert run.network.exists()
+    assert list(run.samples.glob("*.png"))
+    assert list(options.out.glob("events.out.tfevents*"))
+    scored = [line for line in run.read_log() if "quality" in line]
+    assert [line["kimg"] for line in scored] == [0.0, 0.024, 0.048]
+    about = read_provenance(find_network(options.out))
+    best = min(scored, key=lambda line: criterion(line["quality"]))
+    assert about["generator"] == {"gamma": 0.1, "target": 0.6, "lr": 0.002, "kimg": best["kimg"]}
+    assert about["cohort"] == cohort.sha256
+    assert load_networks(run.network).G_ema.img_resolution == cohort.size
+
+
+def test_the_network_never_sees_the_test_fold(options: TrainOptions, cohort: Cohort) -> None:
+    train(dataclasses.replace(options, fold="1", kimg=0.008), CELL)
+    about = read_provenance(find_network(options.out))
+    split = parts(cohort, 1)
+    seen, test = set(about["seen_image_id"]), set(cohort.image_id[split.test])
+    positives = np.concatenate([split.train, split.validation])
+    positives = positives[cohort.label[positives] == 1]
+    assert seen == set(cohort.image_id[positives])
+    assert not seen & test
+    assert not set(about["seen_group_id"]) & set(cohort.group_id[split.test].tolist())
+
+
+def test_the_paper_protocol_sees_all_positives_and_says_so(options: TrainOptions, cohort: Cohort) -> None:
+    train(dataclasses.replace(options, protocol="paper", kimg=0.008), CELL)
+    about = read_provenance(find_network(options.out))
+    assert (about["protocol"], about["fold"]) == ("paper", -1)
+    assert set(about["seen_image_id"]) == set(cohort.image_id[(cohort.label == 1) & (cohort.role == 0)])
+
+
+def test_stopped_and_continued_equals_straight_on(options: TrainOptions, tmp_path: Path) -> None:
+    train(options, CELL)
+    short = dataclasses.replace(options, out=tmp_path / "short", kimg=0.024)
+    train(short, CELL)
+    train(dataclasses.replace(short, kimg=options.kimg), CELL)
+    straight, continued = _trained(options.out), _trained(short.out)
+    for name in ("G_ema", "G", "D"):
+        assert all(torch.equal(straight[name][key], continued[name][key]) for key in straight[name])
+    losses = [
+        [{key: value for key, value in line.items() if key != "seconds"} for line in RunFolder(out).read_log()]
+        for out in (options.out, short.out)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_a_complete_run_is_not_touched_again(options: TrainOptions) -> None:
+    train(options, CELL)
+    before = RunFolder(options.out).state.stat().st_mtime_ns
+    train(options, CELL)
+    assert RunFolder(options.out).state.stat().st_mtime_ns == before
+
+
+def test_a_grid_ranks_its_cells(options: TrainOptions) -> None:
+    cells = product([0.1, 0.5], [0.6], [0.002])
+    train(dataclasses.replace(options, kimg=0.016, checkpoint_every=0.016), cells)
+    table = json.loads((options.out / "table1.json").read_text())
+    assert {row["run"] for row in table["rows"]} == {cell.name for cell in cells}
+    criteria = [row["criterion"] for row in table["rows"]]
+    assert criteria == sorted(criteria)
+    assert find_network(options.out) == options.out / table["best"] / "network.safetensors"
+    starts = [row["quality_at_start"] for row in table["rows"]]
+    assert starts[0] == starts[1]  # the same networks to begin with
+    text = (options.out / "table1.md").read_text()
+    assert text == render(table)
+    assert "| 0.1 | 0.002 | 0.6 | 81 |" in text
+    assert (options.out / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_classes_make_a_conditional_network(options: TrainOptions, cohort: Cohort) -> None:
+    train(dataclasses.replace(options, label="both", kimg=0.008), CELL)
+    assert load_networks(find_network(options.out)).G_ema.c_dim == 2
+    assert read_provenance(find_network(options.out))["classes"] == list(cohort.classes)
+
+
+def test_start_copies_what_fits(options: TrainOptions, tmp_path: Path) -> None:
+    train(dataclasses.replace(options, kimg=0.016), CELL)
+    source = load_networks(find_network(options.out))
+    adapted = dataclasses.replace(options, out=tmp_path / "adapted", start=str(options.out), cfg=None, kimg=0.008)
+    train(adapted, CELL)
+    config = RunFolder(adapted.out).read_config()
+    assert config["generator"]["channel_max"] == source.G.config.channel_max  # the start's shape, without --cfg
+    assert config["training"]["ada_kimg"] == 100
+    assert config["training"]["ema_rampup"] is None
+    first = RunFolder(adapted.out).read_log()[0]["quality"]["value"]
+    assert first == pytest.approx(RunFolder(options.out).read_log()[-1]["quality"]["value"], rel=1e-3)
+
+
+def test_start_of_another_size_is_refused(options: TrainOptions) -> None:
+    assert shipped_network("phantom-skin-32") is not None
+    with pytest.raises(UserError, match="draws 32 px pictures and the cohort has 16 px"):
+        train(dataclasses.replace(options, start="phantom-skin-32"), CELL)
+    assert not options.out.exists()
+
+
+def test_another_configuration_in_the_same_folder_is_refused(options: TrainOptions) -> None:
+    train(dataclasses.replace(options, kimg=0.008), CELL)
+    with pytest.raises(UserError, match=r"seed 0 there, 1 asked"):
+        train(dataclasses.replace(options, kimg=0.008, seed=1), CELL)
+
+
+def test_damaged_state_is_one_sentence(options: TrainOptions) -> None:
+    train(dataclasses.replace(options, kimg=0.008), CELL)
+    RunFolder(options.out).state.write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match="not a complete checkpoint"):
+        train(options, CELL)
+
+
+def test_fold_out_of_range(options: TrainOptions) -> None:
+    with pytest.raises(UserError, match="--fold 3: out of range"):
+        train(dataclasses.replace(options, fold="3"), CELL)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_networks_are_small_and_whole(name: str) -> None:
+    path = shipped_network(name)
+    assert path is not None
+    assert path.stat().st_size <= 4_000_000
+    networks = load_networks(path)
+    assert networks.G_ema.img_resolution == int(name.rsplit("-", 1)[1])
+    assert path.with_suffix(".jsonl").exists()
