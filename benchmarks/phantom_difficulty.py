@@ -33,14 +33,16 @@ def channel_histograms(images: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(c.ravel(), minlength=96) for c in code]).astype(np.float64)
 
 
-def probe(features: np.ndarray, label: np.ndarray, seed: int) -> np.ndarray:
+def probe(
+    features: np.ndarray, label: np.ndarray, seed: int, penalties: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
+) -> np.ndarray:
     """Return the accuracies of five folds over a range of penalties, the best penalty's, in favour of the probe."""
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     runs = [
         cross_val_score(
             make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000)), features, label, cv=folds
         )
-        for c in (1e-4, 1e-3, 1e-2, 1e-1)
+        for c in penalties
     ]
     return max(runs, key=np.mean)
 
@@ -74,29 +76,42 @@ def accuracy(network: nn.Module, images: np.ndarray, label: np.ndarray) -> float
     return float((network(to_input(images)).argmax(1).numpy() == label).mean())
 
 
-def train(images: np.ndarray, label: np.ndarray, external: np.ndarray, *, size: int, epochs: int, seed: int) -> None:
+def train(
+    images: np.ndarray, label: np.ndarray, external: np.ndarray, *, size: int, epochs: int, seed: int
+) -> dict[str, float]:
+    """Print each epoch's accuracies; return those of the first epoch with the best validation accuracy."""
     fit, test = train_test_split(np.arange(len(label)), test_size=0.2, stratify=label, random_state=seed)
     fit, validation = train_test_split(fit, test_size=0.1, stratify=label[fit], random_state=seed)
     torch.manual_seed(seed)
     network = custom_cnn(size)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=1.15e-4)
     x, y = to_input(six(images[fit])), torch.from_numpy(np.tile(label[fit], 6))
+    parts = {
+        "validation": (images[validation], label[validation]),
+        "test": (images[test], label[test]),
+        "external": (external, np.zeros(len(external))),
+    }
     start = time.perf_counter()
+    history = []
     for epoch in range(1, epochs + 1):
         network.train()
         for rows in torch.randperm(len(x)).split(32):
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(x[rows]), y[rows]).backward()
             optimizer.step()
-        parts = {
-            "test": (images[test], label[test]),
-            "validation": (images[validation], label[validation]),
-            "external": (external, np.zeros(len(external))),
-        }
-        scores = ", ".join(
-            f"{name} {accuracy(network, *part):.3f} (n = {len(part[1])})" for name, part in parts.items()
-        )
-        print(f"cnn {size} px epoch {epoch}: {scores}, {time.perf_counter() - start:.0f} s", flush=True)
+        history.append([accuracy(network, *part) for part in parts.values()])
+        print(f"cnn {size} px seed {seed} epoch {epoch}: {_line(parts, history[-1])}", flush=True)
+    chosen = max(history, key=lambda scores: scores[0])
+    print(f"cnn {size} px seed {seed}, epoch chosen on validation: {_line(parts, chosen)}", end="; ")
+    print(f"{time.perf_counter() - start:.0f} s for {epochs} epochs of {len(x)} pictures", flush=True)
+    return dict(zip(parts, chosen, strict=True))
+
+
+def _line(parts: dict[str, tuple[np.ndarray, np.ndarray]], scores: list[float]) -> str:
+    return ", ".join(
+        f"{name} {score:.3f} (n = {len(label)})"
+        for (name, (_, label)), score in zip(parts.items(), scores, strict=True)
+    )
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from shared.errors import UserError
-from shared.plots.house import DASHES, LIMIT, figure_file, label, legend_below, look
+from shared.plots.house import DASHES, INK, figure_file, label, legend_below, look
 
 _MOST_POINTS = 120  # a longer series is drawn as means over equal stretches, with its range as a band
 
@@ -75,7 +75,7 @@ def _draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:
 
 def _draw_levels(axes: Axes, panel: Panel) -> list[Line2D]:
     return [
-        axes.axhline(level, color=LIMIT, linestyle=DASHES[2 + number % 3], linewidth=1.2, label=f"{name}: {level:.3g}")
+        axes.axhline(level, color=INK, linestyle=DASHES[2 + number % 3], linewidth=1.2, label=f"{name}: {level:.3g}")
         for number, (name, level) in enumerate(panel.levels.items())
     ]
 

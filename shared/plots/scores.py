@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from shared.errors import UserError
-from shared.plots.house import DASHES, LIMIT, figure_file, label, legend_below, look
+from shared.plots.house import DASHES, INK, figure_file, label, legend_below, look
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ def draw_scores(axes: Axes, panel: ScorePanel) -> None:
     kept = int((candidates >= panel.threshold).sum())
     words = f"threshold {panel.threshold:.3g}: {panel.rule}\n{kept} of {len(candidates)} candidates pass"
     limit = panel.threshold if np.isfinite(panel.threshold) else np.nan  # a threshold of nothing is named, not drawn
-    axes.axvline(limit, color=LIMIT, linewidth=1.5, linestyle=DASHES[2], label=words)
+    axes.axvline(limit, color=INK, linewidth=1.5, linestyle=DASHES[2], label=words)
     axes.axvspan(edges[0], limit, color="#000000", alpha=0.045, linewidth=0)
     axes.set_xlim(edges[0], edges[-1])
     legend_below(axes, axes.get_legend_handles_labels()[0])

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from shared.errors import UserError
-from shared.plots.house import DPI, OKABE_ITO, figure_file
+from shared.plots.house import DPI, INK, figure_file
 
 
 def image_sheet(
@@ -34,10 +34,9 @@ def image_sheet(
         if title:
             figure.text(margin / width, 1 - 16 / height, title, size=14, weight="bold", va="top")
         top = height - header
-        for number, ((label, images), block) in enumerate(zip(rows, blocks, strict=True)):
-            colour = OKABE_ITO[number % len(OKABE_ITO)]
+        for (label, images), block in zip(rows, blocks, strict=True):
             text = label if len(images) else f"{label}: none"
-            figure.text(margin / width, (top - 20) / height, text, size=10.5, color=colour, weight="bold")
+            figure.text(margin / width, (top - 20) / height, text, size=10.5, color=INK, weight="bold")
             top -= label_px + block.shape[0]
             if block.size:
                 figure.figimage(block, margin, top)
