@@ -106,7 +106,7 @@ def render_other_lesions(count: int, *, size: int, seed: int) -> npt.NDArray[np.
 
 
 def _one_thread() -> threadpool_limits:
-    """Keep the many small matrix products on one thread: on a busy machine several are twenty times slower."""
+    """Keep the many small matrix products on one thread: on a busy machine several only wait for each other."""
     return threadpool_limits(limits=1, user_api="blas")
 
 
