@@ -110,7 +110,7 @@ def predict(
     classifier.eval()
     with torch.inference_mode(), progress(description, len(images), unit="images") as bar:
         for start in range(0, len(images), size):
-            batch = torch.from_numpy(images[start : start + size]).to(device)
+            batch = torch.tensor(images[start : start + size], device=device)
             found.append(classifier(batch).softmax(1)[:, 1].cpu().numpy())
             bar.advance(len(batch))
     return np.concatenate(found)

@@ -123,7 +123,7 @@ def _digests(images: npt.NDArray[np.uint8], entries: Entries) -> list[bytes]:
     """Return the SHA-256 of each transformed image; all have one shape."""
     found: list[bytes] = [b""] * len(entries)
     for row, (index, which) in enumerate(zip(entries.index, entries.transform, strict=True)):
-        pixels = transform(torch.from_numpy(images[index : index + 1]), torch.tensor([which]))
+        pixels = transform(torch.tensor(images[index : index + 1]), torch.tensor([which]))
         found[row] = hashlib.sha256(repr(images.shape[1:]).encode() + pixels.numpy().tobytes()).digest()
     return found
 

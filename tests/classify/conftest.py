@@ -28,11 +28,11 @@ def draw(rng: np.random.Generator, label: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def make_cohort() -> Callable[..., Cohort]:
-    def make(*, positives: int = 30, negatives: int = 40, externals: int = 5, folds: int = 3, seed: int = 3) -> Cohort:
+    def make(*, positives: int = 30, negatives: int = 41, externals: int = 5, folds: int = 3, seed: int = 3) -> Cohort:
         count = positives + negatives + externals
         label = np.repeat([1, 0, 0], [positives, negatives, externals])
         role = np.repeat([STUDY, STUDY, EXTERNAL], [positives, negatives, externals]).astype(np.uint8)
-        group_id = 100 + np.arange(count) // 2
+        group_id = 100 + np.arange(count) // 2  # the first external image shares its group with a study image
         fold = np.full(count, NO_FOLD, np.int8)
         study = role == STUDY
         fold[study] = assign_folds(label[study], group_id[study], folds=folds, seed=seed)

@@ -205,7 +205,7 @@ def test_an_unknown_model_is_refused(name: str) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     classifier = build_model("resnet50", image_size=32)
-    with pytest.raises(UserError, match="lacks conv1.weight, so it belongs to another network"):
+    with pytest.raises(UserError, match=r"lacks conv1.weight, so it belongs to another network"):
         load_backbone(classifier.backbone, MODELS["efficientnet_lite0"], OFFLINE)
 
 

@@ -1,0 +1,169 @@
+"""The command line as a user meets it: every mistake is exit code 2 and one sentence."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from classify.cli import cli
+from shared.cohort import Cohort
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, list(map(str, arguments)))
+
+
+def refused(result: Result) -> str:
+    """Return the one sentence of a command that ended with exit code 2."""
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("note: ")]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert lines[0].endswith(".")
+    return lines[0]
+
+
+@pytest.fixture
+def place(tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with a cohort in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cohort.h5").write_bytes(Path(cohort.path).read_bytes())
+    return tmp_path
+
+
+FIT = ("fit", "cohort.h5", "--out", "m", "--device", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("fit", "none.h5", "--out", "m"), "none.h5: no such file"),
+        (("fit", ".", "--out", "m"), ".: a folder, where the cohort must be a file"),
+        (("fit", "cohort.h5"), "Missing option '--out'; see `classify fit --help`"),
+        (("fit",), "Missing argument 'COHORT'"),
+        (("fit", "cohort.h5", "--out", "m", "--depth", "3"), "No such option"),
+        (("frobnicate",), "No such command 'frobnicate'"),
+        ((*FIT, "--ratio", "1:0"), "--ratio 1:0: not a ratio"),
+        ((*FIT, "--ratio", "2"), "--ratio 2: not a ratio"),
+        ((*FIT, "--ratio", "1:5"), "--bundle: missing"),
+        ((*FIT, "--fold", "3"), "--fold 3: out of range"),
+        ((*FIT, "--fold", "-1"), "--fold -1: out of range"),
+        ((*FIT, "--fold", "first"), "Invalid value for '--fold': 'first' is neither a number nor all"),
+        ((*FIT, "--model", "alexnet"), "--model alexnet: no such model"),
+        ((*FIT, "--protocol", "loose"), "--protocol loose: not known"),
+        ((*FIT, "--optimizer", "adagrad"), "--optimizer adagrad: not known"),
+        ((*FIT, "--epochs", "0"), "--epochs 0: too few"),
+        ((*FIT, "--epochs", "many"), "Invalid value for '--epochs'"),
+        ((*FIT, "--lr", "-1"), "--lr -1: not a positive number"),
+        ((*FIT, "--image-size", "100"), "--image-size 100: custom_cnn cannot take it"),
+        ((*FIT, "--unfreeze", "99"), "--unfreeze 99: custom_cnn has 12 modules"),
+        ((*FIT, "--device", "abacus"), "--device abacus: no such device"),
+        ((*FIT, "--bundle", "none.h5"), "none.h5: no such file"),
+        ((*FIT, "--bundle", "cohort.h5", "--ratio", "1:5"), "cohort.h5: "),
+        (("evaluate", "m", "--cohort", "cohort.h5", "--records", "r"), "m: holds no model"),
+        (("evaluate", "cohort.h5", "--cohort", "cohort.h5", "--records", "r"), "cohort.h5: holds no model"),
+        (("table", "none.jsonl", "--out", "t.md"), "none.jsonl: no such file"),
+        (("table", "cohort.h5", "--out", "t.md"), "cohort.h5: not a records file"),
+        (("table", "--out", "t.md"), "Missing argument 'RECORDS...'"),
+        (
+            ("study", "cohort.h5", "--preset", "best", "--out", "m", "--records", "r", "--table", "t.md"),
+            "--preset best: no such preset",
+        ),
+        (
+            ("study", "cohort.h5", "--preset", "none.toml", "--out", "m", "--records", "r", "--table", "t.md"),
+            "none.toml: no such file",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_nothing_is_written(
+    place: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    assert f"error: {sentence}" in refused(run(*arguments))
+    assert [path.name for path in place.iterdir()] == ["cohort.h5"]
+
+
+def test_more_synthetic_images_than_the_bundle_holds(
+    place: Path, cohort: Cohort, bundle_file: Callable[..., Path]
+) -> None:
+    bundle_file(cohort, count=3)
+    sentence = refused(run(*FIT, "--bundle", "bundle.h5", "--ratio", "1:1"))
+    assert "holds 3, so 15 are missing" in sentence
+
+
+@pytest.mark.parametrize("damage", ["truncated", "damaged", "a newer version"])
+def test_a_cohort_that_is_not_whole(place: Path, damage: str) -> None:
+    path = place / "cohort.h5"
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        content = content[:-7]
+    elif damage == "damaged":
+        content[len(content) // 2] ^= 1
+    else:
+        content[: content.index(b"/1 ") + 3] = b"rarescreen-cohort/2 "
+    path.write_bytes(content)
+    sentence = refused(run(*FIT))
+    assert ("version 2" if damage == "a newer version" else damage) in sentence
+
+
+def test_help_tells_every_command_and_version_the_version() -> None:
+    shown = run("--help")
+    assert shown.exit_code == 0
+    assert all(name in shown.output for name in ("evaluate", "fit", "study", "table"))
+    for name in cli.commands:
+        assert run(name, "--help").exit_code == 0
+    assert run("--version").output == f"classify {metadata.version('rarescreen')}\n"
+    alone = run()
+    assert alone.exit_code == 2
+    assert "Usage: " in alone.stderr
+
+
+def test_a_real_process_ends_with_code_2_and_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from classify.cli import cli; cli(prog_name='classify')", "fit", "none.h5"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "error: Missing option '--out'; see `classify fit --help`.\n"
+
+
+PRESET = """
+format = "rarescreen-table2"
+version = 1
+cells = [
+    { model = "efficientnet_lite0", ratio = "none", fold = "all", epochs = 1, image_size = 32 },
+    { model = "efficientnet_lite0", ratio = "1:5", fold = 0, epochs = 1, image_size = 32 },
+]
+"""
+
+
+def test_a_study_makes_table_2_and_does_again_only_what_is_stale(
+    place: Path, cohort: Cohort, bundle_file: Callable[..., Path]
+) -> None:
+    bundle_file(cohort)
+    (place / "mine.toml").write_text(PRESET)
+    command = ("study", "cohort.h5", "--preset", "mine.toml", "--bundle", "bundle.h5", "--out", "models")
+    command += ("--records", "r.jsonl", "--table", "t.md", "--device", "cpu", "--offline")
+    first = run(*command)
+    assert first.exit_code == 0, first.stderr
+    models = [f"none/fold{fold}" for fold in range(cohort.folds)] + ["1to5"]
+    tensors = [place / "models" / "efficientnet_lite0" / name / "model.safetensors" for name in models]
+    kept = [path.read_bytes() for path in tensors]
+    rows = json.loads((place / "t.json").read_text())["rows"]
+    assert [(row["ratio"], row["balanced"]["folds"], row["external"]["n"]) for row in rows] == [
+        ("none", [0, 1, 2], 3 * 4),
+        ("1:5", [0], 4),
+    ]
+    assert {row["external"]["left_out"] for row in rows} == {1}
+    records = (place / "r.jsonl").read_text().splitlines()
+    (place / "r.jsonl").write_text("\n".join(records[:-1]) + "\n")  # the last evaluation is lost
+    second = run(*command)
+    assert second.exit_code == 0, second.stderr
+    assert second.stderr.count("done before") == 4
+    assert [path.read_bytes() for path in tensors] == kept
+    again = (place / "r.jsonl").read_text().splitlines()
+    assert again[:-1] == records[:-1]
+    assert json.loads(again[-1])["confusion"] == json.loads(records[-1])["confusion"]
