@@ -1,5 +1,6 @@
 """Both scores of an image: likeness to the mean real feature, and the discriminator's logit."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from shared.stored import StoredImages
 from stylegan2_ada import Discriminator
 from synth.features import Extractor
 from synth.logits import choose_partners, discriminator_logits
-from synth.selection import ScorePair, cosine_similarity
+from synth.selection import ScorePair, Scores, cosine_similarity
 
 SCORE_AT_ONCE = 128  # images between two steps of a progress bar, whole batches of every network
 
@@ -43,46 +44,50 @@ def reference_rows(cohort: Cohort, label: int, fold: int, protocol: str) -> tupl
 
 
 @dataclass(frozen=True, eq=False)
-class Scorer:
-    """What an image is held against: the mean real feature, and a discriminator with fixed company.
+class Judges:
+    """What scores an image: a feature space, and a discriminator with fixed company.
 
     Attributes:
         extractor: the feature space.
-        mean_feature: float32 [F] of the reals.
         D: the discriminator.
-        partners: uint8 [G - 1, S, S, 3], the reals that the discriminator sees beside each image.
         class_index: class of a conditional network.
+        seed: chooses the reals that the discriminator sees beside each image.
     """
 
     extractor: Extractor
-    mean_feature: npt.NDArray[np.float64]
     D: Discriminator
-    partners: npt.NDArray[np.uint8]
     class_index: int | None
+    seed: int
 
-    @classmethod
-    def of(
-        cls,
-        reals: npt.NDArray[np.uint8],
-        extractor: Extractor,
-        D: Discriminator,
-        *,
-        class_index: int | None,
-        seed: int,
-    ) -> "Scorer":
-        """Make the scorer that uint8 reals [R, S, S, 3] define; `seed` chooses the partners among them."""
-        mean_feature = extractor(reals).numpy().astype(np.float64).mean(axis=0)
-        partners = choose_partners(reals, D.config.mbstd_group_size, seed=seed)
-        return cls(extractor, mean_feature, D, partners, class_index)
 
-    def scores(self, images: Images, bar: Bar) -> ScorePair:
-        """Return both scores of images [N, S, S, 3], each from its image alone."""
-        pairs = []
-        for start in range(0, len(images), SCORE_AT_ONCE):
-            part = np.asarray(images[start : start + SCORE_AT_ONCE])
-            similarity = cosine_similarity(self.extractor(part).numpy(), self.mean_feature)
-            logits = discriminator_logits(self.D, part, self.partners, class_index=self.class_index)
-            pairs.append((similarity, logits))
-            bar.advance(len(part))
-        empty = (np.empty(0, np.float32),) * 2
-        return ScorePair(*(np.concatenate(column) for column in zip(empty, *pairs, strict=True)))
+def score(
+    reals: npt.NDArray[np.uint8], others: Sequence[Images], judges: Judges, bar: Bar
+) -> tuple[ScorePair, list[ScorePair]]:
+    """Return both scores of the reals that define the mean feature and the company, and those of other images.
+
+    Each score follows from its image, the reals and the networks alone. Images are uint8 [N, S, S, 3].
+    """
+    features = np.concatenate([judges.extractor(part).numpy() for part in _chunks(reals)])
+    mean_feature = features.mean(axis=0, dtype=np.float64)
+    partners = choose_partners(reals, judges.D.config.mbstd_group_size, seed=judges.seed)
+
+    def logits(part: npt.NDArray[np.uint8]) -> Scores:
+        bar.advance(len(part))
+        return discriminator_logits(judges.D, part, partners, class_index=judges.class_index)
+
+    def both(images: Images) -> ScorePair:
+        pairs = [
+            (cosine_similarity(judges.extractor(part).numpy(), mean_feature), logits(part)) for part in _chunks(images)
+        ]
+        return ScorePair(*(np.concatenate(column) for column in zip(*pairs, strict=True)))
+
+    defining = ScorePair(
+        cosine_similarity(features, mean_feature), np.concatenate([logits(part) for part in _chunks(reals)])
+    )
+    return defining, [both(images) for images in others]
+
+
+def _chunks(images: Images) -> Iterator[npt.NDArray[np.uint8]]:
+    """Give the images in parts that are whole batches of every network; of none, one part without images."""
+    for start in range(0, max(len(images), 1), SCORE_AT_ONCE):
+        yield np.asarray(images[start : start + SCORE_AT_ONCE])

@@ -16,7 +16,7 @@ from shared.nn.device import choose_device
 from shared.plots import ScorePanel, image_sheet, score_histograms
 from shared.weights import WeightSource
 from synth.features import Extractor, identity, open_extractor
-from synth.scoring import Rows, Scorer, reference_rows
+from synth.scoring import Judges, Rows, reference_rows, score
 from synth.selection import RULES, ScorePair, Thresholds, Verdicts, kept_by_rule, passes, thresholds_of
 from synth.trained import TrainedNetwork, open_network
 
@@ -118,9 +118,9 @@ def _score(inputs: Inputs, options: SelectOptions) -> Selection:
     candidates, cohort = inputs.candidates, inputs.cohort
     reals, held_out = np.asarray(cohort.images[inputs.reference]), np.asarray(cohort.images[inputs.control])
     D = inputs.trained.networks.D
-    scorer = Scorer.of(reals, inputs.extractor, D, class_index=candidates.label if D.c_dim else None, seed=options.seed)
+    judges = Judges(inputs.extractor, D, candidates.label if D.c_dim else None, options.seed)
     with progress("scoring", len(reals) + len(held_out) + len(candidates), unit="images") as bar:
-        reference, control, drawn = (scorer.scores(images, bar) for images in (reals, held_out, candidates.images))
+        reference, (control, drawn) = score(reals, (held_out, candidates.images), judges, bar)
     for scores in (reference, control, drawn):
         if not (np.isfinite(scores.similarity).all() and np.isfinite(scores.discriminator).all()):
             raise UserError(
