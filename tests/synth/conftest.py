@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, network_bytes
 
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort, read_cohort, write_cohort
 from shared.splits import assign_folds, parts
+from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, network_bytes
 
 SIZE = 16
 

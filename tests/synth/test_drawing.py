@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from stylegan2_ada import Generator, GeneratorConfig
 
+from stylegan2_ada import Generator, GeneratorConfig
 from synth.drawing import draw, latents, to_pixels
 
 SEEDS = [7, 0, 4_000_000_000, 3, 12]

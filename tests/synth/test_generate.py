@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from stylegan2_ada import load_networks
 
 from shared.bundle import read_candidates
 from shared.errors import UserError
+from stylegan2_ada import load_networks
 from synth.drawing import draw
 from synth.generate import GenerateOptions, generate
 

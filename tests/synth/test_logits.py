@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from stylegan2_ada import Discriminator, DiscriminatorConfig
 
+from stylegan2_ada import Discriminator, DiscriminatorConfig
 from synth.logits import choose_partners, discriminator_logits
 
 GROUP = 4

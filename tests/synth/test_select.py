@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stylegan2_ada import load_networks
 
 from shared.bundle import Bundle, read_bundle, read_candidates, write_candidates
 from shared.cohort import STUDY, Cohort, write_cohort
 from shared.errors import UserError
 from shared.splits import parts
+from stylegan2_ada import load_networks
 from synth.features import NetworkExtractor
 from synth.generate import GenerateOptions, generate
 from synth.logits import choose_partners, discriminator_logits
