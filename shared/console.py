@@ -85,7 +85,7 @@ class _LineBar:
 
     def __init__(self, out: Console, description: str, total: float, unit: str) -> None:
         self._out, self._description, self._total, self._unit = out, description, total, unit
-        self._done, self._note = 0.0, ""
+        self._done, self._told, self._note = 0.0, -1.0, ""
         self._start = self._last = time.monotonic()
 
     def advance(self, amount: float = 1) -> None:
@@ -96,7 +96,12 @@ class _LineBar:
     def note(self, text: str) -> None:
         self._note = text
 
+    def end(self) -> None:
+        if self._done != self._told:
+            self.line()
+
     def line(self) -> None:
+        self._told = self._done
         self._last = time.monotonic()
         elapsed_s = self._last - self._start
         rate = self._done / elapsed_s if elapsed_s > 0 else 0.0
@@ -130,7 +135,7 @@ def progress(description: str, total: float, *, unit: str) -> Iterator[Bar]:
     else:
         line = _LineBar(out, description, total, unit)
         yield line
-        line.line()
+        line.end()
 
 
 def say(text: str) -> None:

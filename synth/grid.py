@@ -46,8 +46,8 @@ def _best(table: Path) -> str:
 def read_provenance(network: Path) -> dict[str, Any]:
     """Return what a network of `synth train` says of itself.
 
-    Keys: cohort, class_name, label, fold, protocol, seen_image_id, seen_group_id, generator (gamma, target, lr, kimg),
-    quality, start.
+    Keys: cohort, class_name, label, fold, protocol, seen_image_id and seen_group_id (row by row), generator (gamma,
+    target, lr, kimg), quality, start.
 
     Raises `UserError`: the file is no network, or was not trained on a cohort (a shipped one has seen no patient).
     """

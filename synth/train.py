@@ -197,7 +197,7 @@ def _about(
         "fold": fold,
         "protocol": options.protocol,
         "seen_image_id": [str(each) for each in cohort.image_id[data.seen]],
-        "seen_group_id": sorted({int(each) for each in cohort.group_id[data.seen]}),
+        "seen_group_id": [int(each) for each in cohort.group_id[data.seen]],
         "generator": {"gamma": cell.gamma, "target": cell.target, "lr": cell.lr},
         "start": {"name": start.name, "sha256": start.sha256},
     }

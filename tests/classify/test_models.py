@@ -234,3 +234,12 @@ def test_a_damaged_file_of_weights_is_refused(tmp_path: Path, name: str) -> None
     path.write_bytes(b"\x80\x02 no weights")
     with pytest.raises(UserError, match="not readable as weights"):
         read_tensors(path)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_model_maps_stored_pixels_of_any_size_to_two_logits(name: str) -> None:
+    size = find_model(name).image_size or 64
+    classifier = on_meta(name, size).train()
+    images = torch.empty(3, 48, 48, 3, dtype=torch.uint8, device="meta")
+    assert classifier.prepare(images).shape == (3, 3, size, size)
+    assert classifier(images).shape == (3, 2)
