@@ -24,7 +24,7 @@ from synth.grid import find_network
 from synth.train_options import TrainOptions
 
 TRANSFER_ADA_KIMG = 100.0  # on transfer ADA reacts faster, as the reference implementation does
-TRANSFER_EMA_SHARE = 0.05  # half-life of the average, as a share of the run: a short run must outlive its start
+TRANSFER_EMA_SHARE = 0.125  # half-life of the average, as a share of the run: a short run must outlive its start
 
 
 @dataclass(frozen=True)

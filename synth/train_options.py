@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from shared.errors import UserError
+from stylegan2_ada.config import AugPipe
 from synth.cells import Cell, CellFile, product, read_cells
 
 Protocol = Literal["strict", "paper"]
@@ -79,9 +80,9 @@ class TrainOptions:
             count = getattr(self, name)
             if count is not None and not low_count <= count <= high_count:
                 raise UserError(f"--{name.replace('_', '-')} {count}: out of range; give {low_count} to {high_count}.")
-        for name, kind in (("protocol", Protocol), ("label", Label)):
+        for name, kind in (("protocol", Protocol), ("label", Label), ("augpipe", AugPipe)):
             if getattr(self, name) not in get_args(kind):
-                raise UserError(f"--{name} {getattr(self, name)}: unknown; use {' or '.join(get_args(kind))}.")
+                raise UserError(f"--{name} {getattr(self, name)}: unknown; use one of {', '.join(get_args(kind))}.")
 
     def folds(self, count: int) -> list[int]:
         """Return the folds to work on, of a cohort with `count` of them (-1: one network for all, paper protocol).
