@@ -1,9 +1,9 @@
 # Rarescreen. `make help` lists what can be made; every result is a file, and only what is stale is made again.
 #
-#   COHORT   cohort.h5 to work on; by default the embedded phantom
-#   PRESET   demo (minutes on two cores) or paper (days on a GPU)
-#   PROTOCOL strict or paper
-#   FOLDS    folds to work on
+#   COHORT      cohort.h5 to work on; by default the embedded phantom
+#   PRESET      demo (minutes on two cores; a cohort of 32 px), paper or paper-full (days on a GPU)
+#   PROTOCOL    strict or paper
+#   CANDIDATES  images to draw;  SIGMA, RULE  how to select;  RESULTS  folder;  DEVICE  auto, cpu, cuda
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,29 +16,41 @@ READY := $(VENV)/.ready
 
 PRESET ?= demo
 PROTOCOL ?= strict
-COHORT ?= work/phantom.h5
 DEVICE ?= auto
-FOLDS_demo := 0
-FOLDS_paper := 0 1 2 3 4
-FOLDS_paper-full := 0 1 2 3 4
-FOLDS ?= $(or $(FOLDS_$(PRESET)),0)
-STUDY_PRESET := $(patsubst paper-full,paper,$(PRESET))
 CANDIDATES ?= 1000
-PHANTOM_SIZE ?= 32
-
-NAME := $(basename $(notdir $(COHORT)))-$(PRESET)-$(PROTOCOL)
-WORK := work/$(NAME)
+SIGMA ?= 2
+RULE ?= union
 RESULTS ?= results
-GRIDS := $(FOLDS:%=$(WORK)/fold%/gan/table1.json)
-BUNDLES := $(FOLDS:%=$(WORK)/fold%/bundle.h5)
-FIRST := $(firstword $(FOLDS))
 
-.PHONY: help setup demo table1 table2 test test-all lint typecheck bench clean
+# What belongs to a preset: the phantom's size, the folds, and the feature space (the demo downloads no weights).
+PHANTOM_SIZE_demo := 32
+FOLDS_demo := 0
+SPACE_demo := --features offline
+STUDY_paper-full := paper
+PHANTOM_SIZE := $(or $(PHANTOM_SIZE_$(PRESET)),256)
+FOLDS := $(or $(FOLDS_$(PRESET)),0 1 2 3 4)
+STUDY := $(or $(STUDY_$(PRESET)),$(PRESET))
+PHANTOM := work/phantom$(PHANTOM_SIZE).h5
+COHORT ?= $(PHANTOM)
+
+# One network a fold, or under the paper's protocol one for all, which the tables then say.
+PARTS := $(if $(filter paper,$(PROTOCOL)),all,$(FOLDS:%=fold%))
+SEEN := $(if $(filter paper,$(PROTOCOL)),--allow-seen)
+
+NAME := $(subst /,_,$(COHORT:.h5=))-$(PRESET)-$(PROTOCOL)
+WORK := work/$(NAME)
+GRIDS := $(PARTS:%=$(WORK)/%/gan/table1.json)
+BUNDLES := $(PARTS:%=$(WORK)/%/bundle.h5)
+FIRST := $(WORK)/$(firstword $(PARTS))
+OF := $(RESULTS)/.of
+SETTINGS := $(NAME) $(CANDIDATES) $(SIGMA) $(RULE)
+
+.PHONY: help setup demo table1 table2 test test-all lint typecheck bench clean FORCE
 .SECONDARY:
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo "  options: COHORT=$(COHORT) PRESET=$(PRESET) PROTOCOL=$(PROTOCOL) FOLDS=\"$(FOLDS)\" RESULTS=$(RESULTS)"
+	@echo "  options: COHORT=$(COHORT) PRESET=$(PRESET) PROTOCOL=$(PROTOCOL) RESULTS=$(RESULTS)"
 
 setup: $(READY)  ## virtual environment .venv with the pinned versions
 
@@ -49,41 +61,47 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo:  ## the whole job on the phantom cohort, with tables and pictures in results/
-	@$(MAKE) --no-print-directory PRESET=demo COHORT=work/phantom.h5 setup table1 table2
+	@$(MAKE) --no-print-directory PRESET=demo COHORT=work/phantom32.h5 setup table1 table2
 	@$(BIN)/python -m shared.results $(RESULTS)
 
 table1: $(RESULTS)/table1.md  ## GAN grid of PRESET on COHORT
 
 table2: $(RESULTS)/table2.md  ## classifiers of PRESET with and without synthetic images
 
-work/phantom.h5: | $(READY)
-	$(BIN)/synth prepare --phantom --size $(PHANTOM_SIZE) --out $@ --force
+work/phantom%.h5: | $(READY)
+	$(BIN)/synth prepare --phantom --size $* --out $@ --force
 
-$(WORK)/fold%/gan/table1.json: $(COHORT) | $(READY)
-	$(BIN)/synth train $(COHORT) --cells $(PRESET) --fold $* --protocol $(PROTOCOL) --device $(DEVICE) --out $(@D)
+$(WORK)/%/gan/table1.json: $(COHORT) | $(READY)
+	$(BIN)/synth train $(COHORT) --cells $(PRESET) --fold $(patsubst fold%,%,$*) --protocol $(PROTOCOL) \
+	  --device $(DEVICE) --out $(@D)
 
-$(WORK)/fold%/candidates.h5: $(WORK)/fold%/gan/table1.json
+$(WORK)/%/candidates.h5: $(WORK)/%/gan/table1.json $(OF)
 	$(BIN)/synth generate $(<D) --count $(CANDIDATES) --device $(DEVICE) --out $@ --force
 
-$(WORK)/fold%/bundle.h5: $(WORK)/fold%/candidates.h5
-	$(BIN)/synth select $< --cohort $(COHORT) --network $(WORK)/fold$*/gan --device $(DEVICE) --out $@ --force
+$(WORK)/%/bundle.h5: $(WORK)/%/candidates.h5
+	$(BIN)/synth select $< --cohort $(COHORT) --network $(WORK)/$*/gan --sigma $(SIGMA) --rule $(RULE) \
+	  $(SPACE_$(PRESET)) --device $(DEVICE) --out $@ --force
 
 $(WORK)/table2.json: $(COHORT) $(BUNDLES)
-	$(BIN)/classify study $(COHORT) --preset $(STUDY_PRESET) --protocol $(PROTOCOL) --device $(DEVICE) \
+	$(BIN)/classify study $(COHORT) --preset $(STUDY) --protocol $(PROTOCOL) $(SEEN) --device $(DEVICE) --force \
 	  $(BUNDLES:%=--bundle %) --out $(WORK)/models --records $(WORK)/records.jsonl --table $(WORK)/table2.md
 
-$(RESULTS)/table1.md: $(GRIDS)
+# Results are copies, of the study that was asked for last; this file changes only when that does.
+MADE := $(addprefix $(RESULTS)/,table1.md table1.json table2.md table2.json curves.png scores.png real_vs_synthetic.png bundle.h5)
+$(OF): FORCE
 	@mkdir -p $(RESULTS)
-	cp $(WORK)/fold$(FIRST)/gan/table1.json $(RESULTS)/table1.json
-	cp $(WORK)/fold$(FIRST)/gan/curves.png $(RESULTS)/curves.png
-	cat $(FOLDS:%=$(WORK)/fold%/gan/table1.md) > $@
+	@echo '$(SETTINGS)' | cmp -s - $@ || { rm -f $(MADE); echo '$(SETTINGS)' > $@; }
 
-$(RESULTS)/table2.md: $(WORK)/table2.json
-	@mkdir -p $(RESULTS)
+$(RESULTS)/table1.md: $(GRIDS) $(OF)
+	cp $(FIRST)/gan/table1.json $(RESULTS)/table1.json
+	cp $(FIRST)/gan/curves.png $(RESULTS)/curves.png
+	cat $(PARTS:%=$(WORK)/%/gan/table1.md) > $@
+
+$(RESULTS)/table2.md: $(WORK)/table2.json $(OF)
 	cp $(WORK)/table2.json $(RESULTS)/table2.json
-	cp $(WORK)/fold$(FIRST)/bundle.h5 $(RESULTS)/bundle.h5
-	cp $(WORK)/fold$(FIRST)/bundle_sheet.png $(RESULTS)/real_vs_synthetic.png
-	cp $(WORK)/fold$(FIRST)/bundle_scores.png $(RESULTS)/scores.png
+	cp $(FIRST)/bundle.h5 $(RESULTS)/bundle.h5
+	cp $(FIRST)/bundle_sheet.png $(RESULTS)/real_vs_synthetic.png
+	cp $(FIRST)/bundle_scores.png $(RESULTS)/scores.png
 	cp $(WORK)/table2.md $@
 
 test: $(READY)  ## the test suite, minutes

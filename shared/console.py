@@ -41,7 +41,7 @@ def user_errors() -> Iterator[None]:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}; check the path, its permissions and the free space.", code=2)
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on where it stopped.", code=130)
+        _fail("interrupted; run the same command again.", code=130)
 
 
 def _fail(sentence: str, *, code: int) -> None:

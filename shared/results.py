@@ -1,7 +1,4 @@
-"""The last screen of a study: what was made, where, and what its numbers mean.
-
-    python -m shared.results results
-"""
+"""The last screen of a study, `python -m shared.results results`: what was made, where, what its numbers mean."""
 
 import json
 import sys

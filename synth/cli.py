@@ -81,7 +81,8 @@ def prepare(**options: Any) -> None:
 @click.option("--start", help="Network to adapt: a shipped name (phantom-skin-32), a file, or a run's folder.")
 @click.option("--kimg", type=float, help="Thousands of real images shown.  [default: 1000]")
 @click.option("--batch", type=int, help="Images a step.  [default: the configuration's]")
-@click.option("--augpipe", help="blit, geom, color, filter, noise, cutout, bg, bgc, bgcfnc or none.  [default: bgc]")
+@click.option("--ema-kimg", type=float, help="Half-life of the weights' average.  [default: the configuration's]")
+@click.option("--augpipe", help="ADA's augmentations: bgc, bg, bgcfnc, blit, geom, color, none …  [default: bgc]")
 @click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: 0]")
 @click.option(
     "--checkpoint-every", type=float, help="kimg between scored checkpoints.  [default: a tenth of --kimg, at least 4]"

@@ -16,6 +16,7 @@ from stylegan2_ada import (
     Networks,
     TrainingConfig,
     load_networks,
+    read_header,
     resolve,
 )
 from stylegan2_ada.config import replace_training
@@ -24,7 +25,6 @@ from synth.grid import find_network
 from synth.train_options import TrainOptions
 
 TRANSFER_ADA_KIMG = 100.0  # on transfer ADA reacts faster, as the reference implementation does
-TRANSFER_EMA_SHARE = 0.125  # half-life of the average, as a share of the run: a short run must outlive its start
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Start:
     name: str | None = None
     sha256: str | None = None
     left_new: tuple[str, ...] = ()  # tensors that the start network has not, or in another shape
+    seen: tuple[tuple[str, int], ...] = ()  # id and group of every photograph that the start network saw
+    seen_cohort: str = ""  # SHA-256 of the cohort that the groups belong to
 
 
 def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingConfig:
@@ -53,11 +55,21 @@ def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingCo
         lr=cell.lr,
         augpipe=options.augpipe,
         freeze_d=options.freeze_d,
+        ema_kimg=options.ema_kimg,
     )
     if options.start is None:
         return config
-    half_life = min(config.ema_kimg, options.kimg * TRANSFER_EMA_SHARE)
-    return dataclasses.replace(config, ada_kimg=TRANSFER_ADA_KIMG, ema_kimg=half_life, ema_rampup=None)
+    return dataclasses.replace(config, ada_kimg=TRANSFER_ADA_KIMG, ema_rampup=None)
+
+
+def require_whole_groups(config: TrainingConfig, start: Start) -> None:
+    """Raise `UserError` when a batch cannot be split into the discriminator's groups (minibatch standard deviation)."""
+    group = min(start.networks.D.config.mbstd_group_size, config.batch)
+    if config.batch % group:
+        raise UserError(
+            f"--batch {config.batch}: the discriminator compares images in groups of {group}; "
+            f"give a multiple of {group}."
+        )
 
 
 def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
@@ -89,7 +101,10 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
         for tensor in _copy_matching(getattr(source, name), getattr(target, name))
     ]
     name = options.start if not Path(options.start).exists() else Path(options.start).name
-    return Start(target, name, hashlib.sha256(path.read_bytes()).hexdigest(), tuple(missing))
+    about = read_header(path)["about"]
+    seen = zip(about.get("seen_image_id", ()), about.get("seen_group_id", ()), strict=True)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Start(target, name, sha256, tuple(missing), tuple(seen), about.get("cohort", ""))
 
 
 def _build_like(source: Networks, options: TrainOptions, c_dim: int) -> Networks:

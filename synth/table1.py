@@ -26,9 +26,9 @@ def write_table1(out: Path, folders: list[RunFolder], protocol: str) -> None:
         "rows": rows,
         "paper": [{"gamma": c.gamma, "lr": c.lr, "target": c.target, "fid": c.paper_fid} for c in paper_cells()],
     }
-    write_json(out / "table1.json", table)
-    write_text(out / "table1.md", render(table))
     _draw_curves(out / "curves.png", folders)
+    write_text(out / "table1.md", render(table))
+    write_json(out / "table1.json", table)  # last: who finds it finds the others
 
 
 def _row(out: Path, folder: RunFolder) -> Row:

@@ -21,7 +21,7 @@ from synth.cells import Cell
 from synth.quality import QualityMeter
 from synth.run import Run
 from synth.run_folder import RunFolder
-from synth.starts import Start, build_start, resolve_training
+from synth.starts import Start, build_start, require_whole_groups, resolve_training
 from synth.table1 import write_table1
 from synth.train_options import ALL_FOLDS, TrainOptions
 
@@ -77,7 +77,9 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
     """
     cohort = read_cohort(options.cohort)
     device = choose_device(options.device)
-    folds = [-1] if options.protocol == "paper" else options.folds(cohort.folds)
+    folds = options.folds(cohort.folds)
+    if options.protocol == "paper":
+        folds = [-1]  # one network for all of them
     runs: list[Path] = []
     for fold in folds:
         out = options.out / f"fold{fold}" if options.fold == ALL_FOLDS and fold >= 0 else options.out
@@ -93,6 +95,10 @@ def _train_grid(
     c_dim = len(LABELS[options.label]) if options.label == "both" else 0
     start = build_start(options, cohort.size, c_dim)
     folders = [RunFolder(out if len(cells) == 1 else out / cell.name) for cell in cells]
+    if len(cells) > 1 and RunFolder(out).config.exists():
+        raise UserError(f"{out}: holds a single run, and a grid needs a folder of its own; give another --out.")
+    for cell in cells:
+        require_whole_groups(resolve_training(options, cell, cohort.size), start)
     configs = [_describe(cohort, fold, options, cell, start, device) for cell in cells]
     for folder, config in zip(folders, configs, strict=True):
         folder.open(config)  # all of them before the first hour of work
@@ -187,7 +193,14 @@ def _describe(
 def _about(
     cohort: Cohort, fold: int, options: TrainOptions, cell: Cell, start: Start, data: TrainingSet
 ) -> dict[str, Any]:
-    """Return what the network file says of itself (`synth.grid.read_provenance`)."""
+    """Return what the network file says of itself (`synth.grid.read_provenance`).
+
+    What the start network saw, this one has seen: its photographs are listed too, under group -1 when the start's
+    groups are of another cohort and cannot be named in this one.
+    """
+    same = start.seen_cohort == cohort.sha256
+    seen = {str(cohort.image_id[row]): int(cohort.group_id[row]) for row in data.seen}
+    seen = {name: group if same else -1 for name, group in start.seen} | seen
     label = NEGATIVE if options.label == "negative" else POSITIVE
     return {
         "cohort": cohort.sha256,
@@ -196,8 +209,8 @@ def _about(
         "classes": list(cohort.classes) if options.label == "both" else None,
         "fold": fold,
         "protocol": options.protocol,
-        "seen_image_id": [str(each) for each in cohort.image_id[data.seen]],
-        "seen_group_id": [int(each) for each in cohort.group_id[data.seen]],
+        "seen_image_id": list(seen),
+        "seen_group_id": list(seen.values()),
         "generator": {"gamma": cell.gamma, "target": cell.target, "lr": cell.lr},
         "start": {"name": start.name, "sha256": start.sha256},
     }

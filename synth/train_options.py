@@ -13,7 +13,19 @@ Protocol = Literal["strict", "paper"]
 Label = Literal["positive", "negative", "both"]
 ALL_FOLDS = "all"
 PRESET_OPTIONS = frozenset(
-    {"cfg", "kimg", "start", "batch", "augpipe", "freeze_d", "checkpoint_every", "quality_fakes", "seed"}
+    {
+        "cfg",
+        "kimg",
+        "start",
+        "batch",
+        "ema_kimg",
+        "augpipe",
+        "freeze_d",
+        "checkpoint_every",
+        "quality_fakes",
+        "features",
+        "seed",
+    }
 )
 
 
@@ -32,6 +44,7 @@ class TrainOptions:
         start: a network to adapt: a shipped name, a file, a run folder or a grid's folder.
         kimg: thousands of real images shown.
         batch: images a step; None means the configuration's.
+        ema_kimg: half-life of the average of the weights; None means the configuration's.
         augpipe: which augmentations ADA uses.
         freeze_d: how many of the discriminator's first layers stay as they are.
         checkpoint_every: kimg between checkpoints, each with a score; None means a tenth of `kimg`, at least 4.
@@ -56,6 +69,7 @@ class TrainOptions:
     start: str | None = None
     kimg: float = 1000.0
     batch: int | None = None
+    ema_kimg: float | None = None
     augpipe: str = "bgc"
     freeze_d: int = 0
     checkpoint_every: float | None = None
@@ -67,7 +81,7 @@ class TrainOptions:
     offline: bool = False
 
     def __post_init__(self) -> None:
-        for name, low, high in (("kimg", 1e-3, 1e6), ("checkpoint_every", 1e-3, 1e6)):
+        for name, low, high in (("kimg", 1e-3, 1e6), ("checkpoint_every", 1e-3, 1e6), ("ema_kimg", 1e-3, 1e6)):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise UserError(f"--{name.replace('_', '-')} {value:g}: out of range; give {low:g} to {high:g} kimg.")

@@ -167,3 +167,11 @@ def test_a_study_makes_table_2_and_does_again_only_what_is_stale(
     again = (place / "r.jsonl").read_text().splitlines()
     assert again[:-1] == records[:-1]
     assert json.loads(again[-1])["confusion"] == json.loads(records[-1])["confusion"]
+
+
+def test_a_study_that_cannot_end_does_not_begin(place: Path, cohort: Cohort, bundle_file: Callable[..., Path]) -> None:
+    bundle_file(cohort, count=3)
+    (place / "mine.toml").write_text(PRESET.replace("1:5", "1:1"))
+    command = ("study", "cohort.h5", "--preset", "mine.toml", "--bundle", "bundle.h5", "--out", "models")
+    assert "are missing" in refused(run(*command, "--records", "r.jsonl", "--table", "t.md"))
+    assert not (place / "models").exists()

@@ -243,3 +243,11 @@ def test_every_model_maps_stored_pixels_of_any_size_to_two_logits(name: str) -> 
     images = torch.empty(3, 48, 48, 3, dtype=torch.uint8, device="meta")
     assert classifier.prepare(images).shape == (3, 3, size, size)
     assert classifier(images).shape == (3, 2)
+
+
+def test_a_network_of_timm_that_takes_one_size_alone_is_refused_at_another() -> None:
+    assert build_model("timm:test_vit").image_size == 160
+    with pytest.raises(
+        UserError, match=r"^--model timm:test_vit: cannot be used at 96 px \(.+\); leave --image-size out"
+    ):
+        build_model("timm:test_vit", image_size=96)

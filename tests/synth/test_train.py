@@ -139,6 +139,30 @@ def test_start_copies_what_fits(options: TrainOptions, tmp_path: Path) -> None:
     assert first == pytest.approx(RunFolder(options.out).read_log()[-1]["quality"]["value"], rel=1e-3)
 
 
+def test_what_the_start_saw_counts_as_seen(options: TrainOptions, cohort: Cohort, tmp_path: Path) -> None:
+    """Adapting fold 0's network for fold 1 would otherwise hide that fold 1's test images were learnt from."""
+    train(dataclasses.replace(options, fold="0", kimg=0.008), CELL)
+    before = read_provenance(find_network(options.out))
+    train(dataclasses.replace(options, fold="1", kimg=0.008, out=tmp_path / "next", start=str(options.out)), CELL)
+    after = read_provenance(find_network(tmp_path / "next"))
+    pairs = set(zip(after["seen_image_id"], after["seen_group_id"], strict=True))
+    assert set(zip(before["seen_image_id"], before["seen_group_id"], strict=True)) < pairs
+    assert set(after["seen_image_id"]) & set(cohort.image_id[parts(cohort, 1).test])
+
+
+def test_a_batch_that_tears_groups_is_refused(options: TrainOptions) -> None:
+    with pytest.raises(UserError, match=r"--batch 6: .* multiple of 4"):
+        train(dataclasses.replace(options, batch=6), CELL)
+    assert not options.out.exists()
+    train(dataclasses.replace(options, batch=3, kimg=0.006), CELL)  # one group of three is whole
+
+
+def test_a_grid_does_not_move_into_a_single_run(options: TrainOptions) -> None:
+    train(dataclasses.replace(options, kimg=0.008), CELL)
+    with pytest.raises(UserError, match="holds a single run"):
+        train(dataclasses.replace(options, kimg=0.008), product([0.1, 0.5], [0.6], [0.002]))
+
+
 def test_start_of_another_size_is_refused(options: TrainOptions) -> None:
     assert shipped_network("phantom-skin-32") is not None
     with pytest.raises(UserError, match="draws 32 px pictures and the cohort has 16 px"):

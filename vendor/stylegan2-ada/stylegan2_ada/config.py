@@ -9,7 +9,8 @@ NOISE_MODES: tuple[NoiseMode, ...] = ("const", "random", "none")
 Architecture = Literal["resnet", "orig", "skip"]
 AugPipe = Literal["none", "blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"]
 MAX_RESOLUTION = 1024
-MAX_WIDTH = 4096
+MAX_WIDTH = 2048
+MAX_LAYERS = 32
 
 
 def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
@@ -21,8 +22,9 @@ def _check_sizes(**sizes: int) -> None:
     """Raise ValueError for a size that no network has: a file must not be able to ask for all memory."""
     for name, size in sizes.items():
         low = 0 if name == "c_dim" else 1
-        if not low <= size <= MAX_WIDTH:
-            raise ValueError(f"{name} {size} is out of range; it must be from {low} to {MAX_WIDTH}")
+        high = MAX_LAYERS if name == "mapping_layers" else MAX_WIDTH
+        if not low <= size <= high:
+            raise ValueError(f"{name} {size} is out of range; it must be from {low} to {high}")
 
 
 def check_resolution(resolution: int) -> None:

@@ -55,7 +55,7 @@ def read_header(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         header = json.loads(metadata["config"])
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, KeyError, json.JSONDecodeError, RecursionError) as error:
         raise NetworkFileError(
             f"{path}: not a complete network file ({type(error).__name__}); train it again or copy it again."
         ) from error
