@@ -1,6 +1,6 @@
 """Pretrain the small network that `synth train --start phantom-skin-32` adapts from.
 
-    python -m synth.networks.pretrain_phantom_skin --kimg 200 --work runs/phantom_skin_32
+    python -m synth.networks.pretrain_phantom_skin --kimg 180 --work runs/phantom_skin_32
 
 It sees phantom skin with other lesions than the demo's rare class, from seeds that no cohort uses. It goes on where it
 stopped when the same command runs again. The network, in half precision, and its log go beside this file.
@@ -46,7 +46,7 @@ def config_at(kimg: float) -> TrainingConfig:
 def main() -> None:
     """Train, log and write the shipped files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kimg", type=int, default=200)
+    parser.add_argument("--kimg", type=int, default=180)
     parser.add_argument("--work", type=Path, default=Path("runs/phantom_skin_32"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
