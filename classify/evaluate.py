@@ -13,7 +13,7 @@ import torch
 
 from classify.folder import FittedModel, model_folders, read_model
 from classify.guard import count_seen, refuse_seen
-from classify.inputs import CPU_BATCH, GPU_BATCH
+from classify.inputs import inference_batch
 from classify.markdown import SHORT, percent
 from classify.models import Classifier, count_parameters
 from classify.registry import find_model, model_label
@@ -105,7 +105,7 @@ def predict(
 ) -> npt.NDArray[np.float32]:
     """Return the probability of the positive class [N] float32 for `images` [N, S, S, 3] uint8."""
     device = classifier.mean.device
-    size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+    size = inference_batch(classifier)
     found = []
     classifier.eval()
     with torch.inference_mode(), progress(description, len(images), unit="images") as bar:
@@ -146,7 +146,9 @@ def _record(
 
 
 def _report(records: Sequence[Record]) -> None:
-    table = rich.table.Table(title="test images: metrics in %", box=rich.box.SIMPLE)
+    table = rich.table.Table(
+        title="test images: metrics in %", box=rich.box.SIMPLE, pad_edge=False, collapse_padding=True
+    )
     for column in ("model", "ratio", "fold", "set", "n", *SHORT.values()):
         table.add_column(column, justify="left" if column in ("model", "ratio", "set") else "right")
     for record in records:

@@ -10,7 +10,7 @@ import torch
 from classify import folder
 from classify.guard import count_seen, seen_by_bundle, seen_by_fit
 from classify.inputs import FeatureInputs, FeatureStore, Inputs, PixelInputs
-from classify.mixing import PROTOCOLS, Mixture, Ratio, mix
+from classify.mixing import NONE, PROTOCOLS, Mixture, Ratio, mix
 from classify.models import Classifier, build_model, count_parameters, resolve_image_size, set_trainable
 from classify.registry import ModelSpec, find_model, model_label
 from classify.settings import FitConfig, FitOptions
@@ -21,7 +21,7 @@ from shared.console import progress, say
 from shared.errors import UserError
 from shared.nn.device import describe_device
 from shared.provenance import environment
-from shared.splits import parts
+from shared.splits import parts, require_fold
 from shared.weights import WeightSource
 
 
@@ -44,20 +44,34 @@ def fit(
 
     Raises `UserError`: whatever of the request cannot be done, before anything is written.
     """
-    ratio = Ratio.parse(options.ratio)
-    spec = find_model(options.model)
-    if ratio.synthetic == 0 and bundles:
+    planned = plan(cohort, bundles=bundles, options=options, folds=folds)
+    if options.ratio == NONE and bundles:
         say("note: --ratio none uses no synthetic images, so --bundle is not used.")
-    chosen = {fold: find_bundle(bundles, cohort, fold, options.protocol) if ratio.synthetic else None for fold in folds}
-    configs = {fold: resolve(options, spec, cohort, fold, bundle) for fold, bundle in chosen.items()}
-    for fold, bundle in chosen.items():
-        mix(cohort, fold, ratio, bundle, options.protocol)  # what cannot be mixed shows before the first fit begins
     if len(folds) > 1 and (out / folder.CONFIG).is_file():
         raise UserError(f"{out}: holds the model of a single fold; give another --out for the folds together.")
     places = {fold: out if len(folds) == 1 else out / f"fold{fold}" for fold in folds}
     for fold, place in places.items():
-        _fit_fold(cohort, chosen[fold], configs[fold], place, device, weights, FeatureStore(cache), force=force)
+        config, bundle = planned[fold]
+        _fit_fold(cohort, bundle, config, place, device, weights, FeatureStore(cache), force=force)
     return list(places.values())
+
+
+def plan(
+    cohort: Cohort, *, bundles: Sequence[Bundle], options: FitOptions, folds: Sequence[int]
+) -> dict[int, tuple[FitConfig, Bundle | None]]:
+    """Return the configuration and the bundle of each fold, once it is sure that they can be mixed.
+
+    Raises `UserError`: a setting out of range, or no bundle that fits or holds enough.
+    """
+    ratio = Ratio.parse(options.ratio)
+    spec = find_model(options.model)
+    planned = {}
+    for fold in folds:
+        require_fold(cohort, fold)
+        bundle = find_bundle(bundles, cohort, fold, options.protocol) if ratio.synthetic else None
+        planned[fold] = resolve(options, spec, cohort, fold, bundle), bundle
+        mix(cohort, fold, ratio, bundle, options.protocol)
+    return planned
 
 
 def find_bundle(bundles: Sequence[Bundle], cohort: Cohort, fold: int, protocol: str) -> Bundle:

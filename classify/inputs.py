@@ -24,7 +24,8 @@ from shared.console import progress
 from shared.errors import UserError
 from shared.files import locked, whole_file
 
-CPU_BATCH, GPU_BATCH = 8, 128  # on a CPU small batches stay in its cache
+MAX_BATCH = 128
+CPU_BATCH_PIXELS = 8 * 224 * 224  # on a CPU small batches stay in its cache
 MAX_STORED_BYTES = 1 << 31  # of one feature file; beyond it, features stay in memory only
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -105,7 +106,7 @@ class FeatureStore:
 
 def _compute(classifier: Classifier, images: npt.NDArray[np.uint8], entries: Entries) -> Features:
     device = classifier.mean.device
-    size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+    size = inference_batch(classifier)
     classifier.eval()
     found = []
     with torch.inference_mode(), progress("features of the frozen backbone", len(entries), unit="images") as bar:
@@ -117,6 +118,13 @@ def _compute(classifier: Classifier, images: npt.NDArray[np.uint8], entries: Ent
             found.append(batch[:kept].cpu().numpy())
             bar.advance(kept)
     return np.concatenate(found)
+
+
+def inference_batch(classifier: Classifier) -> int:
+    """Return how many images are taken at once when nothing trains; it follows from device and input size alone."""
+    if classifier.mean.device.type != "cpu":
+        return MAX_BATCH
+    return min(MAX_BATCH, max(1, CPU_BATCH_PIXELS // classifier.image_size**2))
 
 
 def _digests(images: npt.NDArray[np.uint8], entries: Entries) -> list[bytes]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from classify.registry import MAX_IMAGE_SIZE, ModelSpec, Rgb, find_model
+from classify.registry import MAX_IMAGE_SIZE, TIMM_PREFIX, ModelSpec, Rgb, find_model
 from shared.errors import UserError
 from shared.weights import WeightSource
 
@@ -84,7 +84,24 @@ def build_model(name: str, *, image_size: int | None = None, weights: WeightSour
         backbone, build_head(width, spec.head, spec.dropout), image_size=size, mean=spec.mean, std=spec.std
     )
     set_trainable(classifier, spec.unfreeze, name=name)
+    if name.startswith(TIMM_PREFIX):
+        _require_fit(classifier, name)
     return classifier.to(memory_format=torch.channels_last)
+
+
+def _require_fit(classifier: Classifier, name: str) -> None:
+    """Raise `UserError` when a network that nobody tried here does not map one blank image to two logits."""
+    size = classifier.image_size
+    image = torch.zeros(1, size, size, 3, dtype=torch.uint8, device=classifier.mean.device)
+    try:
+        with torch.inference_mode():
+            logits = classifier.eval()(image)
+        assert logits.shape == (1, CLASSES), f"it returns {tuple(logits.shape)}"
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = str(error).split("\n", 1)[0] or type(error).__name__
+        raise UserError(
+            f"--model {name}: cannot be used at {size} px ({reason}); leave --image-size out, or give another network."
+        ) from error
 
 
 def resolve_image_size(spec: ModelSpec, image_size: int | None) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from classify.evaluate import SETS, evaluate
-from classify.fit import fit
+from classify.fit import fit, plan
 from classify.folder import read_config
+from classify.mixing import NONE
 from classify.presets import ALL, Cell, read_preset
 from classify.tables import Table, write_table
 from shared.bundle import Bundle
@@ -38,15 +39,19 @@ def study(
 
     The external set is evaluated where the cohort has one. `force` replaces models of another configuration.
 
-    Raises `UserError`: whatever `fit`, `evaluate` or `write_table` refuses.
+    Raises `UserError`: whatever `fit`, `evaluate` or `write_table` refuses; a cell that cannot be mixed shows before
+    the first one begins.
     """
     sets = SETS if (cohort.role == EXTERNAL).any() else SETS[:1]
-    for cell in read_preset(preset):
+    cells = [replace(cell, options=replace(cell.options, protocol=protocol)) for cell in read_preset(preset)]
+    for cell in cells:
+        plan(cohort, bundles=bundles, options=cell.options, folds=cell_folds(cell, cohort))
+    for cell in cells:
         places = fit(
             cohort,
-            bundles=bundles if cell.options.ratio != "none" else (),
-            options=replace(cell.options, protocol=protocol),
-            folds=range(cohort.folds) if cell.fold == ALL else [int(cell.fold)],
+            bundles=() if cell.options.ratio == NONE else bundles,
+            options=cell.options,
+            folds=cell_folds(cell, cohort),
             out=cell_folder(out, cell),
             device=device,
             weights=weights,
@@ -58,6 +63,11 @@ def study(
             if stale:
                 evaluate(place, cohort=cohort, sets=stale, records=records, device=device, allow_seen=allow_seen)
     return write_table([records], out=table, force=True)
+
+
+def cell_folds(cell: Cell, cohort: Cohort) -> Sequence[int]:
+    """Return the folds that a cell runs."""
+    return range(cohort.folds) if cell.fold == ALL else [int(cell.fold)]
 
 
 def cell_folder(out: Path, cell: Cell) -> Path:

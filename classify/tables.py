@@ -1,6 +1,7 @@
 """The stage `classify table`: records become Table 2, the paper's values beside ours."""
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,7 +76,8 @@ def write_table(records: Sequence[Path], *, out: Path, force: bool = False) -> T
     document = out.with_suffix(".json")
     for path in (out, document):
         require_new(path, force=force)
-    found = [record for path in records for record in read_records(path)]
+    by_key = {json.dumps(record["key"], sort_keys=True): record for path in records for record in read_records(path)}
+    found = list(by_key.values())  # one evaluation may stand in several files
     if not found:
         raise UserError(f"{', '.join(map(str, records))}: no record of an evaluation; run `classify evaluate` first.")
     names = " ".join(path.name for path in records)
@@ -83,8 +85,8 @@ def write_table(records: Sequence[Path], *, out: Path, force: bool = False) -> T
         table = summarize(found, command=f"classify table {names} --out {out.name}")
     except (LookupError, TypeError) as error:
         raise UserError(f"{names}: a record lacks {error}; evaluate again with this version.") from error
-    write_json(document, {"format": FORMAT, "version": VERSION} | _as_json(table))
     write_text(out, render(table))
+    write_json(document, {"format": FORMAT, "version": VERSION} | _as_json(table))  # last: who finds it finds both
     return table
 
 
@@ -192,6 +194,7 @@ def _as_json(table: Table) -> dict[str, Any]:
     rows = [asdict(row) for row in table.rows]
     return {
         "rows": rows,
+        "sentences": sentences(table.rows),
         "not_run": missing,
         "warnings": list(table.warnings),
         "environments": [dict(each) for each in table.environments],
@@ -201,7 +204,12 @@ def _as_json(table: Table) -> dict[str, Any]:
 
 def report(table: Table, out: Path) -> None:
     """Show the table on the console, and say in plain words what it shows and where it is."""
-    shown = rich.table.Table(title="Table 2 in %, mean ± standard deviation over folds", box=rich.box.SIMPLE)
+    shown = rich.table.Table(
+        title="Table 2 in %, mean ± standard deviation over folds",
+        box=rich.box.SIMPLE,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in ("model", "ratio", *SHORT.values(), "paper: acc."):
         shown.add_column(column, justify="left" if column in ("model", "ratio") else "right")
     for row in table.rows:

@@ -28,9 +28,15 @@ CHECKPOINT_EVERY_S = 30.0
 EVALUATION_BATCH = 64
 _STREAMS = {"weights": 0, "epoch": 1}  # keep the random streams apart
 
+
+def _can_fuse(parameters: Sequence[Tensor]) -> bool:
+    """Tell whether one kernel may do the whole step, which halves the time of a small head on a CPU."""
+    return all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+
+
 OPTIMIZERS: dict[str, Callable[[Sequence[Tensor], float], torch.optim.Optimizer]] = {
-    "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr),
-    "adamw": lambda parameters, lr: torch.optim.AdamW(parameters, lr),
+    "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr, fused=_can_fuse(parameters)),
+    "adamw": lambda parameters, lr: torch.optim.AdamW(parameters, lr, fused=_can_fuse(parameters)),
     "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr),
     "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9),
 }
@@ -108,6 +114,9 @@ def train(
         }
         score = next(iter(scores.values()))
         rows = {name: None if each is None else asdict(each) for name, each in scores.items()}
+        losses = [trained["loss"], *(each.loss for each in scores.values() if each is not None)]
+        if not all(map(math.isfinite, losses)):
+            raise UserError(f"--lr {settings.lr:g}: the loss is no longer finite in epoch {epoch}; give a smaller one.")
         progress.history.append({"epoch": epoch, "train": trained} | rows)
         progress.seconds += time.monotonic() - start_s
         shown = "" if score is None else f", {next(iter(scores))} accuracy {score.accuracy:.1%}"
@@ -150,8 +159,6 @@ def _step_through(
         right.append((logits.detach().argmax(1) == target).sum())
         bar.advance(len(entries))
     mean_loss = float(torch.stack(losses).cpu().double().sum()) / len(order)
-    if not math.isfinite(mean_loss):
-        raise UserError(f"--lr {settings.lr:g}: the loss is no longer finite in epoch {epoch}; give a smaller one.")
     return {"loss": mean_loss, "accuracy": int(torch.stack(right).sum()) / len(order)}
 
 
