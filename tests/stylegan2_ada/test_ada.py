@@ -30,6 +30,16 @@ def test_controller_against_a_loop(signs: list[float], target: float, ada_kimg: 
         assert np.isclose(controller.update(8), p)
 
 
+def test_p_stays_below_its_bound() -> None:
+    controller = AdaController(target=0.6, ada_kimg=1, max_p=0.3)
+    reached = []
+    for sign in [1.0] * 8 + [-1.0] * 2:
+        controller.observe(100 * sign, 100)
+        reached.append(controller.update(100))
+    assert np.allclose(reached, [0.1, 0.2, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.2, 0.1])
+    assert max(reached) == 0.3
+
+
 def test_nothing_observed_changes_nothing() -> None:
     controller = AdaController(target=0.6, ada_kimg=500, p=0.25)
     assert controller.update(1000) == 0.25

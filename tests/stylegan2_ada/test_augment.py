@@ -8,8 +8,13 @@ from torch import Tensor
 
 from stylegan2_ada.augment import AugmentParameters, augment, augment_randomly, augmentations_of, draw_parameters
 from stylegan2_ada.geometry import sample
+from stylegan2_ada.ranks import Dice
 
 CPU = torch.device("cpu")
+
+
+def dice(seed: int) -> Dice:
+    return Dice(torch.Generator().manual_seed(seed), CPU)
 
 
 def _pictures(count: int = 4) -> Tensor:
@@ -18,8 +23,8 @@ def _pictures(count: int = 4) -> Tensor:
 
 def test_strength_zero_is_the_identity() -> None:
     pictures = _pictures()
-    assert augment_randomly(pictures, "bgcfnc", 0.0, torch.Generator()) is pictures
-    drawn = draw_parameters("bgcfnc", 0.0, pictures.shape, torch.Generator().manual_seed(0), CPU)
+    assert augment_randomly(pictures, "bgcfnc", 0.0, dice(0)) is pictures
+    drawn = draw_parameters("bgcfnc", 0.0, pictures.shape, dice(0))
     assert torch.allclose(augment(pictures, drawn), pictures, atol=1e-5)
 
 
@@ -41,7 +46,7 @@ def test_flips_and_turns() -> None:
 
 def test_an_image_does_not_see_its_neighbours() -> None:
     pictures = _pictures(4)
-    drawn = draw_parameters("bgcfnc", 0.8, pictures.shape, torch.Generator().manual_seed(2), CPU)
+    drawn = draw_parameters("bgcfnc", 0.8, pictures.shape, dice(2))
     together = augment(pictures, drawn)
     for index in range(4):
         own = {name: value[index : index + 1] for name, value in vars(drawn).items() if value is not None}
@@ -53,7 +58,7 @@ def test_an_image_does_not_see_its_neighbours() -> None:
 def test_published_probabilities(p: float) -> None:
     """Counts of images that each augmentation changes; bounds at 5 standard deviations: a false alarm in 10^5 runs."""
     count = 20_000
-    drawn = draw_parameters("bgc", p, torch.Size([count, 3, 16, 16]), torch.Generator().manual_seed(7), CPU)
+    drawn = draw_parameters("bgc", p, torch.Size([count, 3, 16, 16]), dice(7))
     # a flip is drawn with p and is then the identity half the time; a quarter turn a quarter of the time
     either_rotation = 1 - math.sqrt(1 - p)
     expected = {
@@ -93,7 +98,7 @@ def test_second_derivative_of_sampling() -> None:
 
 def test_augmented_pictures_are_differentiable_twice() -> None:
     pictures = _pictures(2).requires_grad_(True)
-    drawn = draw_parameters("bgcfnc", 1.0, pictures.shape, torch.Generator().manual_seed(3), CPU)
+    drawn = draw_parameters("bgcfnc", 1.0, pictures.shape, dice(3))
     scale = torch.ones([], requires_grad=True)
     out = (augment(pictures, drawn) * scale).square().sum()
     (first,) = torch.autograd.grad(out, pictures, create_graph=True)

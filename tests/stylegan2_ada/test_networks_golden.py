@@ -77,7 +77,7 @@ def test_golden_path_length(golden: GoldenNetworks) -> None:
     fake: Tensor = G.synthesis(ws, noise_mode="const")
     noise = golden.tensor("pl_noise") * G.img_resolution  # the reference stores it divided by sqrt(H W)
     lengths = losses.path_lengths(fake, ws, noise)
-    penalty, pl_mean = losses.path_length_penalty(lengths, torch.zeros([]), decay=0.01)
+    penalty, pl_mean = losses.path_length_penalty(lengths, lengths.mean(), torch.zeros([]), decay=0.01)
     (penalty * 2).backward()
     assert relative_error(lengths, golden.arrays["pl_lengths"]) < FORWARD
     assert relative_error(pl_mean, golden.arrays["pl_mean_after"]) < FORWARD

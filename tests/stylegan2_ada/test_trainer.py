@@ -9,8 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, Trainer, TrainingConfig, TrainingDivergedError
-from stylegan2_ada.trainer import DataOrder, freezable_layers
+from stylegan2_ada import (
+    DiscriminatorConfig,
+    GeneratorConfig,
+    Networks,
+    Trainer,
+    TrainingConfig,
+    TrainingDivergedError,
+    losses,
+)
+from stylegan2_ada.trainer import MAX_BAD_STEPS, DataOrder, freezable_layers
 
 CONFIG = TrainingConfig(batch=4, gamma=0.1, lr=0.002, ema_kimg=0.1, ema_rampup=0.05, initial_p=0.5, ada_kimg=1.0)
 
@@ -73,13 +81,21 @@ def test_regularisers_can_be_left_out() -> None:
     assert trainer.train_step().keys() == {"loss_G", "loss_D"}
 
 
-def test_controller_sees_every_real_image() -> None:
+def test_controller_sees_every_real_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits: list[Tensor] = []
+
+    def loss(logits_real: Tensor) -> Tensor:
+        logits.append(logits_real.detach().clone())
+        return torch.nn.functional.softplus(-logits_real).mean()
+
+    monkeypatch.setattr("stylegan2_ada.losses.discriminator_loss_real", loss)
     trainer = make_trainer(dataclasses.replace(CONFIG, ada_interval=4))
-    for step in range(1, 4):
+    for _ in range(3):
         trainer.train_step()
-        assert trainer.ada.sign_count == step * CONFIG.batch
+        assert trainer.ada.p == 0.5
     trainer.train_step()
-    assert trainer.ada.sign_count == 0
+    assert len(torch.cat(logits)) == 4 * CONFIG.batch
+    assert trainer.ada.last_r_t == pytest.approx(float(torch.cat(logits).sign().mean()))
     assert abs(trainer.ada.p - 0.5) == pytest.approx(4 * CONFIG.batch / (CONFIG.ada_kimg * 1000))
 
 
@@ -134,3 +150,23 @@ def test_initialisation_leaves_the_process_alone() -> None:
     torch.manual_seed(5)
     make_trainer()
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_phase_that_never_is_finite_is_not_hidden_by_others() -> None:
+    trainer = make_trainer(dataclasses.replace(CONFIG, g_reg_interval=2))
+    trainer.config = dataclasses.replace(trainer.config, pl_weight=float("inf"))
+    with pytest.raises(TrainingDivergedError, match="path length"):
+        collections.deque((trainer.train_step() for _ in range(2 * MAX_BAD_STEPS)), maxlen=0)
+    assert trainer.bad_steps == MAX_BAD_STEPS
+    assert trainer.bad_steps_in_a_row == {"generator": 0, "path length": 20, "discriminator": 0, "R1": 0}
+
+
+def test_one_bad_batch_does_not_stay_in_the_mean_path_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer()
+    trainer.train_step()
+    before = trainer.pl_mean.clone()
+    monkeypatch.setattr(losses, "path_lengths", lambda picture, ws, noise: ws.sum(dim=(1, 2)) * float("nan"))
+    trainer.step = 0
+    trainer.train_step()
+    assert trainer.bad_steps == 1
+    assert torch.equal(trainer.pl_mean, before)

@@ -2,17 +2,21 @@
 
 from stylegan2_ada.config import DiscriminatorConfig, GeneratorConfig, TrainingConfig, resolve
 from stylegan2_ada.discriminator import Discriminator
+from stylegan2_ada.errors import NetworkFileError
 from stylegan2_ada.generator import Generator
-from stylegan2_ada.networks import NetworkFileError, load_networks, network_bytes, read_header
+from stylegan2_ada.networks import load_networks, network_bytes, read_header
+from stylegan2_ada.ranks import Dice, Ranks
 from stylegan2_ada.trainer import Networks, Trainer, TrainingDivergedError
 
 __all__ = [
+    "Dice",
     "Discriminator",
     "DiscriminatorConfig",
     "Generator",
     "GeneratorConfig",
     "NetworkFileError",
     "Networks",
+    "Ranks",
     "Trainer",
     "TrainingConfig",
     "TrainingDivergedError",

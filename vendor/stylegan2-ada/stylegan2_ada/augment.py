@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stylegan2_ada import geometry, spectrum
 from stylegan2_ada.config import AugPipe
+from stylegan2_ada.ranks import Dice
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "blit": ("xflip", "rotate90", "xint"),
@@ -91,17 +92,18 @@ class AugmentParameters:
     cutout_size: Tensor | None = None
 
 
-class _Dice:
-    """Draws for N images on one device from one generator."""
+class _Rolls:
+    """Draws for N images, each augmentation with probability p."""
 
-    def __init__(self, count: int, p: float, generator: torch.Generator, device: torch.device) -> None:
-        self.count, self.p, self.generator, self.device = count, p, generator, device
+    def __init__(self, count: int, p: float, dice: Dice) -> None:
+        self.count, self.p, self.dice = count, p, dice
+        self.device = dice.device
 
     def uniform(self, *shape: int) -> Tensor:
-        return torch.rand(self.count, *shape, generator=self.generator, device=self.device)
+        return self.dice.uniform(self.count, *shape)
 
     def normal(self, *shape: int) -> Tensor:
-        return torch.randn(self.count, *shape, generator=self.generator, device=self.device)
+        return self.dice.normal(self.count, *shape)
 
     def with_probability(self, value: Tensor, otherwise: float, probability: float | None = None) -> Tensor:
         """Keep each image's value with probability p, else take `otherwise`."""
@@ -109,67 +111,67 @@ class _Dice:
         return torch.where(happens.reshape(-1, *[1] * (value.ndim - 1)), value, torch.full_like(value, otherwise))
 
 
-def _draw_xint(dice: _Dice, shape: torch.Size) -> Tensor:
-    size = torch.tensor([shape[3], shape[2]], device=dice.device)
-    return dice.with_probability(((dice.uniform(2) * 2 - 1) * XINT_MAX * size).round(), 0)
+def _draw_xint(rolls: _Rolls, shape: torch.Size) -> Tensor:
+    size = torch.tensor([shape[3], shape[2]], device=rolls.device)
+    return rolls.with_probability(((rolls.uniform(2) * 2 - 1) * XINT_MAX * size).round(), 0)
 
 
-def _draw_xfrac(dice: _Dice, shape: torch.Size) -> Tensor:
-    size = torch.tensor([shape[3], shape[2]], device=dice.device)
-    return dice.with_probability(dice.normal(2) * XFRAC_STD * size, 0)
+def _draw_xfrac(rolls: _Rolls, shape: torch.Size) -> Tensor:
+    size = torch.tensor([shape[3], shape[2]], device=rolls.device)
+    return rolls.with_probability(rolls.normal(2) * XFRAC_STD * size, 0)
 
 
-def _draw_angle(dice: _Dice, _: torch.Size) -> Tensor:
+def _draw_angle(rolls: _Rolls, _: torch.Size) -> Tensor:
     # Two rotations stand for one: P(at least one) = p, hence 1 - sqrt(1 - p) each (ADA paper, appendix B).
-    return dice.with_probability((dice.uniform() * 2 - 1) * math.pi, 0, 1 - math.sqrt(1 - min(dice.p, 1.0)))
+    return rolls.with_probability((rolls.uniform() * 2 - 1) * math.pi, 0, 1 - math.sqrt(1 - min(rolls.p, 1.0)))
 
 
-def _draw_imgfilter(dice: _Dice, _: torch.Size) -> Tensor:
-    gains = torch.ones(dice.count, spectrum.BANDS, device=dice.device)
+def _draw_imgfilter(rolls: _Rolls, _: torch.Size) -> Tensor:
+    gains = torch.ones(rolls.count, spectrum.BANDS, device=rolls.device)
     for band in range(spectrum.BANDS):
-        strength = dice.with_probability(torch.exp2(dice.normal() * IMGFILTER_STD), 1)
+        strength = rolls.with_probability(torch.exp2(rolls.normal() * IMGFILTER_STD), 1)
         gains = gains * spectrum.normalized_gain(strength, band)
     return gains
 
 
-def _draw_noise(dice: _Dice, shape: torch.Size) -> Tensor:
-    return dice.normal(*shape[1:])
+def _draw_noise(rolls: _Rolls, shape: torch.Size) -> Tensor:
+    return rolls.normal(*shape[1:])
 
 
 # name of the augmentation -> the fields it fills and how each is drawn
-_DRAWS: dict[str, dict[str, Callable[[_Dice, torch.Size], Tensor]]] = {
-    "xflip": {"xflip": lambda dice, _: dice.with_probability((dice.uniform() * 2).floor(), 0)},
-    "rotate90": {"rotate90": lambda dice, _: dice.with_probability((dice.uniform() * 4).floor(), 0)},
+_DRAWS: dict[str, dict[str, Callable[[_Rolls, torch.Size], Tensor]]] = {
+    "xflip": {"xflip": lambda rolls, _: rolls.with_probability((rolls.uniform() * 2).floor(), 0)},
+    "rotate90": {"rotate90": lambda rolls, _: rolls.with_probability((rolls.uniform() * 4).floor(), 0)},
     "xint": {"xint": _draw_xint},
-    "scale": {"scale": lambda dice, _: dice.with_probability(torch.exp2(dice.normal() * SCALE_STD), 1)},
+    "scale": {"scale": lambda rolls, _: rolls.with_probability(torch.exp2(rolls.normal() * SCALE_STD), 1)},
     "rotate": {"rotate_pre": _draw_angle, "rotate_post": _draw_angle},
-    "aniso": {"aniso": lambda dice, _: dice.with_probability(torch.exp2(dice.normal() * ANISO_STD), 1)},
+    "aniso": {"aniso": lambda rolls, _: rolls.with_probability(torch.exp2(rolls.normal() * ANISO_STD), 1)},
     "xfrac": {"xfrac": _draw_xfrac},
-    "brightness": {"brightness": lambda dice, _: dice.with_probability(dice.normal() * BRIGHTNESS_STD, 0)},
-    "contrast": {"contrast": lambda dice, _: dice.with_probability(torch.exp2(dice.normal() * CONTRAST_STD), 1)},
-    "lumaflip": {"lumaflip": lambda dice, _: dice.with_probability((dice.uniform() * 2).floor(), 0)},
-    "hue": {"hue": lambda dice, _: dice.with_probability((dice.uniform() * 2 - 1) * math.pi, 0)},
-    "saturation": {"saturation": lambda dice, _: dice.with_probability(torch.exp2(dice.normal() * SATURATION_STD), 1)},
+    "brightness": {"brightness": lambda rolls, _: rolls.with_probability(rolls.normal() * BRIGHTNESS_STD, 0)},
+    "contrast": {"contrast": lambda rolls, _: rolls.with_probability(torch.exp2(rolls.normal() * CONTRAST_STD), 1)},
+    "lumaflip": {"lumaflip": lambda rolls, _: rolls.with_probability((rolls.uniform() * 2).floor(), 0)},
+    "hue": {"hue": lambda rolls, _: rolls.with_probability((rolls.uniform() * 2 - 1) * math.pi, 0)},
+    "saturation": {
+        "saturation": lambda rolls, _: rolls.with_probability(torch.exp2(rolls.normal() * SATURATION_STD), 1)
+    },
     "imgfilter": {"imgfilter": _draw_imgfilter},
     "noise": {
-        "noise_std": lambda dice, _: dice.with_probability(dice.normal().abs() * NOISE_STD, 0),
+        "noise_std": lambda rolls, _: rolls.with_probability(rolls.normal().abs() * NOISE_STD, 0),
         "noise": _draw_noise,
     },
     "cutout": {
-        "cutout_size": lambda dice, _: dice.with_probability(torch.full_like(dice.uniform(), CUTOUT_SIZE), 0),
-        "cutout_centre": lambda dice, _: dice.uniform(2),
+        "cutout_size": lambda rolls, _: rolls.with_probability(torch.full_like(rolls.uniform(), CUTOUT_SIZE), 0),
+        "cutout_centre": lambda rolls, _: rolls.uniform(2),
     },
 }
 
 
-def draw_parameters(
-    pipe: AugPipe, p: float, shape: torch.Size, generator: torch.Generator, device: torch.device
-) -> AugmentParameters:
+def draw_parameters(pipe: AugPipe, p: float, shape: torch.Size, dice: Dice) -> AugmentParameters:
     """Roll the dice for a batch of `shape` [N, C, H, W], each augmentation of each image with probability `p`."""
-    dice = _Dice(shape[0], p, generator, device)
+    rolls = _Rolls(shape[0], p, dice)
     names = augmentations_of(pipe)
     fields = {
-        field: draw(dice, shape) for name, draws in _DRAWS.items() if name in names for field, draw in draws.items()
+        field: draw(rolls, shape) for name, draws in _DRAWS.items() if name in names for field, draw in draws.items()
     }
     return AugmentParameters(**fields)
 
@@ -201,11 +203,11 @@ def _outside_square(pictures: Tensor, centre: Tensor, size: Tensor) -> Tensor:
     return (far_x[:, None, None, :] | far_y[:, None, :, None]).to(pictures.dtype)
 
 
-def augment_randomly(pictures: Tensor, pipe: AugPipe, p: float, generator: torch.Generator) -> Tensor:
+def augment_randomly(pictures: Tensor, pipe: AugPipe, p: float, dice: Dice) -> Tensor:
     """Augment pictures [N, 3, H, W] with strength `p`; at 0 they come back as they are."""
     if p <= 0 or pipe == "none":
         return pictures
-    return augment(pictures, draw_parameters(pipe, p, pictures.shape, generator, pictures.device))
+    return augment(pictures, draw_parameters(pipe, p, pictures.shape, dice))
 
 
 __all__ = ["AugmentParameters", "augment", "augment_randomly", "augmentations_of", "draw_parameters"]

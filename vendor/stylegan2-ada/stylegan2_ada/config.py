@@ -88,7 +88,9 @@ class TrainingConfig:
     ada_kimg: float = 500.0  # images, in thousands, in which p can travel from 0 to 1
     ada_interval: int = 4
     initial_p: float = 0.0
+    max_p: float = 1.0  # the most that p may become
     style_mixing: float = 0.9
+    noise: NoiseMode = "random"  # "none" leaves all variation to the latent vector: noise is never learnt
     pl_weight: float = 2.0
     pl_decay: float = 0.01
     pl_batch_shrink: int = 2
@@ -125,7 +127,20 @@ PRESETS: dict[str, Preset] = {
     "cifar": Preset(
         64, 0.01, 0.0025, 500, 0.05, 32768, 32, mapping_layers=2, architecture="orig", style_mixing=0.0, pl_weight=0.0
     ),
-    "tiny": Preset(32, None, 0.002, None, 0.05, 2048, 4, channel_max=64, z_dim=128, mapping_layers=2),
+    "tiny": Preset(
+        32,
+        None,
+        0.005,  # narrow layers need more: with equalised learning rate a step moves them by about lr * sqrt(inputs)
+        None,
+        0.05,
+        2048,
+        4,
+        channel_max=64,
+        z_dim=128,
+        mapping_layers=2,
+        style_mixing=0.0,  # as published for CIFAR, whose pictures are as small
+        pl_weight=0.0,
+    ),
 }
 
 

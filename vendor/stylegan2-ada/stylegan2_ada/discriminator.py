@@ -48,10 +48,10 @@ class DiscriminatorBlock(nn.Module):
             self.skip = Conv2d(channels, out_channels, 1, down=True, activate=False, bias=False, gain=gain)
         self.register_buffer("resample_filter", ops.binomial_filter())
 
-    def forward(self, x: Tensor | None, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        """Return activations [N, O, S/2, S/2] and the picture for the next block."""
+    def forward(self, x: Tensor | None, rgb: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return activations [N, O, S/2, S/2] in `dtype` and the picture for the next block."""
         if self.reads_rgb:
-            y = self.fromrgb(rgb)
+            y = self.fromrgb(rgb.to(dtype))
             x = y if x is None else x + y
             if self.architecture == "skip":
                 rgb = ops.downsample2d(rgb, self.resample_filter)
@@ -102,15 +102,17 @@ class Discriminator(nn.Module):
             self.mapping = Mapping(0, config.c_dim, self.b4.cmap_dim, layers=8, track_mean=False)
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, img: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return logits [N, 1] of pictures [N, img_channels, S, S] in [-1, 1] with one-hot labels [N, c_dim].
+    def forward(self, img: Tensor, c: Tensor | None = None, *, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return logits, float32 [N, 1], of pictures [N, img_channels, S, S] in [-1, 1].
 
-        Minibatch standard deviation makes a logit depend on the other images of its group.
+        `c` are one-hot labels [N, c_dim]. The blocks above 4 x 4 run in `dtype`, the last one in float32. Minibatch
+        standard deviation makes a logit depend on the other images of its group.
         """
         x: Tensor | None = None
         rgb = img.contiguous(memory_format=torch.channels_last)
         for size in self.resolutions:
-            x, rgb = getattr(self, f"b{size}")(x, rgb)
+            x, rgb = getattr(self, f"b{size}")(x, rgb, dtype)
+        assert x is not None
         cmap = self.mapping(None, c) if self.c_dim > 0 else None
-        logits: Tensor = self.b4(x, rgb, cmap)
+        logits: Tensor = self.b4(x.float(), rgb, cmap)
         return logits

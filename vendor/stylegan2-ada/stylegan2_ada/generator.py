@@ -13,21 +13,23 @@ from torch import Tensor, nn
 from stylegan2_ada import ops
 from stylegan2_ada.config import NOISE_MODES, GeneratorConfig, NoiseMode, channels_at
 from stylegan2_ada.layers import FullyConnected, Mapping
+from stylegan2_ada.ranks import Dice
 
-Generators = torch.Generator | Sequence[torch.Generator] | None
+Generators = Dice | Sequence[torch.Generator] | None
 
 
-def normal_noise(count: int, size: int, generators: Generators, like: Tensor) -> Tensor:
-    """Draw unit normal noise [N, 1, size, size]: from one generator for the batch, or one for each image.
+def normal_noise(count: int, size: int, generators: Generators, device: torch.device) -> Tensor:
+    """Draw unit normal noise, float32 [N, 1, size, size]: for the batch as a whole, or from one generator an image.
 
     A generator for each image makes a picture independent of its neighbours in the batch.
     """
-    if generators is None or isinstance(generators, torch.Generator):
-        return torch.randn(count, 1, size, size, generator=generators, device=like.device, dtype=like.dtype)
+    if generators is None:
+        return torch.randn(count, 1, size, size, device=device)
+    if isinstance(generators, Dice):
+        return generators.normal(count, 1, size, size)
     if len(generators) != count:
         raise ValueError(f"{len(generators)} random generators were given for {count} images; give one for each")
-    draws = [torch.randn(1, size, size, generator=each, device=like.device, dtype=like.dtype) for each in generators]
-    return torch.stack(draws)
+    return torch.stack([torch.randn(1, size, size, generator=each, device=device) for each in generators])
 
 
 class SynthesisLayer(nn.Module):
@@ -54,12 +56,12 @@ class SynthesisLayer(nn.Module):
         y = ops.modulated_conv2d(x, self.weight, self.affine(w), kernel=kernel, demodulate=True, gain=gain)
         shift = (self.bias * gain)[None, :, None, None]
         if noise_mode == "const":
-            y = y + (shift + self.noise_const * (self.noise_strength * gain))
+            y = y + (shift + self.noise_const * (self.noise_strength * gain)).to(y.dtype)
         elif noise_mode == "random":
-            noise = normal_noise(len(y), self.size, generators, y)
-            y = torch.addcmul(y + shift, noise, self.noise_strength * gain)
+            noise = normal_noise(len(y), self.size, generators, y.device) * (self.noise_strength * gain)
+            y = y + shift.to(y.dtype) + noise.to(y.dtype)
         else:
-            y = y + shift
+            y = y + shift.to(y.dtype)
         return ops.leaky_relu(y, self.clamp)
 
 
@@ -75,9 +77,10 @@ class ToRGB(nn.Module):
         self.clamp = clamp
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """Return RGB [N, 3, H, W] of x [N, I, H, W]."""
+        """Return RGB, float32 [N, 3, H, W], of x [N, I, H, W]: contributions are added up in full precision."""
         style = self.affine(w) * self.weight_gain
-        y = ops.modulated_conv2d(x, self.weight, style, kernel=None, demodulate=False) + self.bias[:, None, None]
+        y = ops.modulated_conv2d(x, self.weight, style, kernel=None, demodulate=False).float()
+        y = y + self.bias[:, None, None]
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
@@ -105,15 +108,24 @@ class SynthesisBlock(nn.Module):
         return 1 if self.size == 4 else 2
 
     def forward(
-        self, x: Tensor | None, rgb: Tensor | None, ws: Tensor, noise_mode: NoiseMode, generators: Generators
+        self,
+        x: Tensor | None,
+        rgb: Tensor | None,
+        ws: Tensor,
+        noise_mode: NoiseMode,
+        generators: Generators,
+        dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
-        """Return activations [N, O, S, S] and the picture so far [N, 3, S, S]; `ws` is [N, convolutions + 1, w_dim]."""
+        """Return activations [N, O, S, S] and the picture so far, float32 [N, 3, S, S].
+
+        `ws` is [N, convolutions + 1, w_dim]; the convolutions run in `dtype`.
+        """
         styles = iter(ws.unbind(dim=1))
         if x is None or rgb is None:
             x = self.const.expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
             x = self.conv1(x, next(styles), noise_mode, generators)
             return x, self.torgb(x, next(styles))
-        x = self.conv0(x, next(styles), noise_mode, generators)
+        x = self.conv0(x.to(dtype), next(styles), noise_mode, generators)
         x = self.conv1(x, next(styles), noise_mode, generators)
         return x, ops.upsample2d(rgb, self.resample_filter) + self.torgb(x, next(styles))
 
@@ -128,15 +140,25 @@ class Synthesis(nn.Module):
             self.add_module(f"b{size}", SynthesisBlock(size, config))
         self.num_ws = 2 * len(self.resolutions)
 
-    def forward(self, ws: Tensor, *, noise_mode: NoiseMode, generators: Generators = None) -> Tensor:
-        """Draw [N, 3, S, S], about in [-1, 1], from one style a layer."""
+    def forward(
+        self,
+        ws: Tensor,
+        *,
+        noise_mode: NoiseMode,
+        generators: Generators = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Draw float32 [N, 3, S, S], about in [-1, 1], from one style a layer.
+
+        The convolutions above 4 x 4 run in `dtype`; styles, the first block and the sum of RGB stay in float32.
+        """
         x: Tensor | None = None
         rgb: Tensor | None = None
         first = 0
         for size in self.resolutions:
             block: SynthesisBlock = getattr(self, f"b{size}")
             styles = ws[:, first : first + block.convolutions + 1]
-            x, rgb = block(x, rgb, styles, noise_mode, generators)
+            x, rgb = block(x, rgb, styles, noise_mode, generators, dtype)
             first += block.convolutions
         assert rgb is not None
         return rgb
@@ -184,7 +206,7 @@ class Generator(nn.Module):
             truncation_psi: 1 draws the whole distribution, 0 the mean style.
             truncation_cutoff: how many layers are truncated, by default all.
             noise_mode: "const" uses the stored noise, "random" draws it, "none" leaves it out.
-            generators: for random noise, one generator for the batch or one for each image.
+            generators: for random noise, dice for the batch or one generator for each image.
 
         Returns:
             float32 [N, img_channels, S, S], about in [-1, 1].

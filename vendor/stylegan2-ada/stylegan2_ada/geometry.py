@@ -6,6 +6,7 @@ positions to input positions, hence "inverse".
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -117,20 +118,24 @@ def _resample_axis(x: Tensor, axis: int, *, up: bool) -> Tensor:
     """Double or halve one axis (2 or 3) of [N, C, H, W] with the sym6 low-pass.
 
     Doubling keeps the size exact (zero beyond the edge); halving drops the `2 * _EDGE` outer samples at either end,
-    which only served as surroundings.
+    which only served as surroundings. Three channels are too few for a convolution to be fast; a product with a small
+    banded matrix is.
     """
-    channels = x.shape[1]
-    taps = torch.tensor(SYM6, dtype=x.dtype, device=x.device)
-    shape = (channels, 1, 1, len(SYM6)) if axis == 3 else (channels, 1, len(SYM6), 1)
-    weight = taps.reshape(1, 1, *shape[2:]).expand(shape)
-    step = (1, 2) if axis == 3 else (2, 1)
+    matrix = _resampling_matrix(x.shape[axis], up=up, dtype=x.dtype, device=x.device)
+    return x @ matrix.t() if axis == 3 else matrix @ x
+
+
+@functools.lru_cache(maxsize=256)
+def _resampling_matrix(size: int, *, up: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the matrix [S', S] that doubles or halves a row of `size` samples: the filter, applied to the identity."""
+    taps = torch.tensor(SYM6, dtype=torch.float64).reshape(1, 1, -1)
+    rows = torch.eye(size, dtype=torch.float64)[:, None]  # [S, 1, S]
     if up:
-        padding = (0, len(SYM6) // 2 - 1) if axis == 3 else (len(SYM6) // 2 - 1, 0)
-        return F.conv_transpose2d(x, weight, stride=step, padding=padding, groups=channels)
-    cut = 2 * _EDGE - (len(SYM6) - 2) // 2
-    size = x.shape[axis]
-    x = x.narrow(axis, cut, size - 2 * cut)
-    return F.conv2d(x, weight, stride=step, groups=channels)
+        columns = F.conv_transpose1d(rows, taps, stride=2, padding=len(SYM6) // 2 - 1)
+    else:
+        cut = 2 * _EDGE - (len(SYM6) - 2) // 2
+        columns = F.conv1d(rows[..., cut : size - cut], taps, stride=2)
+    return columns[:, 0].t().to(dtype=dtype, device=device).contiguous()
 
 
 class _Sample(torch.autograd.Function):

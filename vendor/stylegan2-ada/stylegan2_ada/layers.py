@@ -56,9 +56,9 @@ class Conv2d(nn.Module):
         self.clamp = None if clamp is None else clamp * gain
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to [N, I, H, W]."""
-        weight = self.weight * self.weight_gain
-        bias = None if self.bias is None else self.bias * self.bias_gain
+        """Apply the layer to [N, I, H, W], in the type of `x`."""
+        weight = (self.weight * self.weight_gain).to(x.dtype)
+        bias = None if self.bias is None else (self.bias * self.bias_gain).to(x.dtype)
         if self.down:
             y = ops.conv2d_down2(x, weight, self.resample_filter, bias)
         else:

@@ -45,10 +45,16 @@ def path_lengths(picture: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
 
-def path_length_penalty(lengths: Tensor, pl_mean: Tensor, decay: float) -> tuple[Tensor, Tensor]:
-    """Return the mean squared deviation from the running mean length, and the running mean after this step.
+def path_length_penalty(lengths: Tensor, mean: Tensor, pl_mean: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+    """Return the mean squared deviation of lengths [N] from the running mean, and that mean after this step.
 
-    The penalty uses the mean that already includes this step's lengths, and its gradient flows through them too.
+    The penalty uses the mean that already includes this step's, and its gradient flows through that too.
+
+    Args:
+        lengths: of this process's pictures.
+        mean: of the whole batch's lengths, with its graph.
+        pl_mean: the running mean before this step.
+        decay: how far it moves towards `mean`.
     """
-    updated = pl_mean.lerp(lengths.mean(), decay)
+    updated = pl_mean.lerp(mean, decay)
     return (lengths - updated).square().mean(), updated.detach()

@@ -5,6 +5,7 @@ Shapes: N images, C channels, H x W pixels, I and O input and output channels, K
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,8 +36,32 @@ def upsample2d(x: Tensor, kernel: Tensor) -> Tensor:
 
 def downsample2d(x: Tensor, kernel: Tensor) -> Tensor:
     """Low-pass and keep every second pixel: [N, C, 2H, 2W] to [N, C, H, W]. `kernel` is [4, 4] and sums to one."""
-    channels = x.shape[1]
-    return F.conv2d(x, _depthwise(kernel.flip((0, 1)), channels, x), stride=2, padding=1, groups=channels)
+    result: Tensor = _Downsample.apply(x, kernel)
+    return result
+
+
+class _Downsample(torch.autograd.Function):
+    """Strided depthwise convolution whose adjoint is written with forward kernels, differentiable twice.
+
+    CPUs have no fast kernel for the gradient of a strided depthwise convolution, above all in bfloat16.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(kernel)
+        channels = x.shape[1]
+        return F.conv2d(x, _depthwise(kernel.flip((0, 1)), channels, x), stride=2, padding=1, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (kernel,) = ctx.saved_tensors
+        (gradient,) = gradients
+        count, channels, height, width = gradient.shape
+        spread = torch.zeros(
+            (count, channels, 2 * height, 2 * width), dtype=gradient.dtype, device=gradient.device
+        ).contiguous(memory_format=torch.channels_last)
+        spread[:, :, ::2, ::2] = gradient
+        return filter2d(spread, kernel.flip((0, 1))), None
 
 
 def filter2d(x: Tensor, kernel: Tensor, padding: tuple[int, int, int, int] = (2, 1, 2, 1)) -> Tensor:
@@ -92,13 +117,17 @@ def modulated_conv2d(
         kernel: low-pass filter [4, 4] when the result is to be twice as large, else None.
         demodulate: normalise each output channel to the expected standard deviation of one (Eq. 3).
         gain: factor on the result.
+
+    The convolution runs in the type of `x`; weight and style are of full precision.
     """
-    x = x * style[:, :, None, None]
+    x = x * style.to(x.dtype)[:, :, None, None]
+    cast = weight.to(x.dtype)
     if kernel is not None:
-        y = conv2d_up2(x, weight, kernel)
+        y = conv2d_up2(x, cast, kernel)
     else:
-        y = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+        y = F.conv2d(x, cast, padding=weight.shape[-1] // 2)
     if not demodulate:
         return y * gain if gain != 1.0 else y
     energy = style.square() @ weight.square().sum(dim=(2, 3)).t()  # [N, O]
-    return y * ((energy + 1e-8).rsqrt() * gain)[:, :, None, None]  # Eq. 3
+    scale = (energy + 1e-8).rsqrt() * gain  # in full precision: a sum over all inputs
+    return y * scale.to(y.dtype)[:, :, None, None]  # Eq. 3

@@ -19,13 +19,14 @@ from stylegan2_ada.augment import augment_randomly
 from stylegan2_ada.config import DiscriminatorConfig, GeneratorConfig, TrainingConfig
 from stylegan2_ada.discriminator import Discriminator
 from stylegan2_ada.generator import Generator
+from stylegan2_ada.ranks import Dice, Ranks
 
 W_AVG_DECAY = 0.995
-MAX_BAD_STEPS = 20  # consecutive optimiser steps with gradients that are not finite
+MAX_BAD_STEPS = 20  # in a row and of one phase, with gradients that are not finite
 
 
 class TrainingDivergedError(RuntimeError):
-    """Gradients were not finite for `MAX_BAD_STEPS` optimiser steps in a row."""
+    """Gradients of one phase were not finite for `MAX_BAD_STEPS` optimiser steps in a row."""
 
 
 @dataclass
@@ -90,6 +91,10 @@ class Trainer:
         labels: one-hot float32 [N, c_dim], None for unconditional networks.
         seed: of data order, latents, noise and augmentation.
         device: where everything lives.
+        ranks: this process's place among those that train together, each with the same arguments otherwise.
+        dtype: of the convolutions above 4 x 4; parameters and everything else stay in float32.
+
+    Raises ValueError: the batch cannot be dealt out to the ranks in whole groups.
     """
 
     def __init__(
@@ -101,8 +106,13 @@ class Trainer:
         *,
         seed: int,
         device: torch.device,
+        ranks: Ranks | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.config, self.device = config, device
+        self.config, self.device, self.dtype = config, device, dtype
+        self.ranks = ranks or Ranks()
+        self.group_size = min(networks.D.config.mbstd_group_size, config.batch)
+        self.ranks.share(torch.empty(config.batch), self.group_size)  # refuses a batch that does not deal out
         networks = networks.to(device)
         self.G_ema, self.G, self.D = networks.G_ema, networks.G, networks.D
         self.images = images.to(device).contiguous(memory_format=torch.channels_last)
@@ -113,28 +123,28 @@ class Trainer:
         self.D_parameters = [p for p in self.D.parameters() if p.requires_grad]
         self.G_optimizer = _adam(self.G, config.lr, config.g_reg_interval)
         self.D_optimizer = _adam(self.D, config.lr, config.d_reg_interval)
-        self.ada = AdaController(config.target, config.ada_kimg, p=config.initial_p)
+        self.ada = AdaController(config.target, config.ada_kimg, p=config.initial_p, max_p=config.max_p)
+        self.signs = torch.zeros([], device=device)  # of this rank's real logits since ADA's last update
         self.pl_mean = torch.zeros([], device=device)
         self.order = DataOrder(len(images), seed)
         self.generator = torch.Generator(device).manual_seed(seed)
         self.step = 0
         self.cur_nimg = 0
         self.bad_steps = 0
-        self.bad_steps_in_a_row = 0
+        self.bad_steps_in_a_row: dict[str, int] = {}  # by phase: a good one must not hide another that never is
 
     def train_step(self) -> dict[str, Tensor]:
         """Take one step and return its losses, each a scalar on the device (regularisers only when they ran)."""
         config = self.config
-        index = self.order.take(config.batch).to(self.device)
+        whole = self.order.take(config.batch)
+        index = self.ranks.share(whole, self.group_size).to(self.device)
         real = self.images[index].to(torch.float32) / 127.5 - 1
         c = None if self.labels is None else self.labels[index]
 
         stats = {"loss_G": self._generator_phase(c)}
         if config.pl_weight > 0 and self.step % config.g_reg_interval == 0:
-            stats |= self._path_length_phase(c)
-        loss, signs = self._discriminator_phase(real, c)
-        stats["loss_D"] = loss
-        self.ada.observe(float(signs.sum()), len(real))
+            stats |= self._path_length_phase(whole)
+        stats["loss_D"] = self._discriminator_phase(real, c)
         if config.gamma > 0 and self.step % config.d_reg_interval == 0:
             stats["r1"] = self._r1_phase(real, c)
 
@@ -142,70 +152,81 @@ class Trainer:
         self.cur_nimg += config.batch
         self._average_weights()
         if config.augpipe != "none" and self.step % config.ada_interval == 0:
+            self.ada.observe(float(self.ranks.sum(self.signs)), config.batch * config.ada_interval)
+            self.signs.zero_()
             self.ada.update(config.batch * config.ada_interval)
         return stats
 
     def _generator_phase(self, c: Tensor | None) -> Tensor:
         self._train_only(self.G_parameters, self.D_parameters)
-        fake = self._draw(self._styles(self.config.batch, c))
-        loss = losses.generator_loss(self.D(self._augment(fake), c))
-        self._optimize(self.G_optimizer, self.G_parameters, loss)
-        return loss.detach()
+        dice = self._dice(self.group_size)
+        fake = self._draw(self._styles(self.config.batch // self.ranks.count, c, dice), dice)
+        loss = losses.generator_loss(self._logits(fake, c, dice))
+        return self._optimize(self.G_optimizer, self.G_parameters, loss, "generator")
 
-    def _path_length_phase(self, c: Tensor | None) -> dict[str, Tensor]:
+    def _path_length_phase(self, index: Tensor) -> dict[str, Tensor]:
+        """`index` [batch] are the whole batch's images, whose labels a conditional network is drawn for."""
         self._train_only(self.G_parameters, self.D_parameters)
-        batch = max(self.config.batch // self.config.pl_batch_shrink, 1)
-        ws = self._styles(batch, None if c is None else c[:batch])
-        fake = self._draw(ws)
-        noise = torch.randn(fake.shape, generator=self.generator, device=self.device)
-        lengths = losses.path_lengths(fake, ws, noise)
-        penalty, self.pl_mean = losses.path_length_penalty(lengths, self.pl_mean, self.config.pl_decay)
+        dice = self._dice()
+        batch = max(self.config.batch // self.ranks.count // self.config.pl_batch_shrink, 1)
+        c = None if self.labels is None else self.labels[self.ranks.share(index[: batch * self.ranks.count])]
+        ws = self._styles(batch, c, dice)
+        fake = self._draw(ws, dice)
+        lengths = losses.path_lengths(fake, ws, dice.normal(*fake.shape))
+        mean = self.ranks.mean(lengths.mean())
+        penalty, pl_mean = losses.path_length_penalty(lengths, mean, self.pl_mean, self.config.pl_decay)
+        self.pl_mean = torch.where(pl_mean.isfinite(), pl_mean, self.pl_mean)  # one bad batch must not stay in it
         loss = penalty * (self.config.pl_weight * self.config.g_reg_interval)  # lazy: as if it ran every step
-        self._optimize(self.G_optimizer, self.G_parameters, loss)
-        return {"path_length": lengths.detach().mean(), "path_length_penalty": penalty.detach()}
+        self._optimize(self.G_optimizer, self.G_parameters, loss, "path length")
+        return {"path_length": mean.detach(), "path_length_penalty": self.ranks.mean(penalty.detach())}
 
-    def _discriminator_phase(self, real: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _discriminator_phase(self, real: Tensor, c: Tensor | None) -> Tensor:
         self._train_only(self.D_parameters, self.G_parameters)
+        dice = self._dice(self.group_size)
         with torch.no_grad():
-            fake = self._draw(self._styles(self.config.batch, c))
-        logits_fake = self.D(self._augment(fake), c)
-        logits_real = self.D(self._augment(real), c)
+            fake = self._draw(self._styles(len(real), c, dice), dice)
+        logits_fake = self._logits(fake, c, dice)
+        logits_real = self._logits(real, c, dice)
+        self.signs += logits_real.detach().sign().sum()
         loss = losses.discriminator_loss_fake(logits_fake) + losses.discriminator_loss_real(logits_real)
-        self._optimize(self.D_optimizer, self.D_parameters, loss)
-        return loss.detach(), logits_real.detach().sign()
+        return self._optimize(self.D_optimizer, self.D_parameters, loss, "discriminator")
 
     def _r1_phase(self, real: Tensor, c: Tensor | None) -> Tensor:
         self._train_only(self.D_parameters, self.G_parameters)
         real = real.detach().requires_grad_(True)
-        penalty = losses.r1_penalty(self.D(self._augment(real), c), real).mean()
+        penalty = losses.r1_penalty(self._logits(real, c, self._dice(self.group_size)), real).mean()
         loss = penalty * (self.config.gamma / 2 * self.config.d_reg_interval)  # lazy: as if it ran every step
-        self._optimize(self.D_optimizer, self.D_parameters, loss)
-        return penalty.detach()
+        self._optimize(self.D_optimizer, self.D_parameters, loss, "R1")
+        return self.ranks.mean(penalty.detach())
 
-    def _styles(self, batch: int, c: Tensor | None) -> Tensor:
+    def _dice(self, group_size: int = 1) -> Dice:
+        return Dice(self.generator, self.device, self.ranks, group_size)
+
+    def _styles(self, batch: int, c: Tensor | None, dice: Dice) -> Tensor:
         """Return ws [batch, num_ws, w_dim] of new latents, mixed at a random layer with probability `style_mixing`."""
-        z = torch.randn(batch, self.G.z_dim, generator=self.generator, device=self.device)
-        w: Tensor = self.G.mapping(z, c)
+        w: Tensor = self.G.mapping(dice.normal(batch, self.G.z_dim), c)
         with torch.no_grad():
-            self.G.mapping.w_avg.copy_(w.mean(dim=0).lerp(self.G.mapping.w_avg, W_AVG_DECAY))
+            self.G.mapping.w_avg.copy_(self.ranks.mean(w.mean(dim=0)).lerp(self.G.mapping.w_avg, W_AVG_DECAY))
         ws = w[:, None].expand(-1, self.G.num_ws, -1)
         if self.config.style_mixing <= 0 or self._uniform() >= self.config.style_mixing:
             return ws
         crossover = 1 + int(self._uniform() * (self.G.num_ws - 1))
-        other = torch.randn(batch, self.G.z_dim, generator=self.generator, device=self.device)
-        mixed = self.G.mapping(other, c)[:, None].expand(-1, self.G.num_ws - crossover, -1)
+        mixed = self.G.mapping(dice.normal(batch, self.G.z_dim), c)[:, None].expand(-1, self.G.num_ws - crossover, -1)
         return torch.cat([ws[:, :crossover], mixed], dim=1)
 
     def _uniform(self) -> float:
         # On the CPU generator: a decision of the host must not wait for the device.
         return float(torch.rand([], generator=self.order.generator))
 
-    def _draw(self, ws: Tensor) -> Tensor:
-        picture: Tensor = self.G.synthesis(ws, noise_mode="random", generators=self.generator)
+    def _draw(self, ws: Tensor, dice: Dice) -> Tensor:
+        picture: Tensor = self.G.synthesis(ws, noise_mode=self.config.noise, generators=dice, dtype=self.dtype)
         return picture
 
-    def _augment(self, pictures: Tensor) -> Tensor:
-        return augment_randomly(pictures, self.config.augpipe, self.ada.p, self.generator)
+    def _logits(self, pictures: Tensor, c: Tensor | None, dice: Dice) -> Tensor:
+        """Score augmented pictures [N, 3, S, S]: [N, 1]."""
+        augmented = augment_randomly(pictures, self.config.augpipe, self.ada.p, dice)
+        logits: Tensor = self.D(augmented, c, dtype=self.dtype)
+        return logits
 
     @staticmethod
     def _train_only(on: Iterable[nn.Parameter], off: Iterable[nn.Parameter]) -> None:
@@ -214,22 +235,29 @@ class Trainer:
         for parameter in off:
             parameter.requires_grad_(False)
 
-    def _optimize(self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor) -> None:
-        """Step on `loss`, unless a gradient is not finite: such a step is left out and counted, never repaired."""
+    def _optimize(
+        self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor, phase: str
+    ) -> Tensor:
+        """Step on `loss`, unless a gradient is not finite: such a step is left out and counted, never repaired.
+
+        Returns the loss, its mean over all ranks.
+        """
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        mean = self.ranks.average(loss, parameters)
         gradients = [p.grad for p in parameters if p.grad is not None]
         if torch.stack([g.sum() for g in gradients]).isfinite().all():
             optimizer.step()
-            self.bad_steps_in_a_row = 0
-            return
+            self.bad_steps_in_a_row[phase] = 0
+            return mean
         self.bad_steps += 1
-        self.bad_steps_in_a_row += 1
-        if self.bad_steps_in_a_row >= MAX_BAD_STEPS:
+        self.bad_steps_in_a_row[phase] = self.bad_steps_in_a_row.get(phase, 0) + 1
+        if self.bad_steps_in_a_row[phase] >= MAX_BAD_STEPS:
             raise TrainingDivergedError(
-                f"gradients were not finite for {MAX_BAD_STEPS} optimiser steps in a row after "
+                f"gradients of the {phase} phase were not finite for {MAX_BAD_STEPS} optimiser steps in a row after "
                 f"{self.cur_nimg / 1000:.1f} kimg; lower the learning rate or raise gamma"
             )
+        return mean
 
     @torch.no_grad()
     def _average_weights(self) -> None:
@@ -252,6 +280,7 @@ class Trainer:
             "G_optimizer": self.G_optimizer.state_dict(),
             "D_optimizer": self.D_optimizer.state_dict(),
             "ada": dataclasses.asdict(self.ada),
+            "signs": self.ranks.sum(self.signs),
             "pl_mean": self.pl_mean,
             "order_generator": self.order.generator.get_state(),
             "order_waiting": self.order.waiting,
@@ -259,7 +288,7 @@ class Trainer:
             "step": self.step,
             "cur_nimg": self.cur_nimg,
             "bad_steps": self.bad_steps,
-            "bad_steps_in_a_row": self.bad_steps_in_a_row,
+            "bad_steps_in_a_row": dict(self.bad_steps_in_a_row),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -267,9 +296,11 @@ class Trainer:
         for name in ("G_ema", "G", "D", "G_optimizer", "D_optimizer"):
             getattr(self, name).load_state_dict(state[name])
         self.ada = AdaController(**state["ada"])
+        # The sum over all ranks goes on where one rank has it.
+        self.signs = state["signs"].to(self.device) * (self.ranks.rank == 0)
         self.pl_mean = state["pl_mean"].to(self.device)
         self.order.generator.set_state(state["order_generator"].cpu())
         self.order.waiting = state["order_waiting"].cpu()
         self.generator.set_state(state["generator"].cpu())
         self.step, self.cur_nimg = state["step"], state["cur_nimg"]
-        self.bad_steps, self.bad_steps_in_a_row = state["bad_steps"], state["bad_steps_in_a_row"]
+        self.bad_steps, self.bad_steps_in_a_row = state["bad_steps"], dict(state["bad_steps_in_a_row"])

@@ -1,0 +1,53 @@
+"""Train a few steps as one rank of several, and write what came out: `ddp_worker.py STORE RANK COUNT STEPS OUT`."""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, Ranks, Trainer, TrainingConfig
+
+CONFIG = TrainingConfig(
+    batch=16, gamma=0.5, lr=0.002, ema_kimg=0.1, ema_rampup=None, initial_p=0.5, ada_kimg=1.0, d_reg_interval=2
+)
+
+
+def build(ranks: Ranks) -> Trainer:
+    """Return a conditional trainer at 8 px, the same on every rank."""
+    G = GeneratorConfig(img_resolution=8, z_dim=8, w_dim=8, c_dim=2, mapping_layers=2, channel_base=64, channel_max=8)
+    D = DiscriminatorConfig(img_resolution=8, c_dim=2, channel_base=64, channel_max=8)
+    networks = Networks.build(G, D, seed=0)
+    with torch.no_grad():  # noise starts at strength 0, which would hide an error in its shares
+        for name, parameter in networks.G.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.fill_(0.3)
+    images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels = torch.nn.functional.one_hot(torch.arange(40) % 2, 2).float()
+    return Trainer(networks, CONFIG, images, labels, seed=1, device=torch.device("cpu"), ranks=ranks)
+
+
+def run(ranks: Ranks, steps: int) -> dict[str, object]:
+    """Return the losses of every step and the state behind the last."""
+    trainer = build(ranks)
+    losses = [{name: float(value) for name, value in trainer.train_step().items()} for _ in range(steps)]
+    return {"losses": losses, "state": trainer.state_dict()}
+
+
+def main() -> None:
+    store, rank, count, steps, out = sys.argv[1:]
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(count), device_id=None
+    )
+    ranks = Ranks.joined()
+    result = run(ranks, int(steps))
+    result["most"] = [ranks.most(0), ranks.most(ranks.rank)]
+    result["first"] = ranks.from_first(lambda: f"of rank {ranks.rank}")
+    result["gathered"] = ranks.gather(ranks.part(range(5))[0])
+    torch.save(result, Path(out))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
