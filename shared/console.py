@@ -1,6 +1,7 @@
 """What commands say: progress, reports and one-sentence errors, all on standard error."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -25,9 +26,17 @@ from shared.errors import UserError
 LINE_EVERY_S = 60.0  # without a terminal, long work prints one line a minute
 
 
+def rank() -> int:
+    """Return this process's place among those that torchrun started for one command, 0 without it."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def console() -> Console:
-    """Return a console on standard error as it is now (tests and click replace the stream)."""
-    return Console(stderr=True, highlight=False)
+    """Return a console on standard error as it is now (tests and click replace the stream).
+
+    Of several processes with one command only the first speaks.
+    """
+    return Console(stderr=True, highlight=False, quiet=rank() > 0)
 
 
 @contextlib.contextmanager
@@ -45,7 +54,8 @@ def user_errors() -> Iterator[None]:
 
 
 def _fail(sentence: str, *, code: int) -> None:
-    console().print(Text(f"error: {sentence}"), soft_wrap=True)
+    place = f"process {rank()}: " if rank() > 0 else ""
+    Console(stderr=True, highlight=False).print(Text(f"error: {place}{sentence}"), soft_wrap=True)
     raise SystemExit(code)
 
 

@@ -12,16 +12,20 @@ import filelock
 
 from shared.errors import UserError
 
+PART = ".part"  # ends the names of files that are being written
+LOCK = ".lock"
+
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well, sync it and rename it into place.
 
-    A reader of `path` sees the old file or the new one, never a part; when the block fails nothing is left behind.
+    A reader of `path` sees the old file or the new one, never a part; when the block fails nothing is left behind. An
+    error of the system that names no file (a full disk) is given the name of `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
     os.close(descriptor)
     part = Path(name)
     try:
@@ -31,6 +35,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.chmod(0o666 & ~_umask())
         part.replace(path)
         _sync_directory(path.parent)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -52,6 +60,12 @@ def _sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
+def remove_parts(directory: Path) -> None:
+    """Remove what killed processes left half-written in `directory`; nobody may be writing there."""
+    for part in Path(directory).glob(f".*{PART}"):
+        part.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` (UTF-8) to `path`, whole or not at all."""
     with whole_file(path) as part:
@@ -70,6 +84,23 @@ def locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):
         yield
+
+
+@contextlib.contextmanager
+def claimed(directory: Path, busy: str) -> Iterator[None]:
+    """Hold `directory` for this process alone (its file `LOCK`); the system lets go of it when the process dies.
+
+    Raises `UserError` with the sentence `busy`, at once, when another process holds it.
+    """
+    lock = filelock.FileLock(Path(directory) / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise UserError(busy) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def require_file(path: Path, what: str) -> Path:

@@ -84,20 +84,45 @@ def prepare(**options: Any) -> None:
 @click.option("--ema-kimg", type=float, help="Half-life of the weights' average.  [default: the configuration's]")
 @click.option("--augpipe", help="ADA's augmentations: bgc, bg, bgcfnc, blit, geom, color, none …  [default: bgc]")
 @click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: 0]")
+@click.option("--max-p", type=float, help="The most that ADA's augmentation strength may become.  [default: 1]")
 @click.option(
-    "--checkpoint-every", type=float, help="kimg between scored checkpoints.  [default: a tenth of --kimg, at least 4]"
+    "--checkpoint-every",
+    multiple=True,
+    help="4 or 4kimg: scored checkpoints; 15min: saved states between them; may be given twice.  "
+    "[default: a tenth of --kimg, at least 4, and 10min]",
+)
+@click.option(
+    "--noise",
+    type=click.Choice(["const", "random", "none"]),
+    help="Noise inputs of the pictures that are scored and shown; give generate the same.  [default: const]",
 )
 @click.option("--quality-fakes", type=int, help="Generated images a score is computed from.  [default: 1000]")
 @click.option("--features", type=click.Choice(["auto", "offline", "inception"]), help="Feature space.  [default: auto]")
 @click.option("--seed", type=int, help="Of networks, data order, latents and augmentation.  [default: 0]")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "tf32", "bf16"]),
+    help="Of the large convolutions.  [default: auto]",
+)
+@click.option("--gpus", type=int, help="Train on several GPUs of this machine, a share of each batch on each.")
 @click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")
 @click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
 def train(**options: Any) -> None:
-    """Train StyleGAN2-ADA on the rare class of COHORT: one cell, or a grid ranked in table1.md."""
-    from synth.train import train as run
-    from synth.train_options import resolve_cells
+    """Train StyleGAN2-ADA on the rare class of COHORT: one cell, or a grid ranked in table1.md.
 
+    The same command goes on where it was stopped. Ctrl-C, SIGTERM and SIGUSR1 save the state first, and end with exit
+    code 130, 143 or 75.
+    """
+    from synth.train import train as run
+    from synth.train_options import read_intervals, resolve_cells
+
+    options |= read_intervals(options.pop("checkpoint_every"))
+    gpus = options.pop("gpus")
+    if gpus is not None:
+        from synth.launch import relaunch
+
+        relaunch(gpus)
     run(*resolve_cells({name: None if value == () else value for name, value in options.items()}))
 
 
@@ -115,11 +140,24 @@ def train(**options: Any) -> None:
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def generate(**options: Any) -> None:
-    """Draw candidates with NETWORK: a file, a run's folder, or a grid's folder (its best cell)."""
+    """Draw candidates with NETWORK: a shipped name, a file (NVIDIA's .pkl too), a run's or a grid's folder."""
     from synth.generate import GenerateOptions
     from synth.generate import generate as run
 
     run(GenerateOptions(**options))
+
+
+@cli.command()
+@click.argument("network", type=str)
+@click.option("--out", type=FILE, required=True, help="Network file (safetensors) to write.")
+@click.option("--half", is_flag=True, help="Store half precision, at half the size.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def export(**options: Any) -> None:
+    """Write NETWORK (a shipped name, a file, NVIDIA's .pkl too, a run's or a grid's folder) as a network file."""
+    from synth.export import ExportOptions
+    from synth.export import export as run
+
+    run(ExportOptions(**options))
 
 
 @cli.command()

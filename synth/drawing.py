@@ -1,7 +1,6 @@
 """Pictures from seeds, as users of NVIDIA's scripts know them."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +8,7 @@ import torch
 from torch import Tensor
 
 from stylegan2_ada import Generator
-
-NoiseMode = Literal["const", "random", "none"]
+from stylegan2_ada.config import NoiseMode
 
 BATCH = 32
 BATCH_PIXELS = 1 << 22  # fewer images at once where they are large, for memory's sake

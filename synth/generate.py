@@ -1,4 +1,4 @@
-"""Draw candidates with a trained network: candidates.h5, a contact sheet, and PNGs on request."""
+"""Draw candidates with a network: candidates.h5, a contact sheet, and PNGs on request."""
 
 import math
 from dataclasses import dataclass
@@ -7,15 +7,19 @@ from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 
 from shared.bundle import Candidates, write_candidates
 from shared.console import progress, say
 from shared.errors import UserError
 from shared.files import require_new, whole_file
-from shared.nn.device import choose_device
 from shared.plots import image_sheet
-from synth.drawing import BATCH, NoiseMode, draw
+from stylegan2_ada import Ranks
+from stylegan2_ada.config import NoiseMode
+from synth.drawing import BATCH, draw
+from synth.grid import licence_notice
+from synth.launch import joined
 from synth.seeds import Seeds, choose_seeds
 from synth.trained import TrainedNetwork, open_network
 
@@ -29,8 +33,8 @@ SHEET_IMAGES = 60
 class GenerateOptions:
     """Options of `synth generate`.
 
-    `network` is a file, a run's folder or a grid's folder; `seeds` excludes `seed` and `count`; `class_index` belongs
-    to conditional networks, which need it.
+    `network` is a shipped name, a file, a run's folder or a grid's folder; `seeds` excludes `seed` and `count`;
+    `class_index` belongs to conditional networks, which need it.
     """
 
     network: str | Path
@@ -58,7 +62,7 @@ class GenerateOptions:
 
 
 def generate(options: GenerateOptions) -> Candidates:
-    """Draw the pictures, write them, and return them.
+    """Draw the pictures, write them, and return them; several processes (`synth.launch`) draw a share each.
 
     Raises `UserError`: whatever the user can mend, before anything is drawn.
     """
@@ -67,11 +71,19 @@ def generate(options: GenerateOptions) -> Candidates:
     for path in (options.out, sheet):
         require_new(path, force=options.force)
     _require_empty(options.png, force=options.force)
-    trained = open_network(options.network, choose_device(options.device))
+    with joined(options.device) as (ranks, device):
+        return _generate(options, seeds, sheet, ranks, device)
+
+
+def _generate(options: GenerateOptions, seeds: Seeds, sheet: Path, ranks: Ranks, device: torch.device) -> Candidates:
+    trained = open_network(options.network, device)
+    notice = licence_notice(str(options.network), trained.licence)
+    if notice is not None:
+        say(notice)
     label, class_name = drawn_class(trained, options.class_index)
     seen_image_id, seen_group_id = trained.seen()
     candidates = Candidates(
-        images=_draw_all(trained, seeds, options),
+        images=np.concatenate(ranks.gather(_draw_all(trained, ranks.part(seeds), options))),
         seed=seeds,
         seen_image_id=seen_image_id,
         seen_group_id=seen_group_id,
@@ -85,10 +97,13 @@ def generate(options: GenerateOptions) -> Candidates:
             "truncation": options.truncation,
             "noise": options.noise,
             "class": options.class_index,
-        },
+        }
+        | ({} if trained.licence is None else {"licence": trained.licence}),
         quality=trained.about["quality"],
         cohort=trained.about["cohort"],
     )
+    if not ranks.first:
+        return candidates
     images = np.asarray(candidates.images)
     if options.png is not None:
         _write_pngs(options.png, images, seeds)
@@ -107,14 +122,16 @@ def drawn_class(trained: TrainedNetwork, class_index: int | None) -> tuple[int, 
     if trained.c_dim == 0:
         if class_index is not None:
             raise UserError(f"--class {class_index}: {trained.path} draws one class only; leave --class out.")
-        return trained.about["label"], trained.about["class_name"]
-    names = list(trained.about["classes"])
-    listed = ", ".join(f"{index} ({name})" for index, name in enumerate(names))
+        return trained.about["label"], trained.about.get("class_name", trained.name)
+    names = trained.about["classes"] or [f"{trained.name}, class {index}" for index in range(trained.c_dim)]
+    listed = f"0 to {len(names) - 1}"
+    if trained.about["cohort"]:
+        listed = ", ".join(f"{index} ({name})" for index, name in enumerate(names))
     if class_index is None:
         raise UserError(f"--class: missing, and {trained.path} draws several classes; give one of {listed}.")
     if not 0 <= class_index < len(names):
         raise UserError(f"--class {class_index}: {trained.path} has no such class; give one of {listed}.")
-    return class_index, names[class_index]
+    return class_index if trained.about["cohort"] else trained.about["label"], names[class_index]
 
 
 def _draw_all(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions) -> npt.NDArray[np.uint8]:

@@ -44,12 +44,13 @@ def _best(table: Path) -> str:
 
 
 def read_provenance(network: Path) -> dict[str, Any]:
-    """Return what a network of `synth train` says of itself.
+    """Return what a network says of itself.
 
-    Keys: cohort, class_name, label, fold, protocol, seen_image_id and seen_group_id (row by row), generator (gamma,
-    target, lr, kimg), quality, start.
+    Keys of a network of `synth train`: cohort, class_name, label, fold, protocol, seen_image_id and seen_group_id (row
+    by row), generator (gamma, target, lr, kimg), quality, start, and licence when its start has one. Others (shipped
+    ones, NVIDIA's) have name and licence; they have seen no image of a cohort.
 
-    Raises `UserError`: the file is no network, or was not trained on a cohort (a shipped one has seen no patient).
+    Raises `UserError`: the file is no network.
     """
     from stylegan2_ada import NetworkFileError, read_header
 
@@ -57,6 +58,16 @@ def read_provenance(network: Path) -> dict[str, Any]:
         about = read_header(network)["about"]
     except NetworkFileError as error:
         raise UserError(str(error)) from error
-    if not isinstance(about, dict) or "seen_image_id" not in about:
-        raise UserError(f"{network}: was not trained on a cohort by `synth train`; give a network that was.")
+    if not isinstance(about, dict):
+        raise UserError(f"{network}: does not say what it is; train it again or copy it again.")
     return about
+
+
+def licence_notice(name: str, licence: str | None) -> str | None:
+    """Return what a user must know of a network's licence before using it, None when nothing limits the use."""
+    if licence is None or "non-commercial" not in licence:
+        return None
+    return (
+        f"{name} is under the {licence}: not for commercial use, nor are networks that start from it; "
+        "the licence is recorded with them and with what they draw"
+    )

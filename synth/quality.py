@@ -20,6 +20,7 @@ from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, k
 from shared.errors import UserError
 from shared.files import whole_file
 from shared.weights import WeightSource
+from stylegan2_ada import Ranks
 from synth.features import FID_SPACE, Extractor, identity, open_extractor
 
 KID_SUBSETS = 100
@@ -41,6 +42,8 @@ class QualityScore:
         n_real, n_fake: how many.
         equal_n, floor, n_equal: fakes against half of the reals, one half against the other, images a side; None when
             there are too few reals.
+        spread: trace of the fakes' covariance over that of the reals': 1 is as diverse, 0 one picture; None when the
+            reals do not differ.
         kid_validation, kid_validation_std, n_validation: KID between fakes and held-out reals; None when there are
             fewer than two.
         extractor, layer, resizer, weights_sha256: the feature space.
@@ -55,6 +58,7 @@ class QualityScore:
     equal_n: float | None
     floor: float | None
     n_equal: int
+    spread: float | None
     kid_validation: float | None
     kid_validation_std: float | None
     n_validation: int
@@ -81,6 +85,11 @@ class Moments:
         if len(root) > root.shape[1]:
             root = np.asarray(np.linalg.qr(root, mode="r"))
         return cls(mean, root)
+
+    @property
+    def spread(self) -> float:
+        """Trace of the covariance: the mean squared distance from the mean."""
+        return float(np.square(self.root).sum())
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -123,6 +132,7 @@ class QualityMeter:
         seed: int = 0,
         reference: str = "train",
         cache: Path | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """Compute the features of the reals.
 
@@ -134,6 +144,7 @@ class QualityMeter:
             seed: of the halves and of KID's subsets.
             reference: what the scores call the reals of `train`.
             cache: folder where the reals' features are kept, found again by the content of the images.
+            ranks: the processes that draw and look at a share of the fakes each; all of them get the score.
 
         Raises `UserError`: fewer than two reals or fakes.
         """
@@ -143,6 +154,7 @@ class QualityMeter:
                 "show; give at least 2 of each."
             )
         self.extractor, self.fakes, self.seed, self.reference = extractor, fakes, seed, reference
+        self.ranks = ranks or Ranks()
         features = cached_features(train, extractor, cache)
         self._validation = cached_features(validation, extractor, cache)
         self._real = Moments.of(features)
@@ -168,6 +180,7 @@ class QualityMeter:
         weights: Path | None,
         offline: bool,
         cache: Path | None = None,
+        ranks: Ranks | None = None,
     ) -> "QualityMeter":
         """Make a meter in the feature space `features` (one of `synth.features.CHOICES`).
 
@@ -175,32 +188,33 @@ class QualityMeter:
         """
         source = WeightSource(folder=weights, offline=offline)
         extractor = open_extractor(features, "quality", source=source, device=device)
-        return cls(train, validation, extractor, fakes=fakes, seed=seed, cache=cache)
+        return cls(train, validation, extractor, fakes=fakes, seed=seed, cache=cache, ranks=ranks)
 
     def score(self, draw: Callable[[int, int], Images]) -> dict[str, Any]:
         """Score the generator behind `draw`, which returns uint8 [count, S, S, 3] for (first seed, count).
 
         The fakes have the seeds `FIRST_SEED` and following. Returns a `QualityScore` as a dictionary, fit for JSON.
         """
-        starts = range(0, self.fakes, DRAW_AT_ONCE)
+        starts = self.ranks.part(range(0, self.fakes, DRAW_AT_ONCE))
         drawn = (draw(FIRST_SEED + start, min(DRAW_AT_ONCE, self.fakes - start)) for start in starts)
-        return dataclasses.asdict(
-            self.compare(np.concatenate([to_features(images, self.extractor) for images in drawn]))
-        )
+        features = [to_features(images, self.extractor) for images in drawn]
+        parts = self.ranks.gather(np.concatenate([np.empty((0, self.extractor.width)), *features]))
+        return dataclasses.asdict(self.compare(np.concatenate(parts)))
 
     def compare(self, fakes: Features) -> QualityScore:
         """Score the features [n_fake, F] of fakes."""
         space = identity(self.extractor)
         kid = kernel_distance(fakes, self._validation, seed=self.seed)
-        half = self._half
+        half, moments = self._half, Moments.of(fakes)
         return QualityScore(
             name="FID" if space["extractor"] == FID_SPACE else f"Frechet distance ({space['extractor']})",
-            value=frechet_distance(self._real, Moments.of(fakes)),
+            value=frechet_distance(self._real, moments),
             n_real=self._n_real,
             n_fake=len(fakes),
             equal_n=None if half is None else frechet_distance(half, Moments.of(fakes[: self._n_equal])),
             floor=self._floor,
             n_equal=self._n_equal,
+            spread=moments.spread / self._real.spread if self._real.spread > 0 else None,
             kid_validation=None if kid is None else kid[0],
             kid_validation_std=None if kid is None else kid[1],
             n_validation=len(self._validation),

@@ -1,26 +1,39 @@
-"""One run: training steps, logs, sample grids, scored checkpoints, and the finished network."""
+"""One run: training steps, logs, scored checkpoints, states saved between them, and the finished network.
+
+Scores stand at fixed numbers of images and nothing else is decided elsewhere, so a run that was killed or stopped at
+any moment, and goes on from the state before, ends with the same bits.
+"""
 
 import dataclasses
-import math
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
+from shared.console import say
 from shared.errors import UserError
 from shared.files import whole_file
-from shared.nn.resume import load_state, save_state
+from shared.nn.resume import DamagedStateError
 from stylegan2_ada import Networks, Trainer, TrainingDivergedError, network_bytes
+from synth.board import Board, open_board
+from synth.checkpoints import Checkpoints, State, last_good
 from synth.drawing import draw
+from synth.features import identity
+from synth.health import (
+    MAX_ROLLBACKS,
+    SATURATION_SHARE,
+    SaturationWatch,
+    collapse_in_words,
+    has_collapsed,
+    seed_after_rollback,
+)
+from synth.interruption import Interruption, StopAskedError
 from synth.quality import QualityMeter
 from synth.run_folder import RunFolder
+from synth.run_log import RunLog, in_words, writable
 from synth.samples import save_grid
 from synth.train_options import TrainOptions
 
@@ -39,7 +52,7 @@ class Moment:
 
 
 class Run:
-    """Train one cell in its folder, from its last checkpoint if there is one.
+    """Train one cell in its folder, from its newest whole state if there is one.
 
     The network that is kept is the checkpoint nearest to the validation images by KID (strict protocol), or to the
     training images by the quality distance (paper protocol, or when the validation part is too small).
@@ -53,98 +66,142 @@ class Run:
         options: TrainOptions,
         about: dict[str, Any],
         quality_at_start: dict[str, Any] | None = None,
+        interruption: Interruption | None = None,
     ) -> None:
-        """Take up the run in `folder`; `quality_at_start` is the score of the start networks, where it is known."""
+        """Take up the run in `folder`; `quality_at_start` is the score of the start networks, where it is known.
+
+        Raises `UserError`: its states are all damaged, or do not fit.
+        """
         self.folder, self.trainer, self.meter = folder, trainer, meter
         self.options, self.about = options, about
         self.quality_at_start = quality_at_start
-        self.lines: list[dict[str, Any]] = []
-        self.best: dict[str, Any] | None = None
+        self.interruption = interruption or Interruption()
+        self.ranks = trainer.ranks  # all do the same, and the first alone reads and writes
+        self.checkpoints = Checkpoints(folder.checkpoints)
+        self.every_nimg = 1000 * (options.checkpoint_every or max(options.kimg / CHECKPOINTS, MIN_CHECKPOINT_KIMG))
+        self.total_nimg = 1000 * options.kimg
+        self.log = RunLog()
         self.seconds = 0.0
-        self._sums: dict[str, list[Tensor]] = defaultdict(list)
-        if folder.state.exists():
-            self._resume()
+        self.rollbacks = 0
+        self.saturation = SaturationWatch(trainer.config.max_p, SATURATION_SHARE * trainer.config.ada_kimg)
+        state = self.ranks.from_first(self.checkpoints.load_newest)
+        if state is not None:
+            self._restore(state)
+            self.log.require_space(identity(meter.extractor), folder.path)
 
     def go(self) -> Iterator[Moment]:
-        """Train to the end, telling of every few steps.
+        """Train to the end, telling of every few steps; the trainer then stands at the best checkpoint.
 
-        Raises `UserError`: gradients stopped being finite.
+        Raises:
+            UserError: gradients stopped being finite, and again after going back once.
+            OSError: something cannot be written; the newest state is as it was.
+            SystemExit: a signal asked to stop; the state is saved.
         """
-        self.folder.samples.mkdir(parents=True, exist_ok=True)
-        every = (self.options.checkpoint_every or max(self.options.kimg / CHECKPOINTS, MIN_CHECKPOINT_KIMG)) * 1000
-        total = self.options.kimg * 1000
+        if self.ranks.first:
+            self.folder.samples.mkdir(parents=True, exist_ok=True)
+            self.folder.write_log(self.log.lines)
         yield Moment(self.trainer.cur_nimg / 1000, "")
-        with SummaryWriter(str(self.folder.path), purge_step=self.trainer.cur_nimg) as board:
-            if not self.lines:
-                self._checkpoint(board)
-            while self.trainer.cur_nimg < total:
-                before = self.trainer.cur_nimg
-                self._step(board)
-                reached = self.trainer.cur_nimg
-                if reached // every > before // every or reached >= total:
-                    self._checkpoint(board)
-                yield Moment((reached - before) / 1000, self._note())
+        complete = False
+        while not complete:
+            before = self.trainer.cur_nimg
+            with open_board(self.folder.path, before + 1 if self.log.lines else 0, write=self.ranks.first) as board:
+                try:
+                    yield from self._train(board)
+                    complete = True
+                except TrainingDivergedError as error:
+                    reached = self.trainer.cur_nimg
+                    self._roll_back(error)
+                    yield Moment((self.trainer.cur_nimg - reached) / 1000, self._note())
+                except StopAskedError:
+                    self._stop(board)
         self._finish()
 
     def summary(self) -> str:
         """Return the best checkpoint in words."""
-        best = self.best
-        return "no score" if best is None else f"best at {best['kimg']:g} kimg, {_in_words(best['quality'])}"
+        best = self.log.best()
+        return f"best at {best['kimg']:g} kimg, {in_words(best['quality'])}"
 
-    def _step(self, board: SummaryWriter) -> None:
+    def _train(self, board: Board) -> Iterator[Moment]:
+        """Step until the end, with a score at every mark and a state every few minutes."""
+        saved_s = time.monotonic()
+        while True:
+            if self._score_is_due():
+                self._checkpoint(board)
+                saved_s = time.monotonic()
+            if self.trainer.cur_nimg >= self.total_nimg:
+                return
+            self.interruption.check(self.ranks)
+            if self.ranks.most(int(time.monotonic() - saved_s >= 60 * self.options.save_every_min)):
+                self._save(board)
+                saved_s = time.monotonic()
+            self._step(board)
+            yield Moment(self.trainer.config.batch / 1000, self._note())
+
+    def _score_is_due(self) -> bool:
+        """Tell whether a mark was passed by the last step, or the end, and is not scored yet.
+
+        That follows from the number of images alone, so it is the same after any interruption.
+        """
+        reached, scores = self.trainer.cur_nimg, self.log.scores()
+        if not scores or scores[-1].nimg == reached:
+            return not scores
+        before = reached - self.trainer.config.batch
+        return reached // self.every_nimg > before // self.every_nimg or reached >= self.total_nimg
+
+    def _step(self, board: Board) -> None:
         started = time.monotonic()
-        try:
-            losses = self.trainer.train_step()
-        except TrainingDivergedError as error:
-            raise UserError(f"{self.folder.path}: {error}.") from error
-        for name, value in losses.items():
-            self._sums[name].append(value)
+        self.log.observe(self.trainer.train_step())
         if self.trainer.step % LOG_EVERY_STEPS == 0:
             self._log_losses(board)
         self.seconds += time.monotonic() - started
 
-    def _log_losses(self, board: SummaryWriter) -> None:
-        values = {name: float(torch.stack(values).mean()) for name, values in self._sums.items()}
-        self._sums.clear()
-        values |= {"p": self.trainer.ada.p}
+    def _log_losses(self, board: Board) -> None:
+        values = self.log.averages() | {"p": self.trainer.ada.p}
         if self.trainer.ada.last_r_t is not None:
             values["r_t"] = self.trainer.ada.last_r_t
-        self._log({name: value for name, value in values.items() if math.isfinite(value)}, board)
+        line = writable(values)
+        if self.saturation.observe(self.trainer.ada.p, self.trainer.cur_nimg / 1000):
+            line["p_saturated"] = True
+            say(f"{self.folder.path}: {self.saturation.in_words()}")
+        self._log(line, board)
 
-    def _log(self, values: dict[str, Any], board: SummaryWriter) -> None:
-        kimg = self.trainer.cur_nimg / 1000
+    def _log(self, values: dict[str, Any], board: Board) -> None:
+        in_a_row = max(self.trainer.bad_steps_in_a_row.values(), default=0)
         bad = {"bad_steps": self.trainer.bad_steps} if self.trainer.bad_steps else {}
-        self.lines.append({"kimg": kimg, "seconds": round(self.seconds, 2)} | values | bad)
+        bad |= {"bad_steps_in_a_row": in_a_row} if in_a_row else {}
+        self.log.add(self._now() | values | bad)
         for name, value in values.items():
             if isinstance(value, float):
                 board.add_scalar(name, value, self.trainer.cur_nimg)
 
+    def _now(self) -> dict[str, Any]:
+        return {"kimg": self.trainer.cur_nimg / 1000, "seconds": round(self.seconds, 2)}
+
     def _note(self) -> str:
-        scored = [line["quality"]["value"] for line in self.lines if "quality" in line]
-        return f"p {self.trainer.ada.p:.2f}" + (f", distance {scored[-1]:.1f}" if scored else "")
+        return self.log.note(self.trainer.ada.p, self.trainer.bad_steps)
 
     def _draw(self, first_seed: int, count: int) -> npt.NDArray[np.uint8]:
-        """Draw the pictures of the seeds from `first_seed` on; a conditional network draws its classes in turn."""
-        return draw(self.trainer.G_ema, range(first_seed, first_seed + count))
+        """Draw the pictures of the seeds from `first_seed` on; a conditional network draws its classes in turn.
 
-    def _checkpoint(self, board: SummaryWriter) -> None:
-        """Score, draw samples, keep the network if it is the best so far, and save the state."""
-        kimg = self.trainer.cur_nimg / 1000
-        quality = self._score()
-        self._log({"quality": quality}, board)
+        Raises `StopAskedError`: a signal has come; the score is due again when the run goes on.
+        """
+        if self.ranks.count == 1:  # several must stop at the same place, which is between two steps
+            self.interruption.check()
+        return draw(self.trainer.G_ema, range(first_seed, first_seed + count), noise=self.options.noise)
+
+    def _checkpoint(self, board: Board) -> None:
+        """Score, draw samples, and save the state."""
+        quality, samples = self._score(), self._draw(0, SAMPLES)
+        last = self.log.last_scored()
+        line = {"quality": quality} | ({"collapsed": True} if last is not None and has_collapsed(quality) else {})
+        if "collapsed" in line and last is not None and "collapsed" not in last:
+            say(f"{self.folder.path}: {collapse_in_words(quality, self.trainer.cur_nimg / 1000)}")
+        self._log(line, board)
         board.add_scalar("quality", quality["value"], self.trainer.cur_nimg)
-        samples = self._draw(0, SAMPLES)
-        save_grid(self.folder.samples / f"kimg{kimg:07.1f}.png", samples)
+        if self.ranks.first:
+            save_grid(self.folder.samples / f"kimg{self.trainer.cur_nimg / 1000:07.1f}.png", samples)
         board.add_images("samples", samples, self.trainer.cur_nimg, dataformats="NHWC")
-        if self.best is None or criterion(quality) < criterion(self.best["quality"]):
-            self.best = {"kimg": kimg, "quality": quality}
-            with whole_file(self.folder.best) as part:
-                part.write_bytes(self._network_bytes())
-        self.folder.write_log(self.lines)
-        save_state(
-            self.folder.state,
-            {"trainer": self.trainer.state_dict(), "lines": self.lines, "best": self.best, "seconds": self.seconds},
-        )
+        self._save(board)
 
     def _score(self) -> dict[str, Any]:
         """Score the network; all cells of a grid start from the same one, which is scored once."""
@@ -154,34 +211,83 @@ class Run:
             self.quality_at_start = self.meter.score(self._draw)
         return self.quality_at_start
 
-    def _network_bytes(self) -> bytes:
-        assert self.best is not None
-        about = dict(self.about)
-        about["generator"] = about["generator"] | {"kimg": self.best["kimg"]}
-        about["quality"] = self.best["quality"]
-        about["training"] = dataclasses.asdict(self.trainer.config)
-        return network_bytes(Networks(self.trainer.G_ema, self.trainer.G, self.trainer.D), about)
+    def _save(self, board: Board) -> None:
+        """Save the state, then the log that belongs to it: who reads the log sees what a killed run goes on from."""
+        state = {
+            "trainer": self.trainer.state_dict(),
+            "log": self.log.state_dict(),
+            "seconds": self.seconds,
+            "rollbacks": self.rollbacks,
+            "saturation": dataclasses.asdict(self.saturation),
+        }
+        if self.ranks.first:
+            board.flush()
+            self.checkpoints.save(self.trainer.cur_nimg, state, self.log.scores())
+            self.folder.write_log(self.log.lines)
 
-    def _resume(self) -> None:
-        state = load_state(self.folder.state)
+    def _restore(self, state: State) -> None:
         try:
             self.trainer.load_state_dict(state["trainer"])
-            self.lines, self.best, self.seconds = state["lines"], state["best"], state["seconds"]
-        except (KeyError, RuntimeError, TypeError) as error:
+            self.log.load_state_dict(state["log"], self.trainer.device)
+            self.seconds, self.rollbacks = state["seconds"], state["rollbacks"]
+            self.saturation = SaturationWatch(**state["saturation"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
-                f"{self.folder.state}: does not fit this run ({type(error).__name__}); remove it to start again."
+                f"{self.folder.checkpoints}: holds states that do not fit this run ({type(error).__name__}); "
+                "remove the run folder to train anew."
             ) from error
 
+    def _roll_back(self, error: TrainingDivergedError) -> None:
+        """Go back to the last good scored checkpoint, with other random numbers; a second time is the end.
+
+        States between scores are passed over: where the clock put them must not change the outcome.
+        """
+        if self.rollbacks >= MAX_ROLLBACKS:
+            raise UserError(f"{self.folder.path}: {error}, in another --out, since going back once did not help.")
+        diverged = {"diverged_at_kimg": self.trainer.cur_nimg / 1000, "diverged_bad_steps": self.trainer.bad_steps}
+        good = last_good(self.log.scores()).nimg
+        self._restore(self.ranks.from_first(lambda: self.checkpoints.load(good)))
+        self.rollbacks += 1
+        seed = seed_after_rollback(self.options.seed, self.rollbacks)
+        self.trainer.generator.manual_seed(seed)
+        self.trainer.order.generator.manual_seed(seed)
+        self.log.add(self._now() | {"rollback": self.rollbacks} | diverged)
+        if self.ranks.first:
+            self.checkpoints.drop_after(self.trainer.cur_nimg)
+        kimg = self.trainer.cur_nimg / 1000
+        say(f"{self.folder.path}: {error}; going on from {kimg:g} kimg with other random numbers, this once")
+
+    def _stop(self, board: Board) -> None:
+        """Save what a signal interrupted, without a score that would not be there otherwise, and end."""
+        self._save(board)
+        assert self.interruption.signal is not None
+        say(
+            f"{self.folder.path}: stopped by {self.interruption.signal.name} and saved at "
+            f"{self.trainer.cur_nimg / 1000:g} kimg; the same command goes on."
+        )
+        raise SystemExit(self.interruption.exit_code)
+
     def _finish(self) -> None:
+        """Write the network of the best checkpoint, once the log says all of the run."""
+        if self.ranks.first:
+            self.folder.write_log(self.log.lines)
+            self._write_network()
+
+    def _write_network(self) -> None:
+        best = self.log.best()
+        nimg = round(best["kimg"] * 1000)
+        if nimg != self.trainer.cur_nimg:
+            try:
+                self.trainer.load_state_dict(self.checkpoints.load(nimg)["trainer"])
+            except DamagedStateError as error:
+                raise UserError(
+                    f"{self.checkpoints.path(nimg)}: damaged, and the best network is in it; "
+                    "remove the run folder to train anew."
+                ) from error
+        about = self.about | {
+            "generator": self.about["generator"] | {"kimg": best["kimg"]},
+            "quality": best["quality"],
+            "training": dataclasses.asdict(self.trainer.config),
+        }
         with whole_file(self.folder.network) as part:
-            part.write_bytes(self.folder.best.read_bytes())
-
-
-def criterion(quality: dict[str, Any]) -> float:
-    """Return what checkpoints and cells are chosen by, smaller is better: KID to validation, else the distance."""
-    kid = quality.get("kid_validation")
-    return float(quality["value"] if kid is None else kid)
-
-
-def _in_words(quality: dict[str, Any]) -> str:
-    return f"{quality['name']} {quality['value']:.1f} ({quality['n_fake']} against {quality['n_real']} images)"
+            part.write_bytes(network_bytes(Networks(self.trainer.G_ema, self.trainer.G, self.trainer.D), about))

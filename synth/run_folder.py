@@ -1,8 +1,9 @@
 """A run folder: what was asked, what happened, and the state to go on from.
 
-config.json  log.jsonl  events.out.tfevents…  samples/  checkpoints/state.pt  network.safetensors
+config.json  log.jsonl  events.out.tfevents…  samples/  checkpoints/state-….pt  network.safetensors
 """
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
-from shared.files import write_json, write_text
+from shared.files import LOCK, PART, claimed, remove_parts, write_json, write_text
+from stylegan2_ada import NetworkFileError, read_header
+from synth.run_log import criterion
 
 FORMAT = "rarescreen-run"
-VERSION = 1
-MAY_CHANGE = frozenset({"environment", "kimg", "checkpoint_every"})  # a run goes on longer, or elsewhere
+VERSION = 2  # of version 1 no state can be taken up
+# A run goes on longer, elsewhere, from moved files; what they hold must be the same.
+MAY_CHANGE = frozenset({"environment", "kimg", "checkpoint_every", "save_every_min", "start.name"})
 MAX_DIFFERENCES = 5
 
 Log = list[dict[str, Any]]
@@ -42,39 +46,70 @@ class RunFolder:
         return self.path / "samples"
 
     @property
-    def state(self) -> Path:
-        """The state that training goes on from."""
-        return self.path / "checkpoints" / "state.pt"
-
-    @property
-    def best(self) -> Path:
-        """The network that scored best so far."""
-        return self.path / "checkpoints" / "best.safetensors"
+    def checkpoints(self) -> Path:
+        """Folder of the states that training goes on from."""
+        return self.path / "checkpoints"
 
     @property
     def network(self) -> Path:
         """The finished network; it exists only when the run is complete."""
         return self.path / "network.safetensors"
 
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Make the folder this process's own, and clear away what a killed one left half-written.
+
+        Raises `UserError`: another process has it, or it holds something else than a run.
+        """
+        self._refuse_other_contents()
+        self.path.mkdir(parents=True, exist_ok=True)
+        busy = f"{self.path}: another process is training here; wait until it ends, or give another --out."
+        with claimed(self.path, busy):
+            for folder in (self.path, self.samples, self.checkpoints):
+                remove_parts(folder)
+            yield
+
     def open(self, config: dict[str, Any]) -> None:
-        """Create the folder, or check that it belongs to the same configuration.
+        """Write the configuration, or check that the folder belongs to the same one.
+
+        A run that has come as far as `config` asks keeps what it was trained with.
 
         Raises `UserError`: the folder holds another run (the difference is named), or something else.
         """
-        config = {"format": FORMAT, "version": VERSION} | config
-        if self.config.exists():
-            stored = self.read_config()
-            differences = list(_differences(stored, config))
-            if differences:
-                shown = "; ".join(differences[:MAX_DIFFERENCES])
-                more = f" and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
-                raise UserError(
-                    f"{self.path}: holds a run of another configuration ({shown}{more}); "
-                    "give another --out, or the same options to go on."
-                )
-        elif self.path.exists() and any(self.path.iterdir()):
+        config = {"format": FORMAT, "version": VERSION, **config}
+        if not self.config.exists():
+            self._refuse_other_contents()
+            write_json(self.config, config)
+            return
+        stored = self.read_config()
+        differences = list(_differences(stored, config))
+        if differences:
+            shown = "; ".join(differences[:MAX_DIFFERENCES])
+            more = f" and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
+            raise UserError(
+                f"{self.path}: holds a run of another configuration ({shown}{more}); "
+                "give another --out, or the same options to go on."
+            )
+        if stored != config and not self.is_finished(config["kimg"]):
+            write_json(self.config, config)
+
+    def is_finished(self, kimg: float) -> bool:
+        """Tell whether the run has come to `kimg`, and its network is the best of all that the log says."""
+        log = self.read_log()
+        if not log or log[-1].get("kimg", 0) < kimg or not self.network.exists():
+            return False
+        try:
+            about = read_header(self.network)["about"]
+            best = min((line for line in log if "quality" in line), key=lambda line: criterion(line["quality"]))
+            return bool(about["generator"]["kimg"] == best["kimg"])
+        except (NetworkFileError, KeyError, TypeError, ValueError):
+            return False  # damaged: it is written anew from the checkpoints
+
+    def _refuse_other_contents(self) -> None:
+        if not self.path.exists() or self.config.exists():
+            return
+        if any(entry.name != LOCK and not entry.name.endswith(PART) for entry in self.path.iterdir()):
             raise UserError(f"{self.path}: not empty and not a run folder; give another --out.")
-        write_json(self.config, config)
 
     def read_config(self) -> dict[str, Any]:
         """Return the stored configuration.
@@ -88,7 +123,10 @@ class RunFolder:
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             raise UserError(f"{self.config}: not the configuration of a run; give another --out.")
         if stored.get("version") != VERSION:
-            raise UserError(f"{self.config}: of run version {stored.get('version')}, not {VERSION}; update Rarescreen.")
+            raise UserError(
+                f"{self.config}: of run version {stored.get('version')}, and this Rarescreen knows {VERSION}; "
+                "go on with the one that made it, or give another --out."
+            )
         return stored
 
     def write_log(self, lines: Log) -> None:
@@ -111,7 +149,7 @@ class RunFolder:
 def _differences(stored: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:
     old, new = dict(_flat(stored)), dict(_flat(asked))
     for name in sorted(old.keys() | new.keys()):
-        if name.split(".")[0] not in MAY_CHANGE and old.get(name) != new.get(name):
+        if not {name, name.split(".")[0]} & MAY_CHANGE and old.get(name) != new.get(name):
             yield f"{name} {_shown(old.get(name))} there, {_shown(new.get(name))} asked"
 
 

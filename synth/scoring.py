@@ -76,10 +76,12 @@ def score(
         return discriminator_logits(judges.D, part, partners, class_index=judges.class_index)
 
     def both(images: Images) -> ScorePair:
-        pairs = [
-            (cosine_similarity(judges.extractor(part).numpy(), mean_feature), logits(part)) for part in _chunks(images)
-        ]
-        return ScorePair(*(np.concatenate(column) for column in zip(*pairs, strict=True)))
+        return ScorePair.joined(
+            [
+                ScorePair(cosine_similarity(judges.extractor(part).numpy(), mean_feature), logits(part))
+                for part in _chunks(images)
+            ]
+        )
 
     defining = ScorePair(
         cosine_similarity(features, mean_feature), np.concatenate([logits(part) for part in _chunks(reals)])

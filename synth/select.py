@@ -6,16 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from shared.bundle import Bundle, Candidates, read_candidates, write_bundle
 from shared.cohort import Cohort, read_cohort
 from shared.console import progress, say
 from shared.errors import UserError
 from shared.files import require_new
-from shared.nn.device import choose_device
 from shared.plots import ScorePanel, image_sheet, score_histograms
 from shared.weights import WeightSource
+from stylegan2_ada import Ranks
 from synth.features import Extractor, identity, open_extractor
+from synth.launch import joined
 from synth.scoring import Judges, Rows, reference_rows, score
 from synth.selection import RULES, ScorePair, Thresholds, Verdicts, kept_by_rule, passes, thresholds_of
 from synth.trained import TrainedNetwork, open_network
@@ -77,27 +79,38 @@ class Selection:
 def select(options: SelectOptions) -> Bundle:
     """Score reals and candidates, keep what the rule keeps, write bundle and pictures, and return the bundle.
 
+    Several processes (`synth.launch`) score a share each.
+
     Raises `UserError`: whatever the user can mend, before anything is scored.
     """
     for path in (options.out, *_pictures(options.out)):
         require_new(path, force=options.force)
-    inputs = _open(options)
-    selection = _score(inputs, options)
-    bundle = _bundle(inputs, selection, options)
+    with joined(options.device) as (ranks, device):
+        inputs = _open(options, device)
+        selection = _score(inputs, options, ranks)
+        bundle = _bundle(inputs, selection, options)
+        return bundle if not ranks.first else _write(inputs, selection, bundle, options)
+
+
+def _write(inputs: Inputs, selection: Selection, bundle: Bundle, options: SelectOptions) -> Bundle:
     _draw(inputs, selection, bundle, options)
     write_bundle(options.out, bundle)
     _report(inputs, selection, options)
     return bundle
 
 
-def _open(options: SelectOptions) -> Inputs:
+def _open(options: SelectOptions, device: torch.device) -> Inputs:
     candidates, cohort = read_candidates(options.candidates), read_cohort(options.cohort)
+    if not candidates.cohort:
+        raise UserError(
+            f"{options.candidates}: drawn by a network that no cohort trained, so no reals set its thresholds; "
+            "adapt it by `synth train --start` and draw with that."
+        )
     if candidates.cohort != cohort.sha256:
         raise UserError(
             f"--cohort {options.cohort}: not the cohort that {options.candidates} stands for; give the file that the "
             "network was trained on."
         )
-    device = choose_device(options.device)
     trained = open_network(options.network, device)
     if candidates.generator.get("network") != trained.sha256:
         raise UserError(
@@ -114,13 +127,16 @@ def _open(options: SelectOptions) -> Inputs:
     return Inputs(candidates, cohort, trained, extractor, reference, control)
 
 
-def _score(inputs: Inputs, options: SelectOptions) -> Selection:
+def _score(inputs: Inputs, options: SelectOptions, ranks: Ranks) -> Selection:
     candidates, cohort = inputs.candidates, inputs.cohort
     reals, held_out = np.asarray(cohort.images[inputs.reference]), np.asarray(cohort.images[inputs.control])
     D = inputs.trained.networks.D
     judges = Judges(inputs.extractor, D, candidates.label if D.c_dim else None, options.seed)
-    with progress("scoring", len(reals) + len(held_out) + len(candidates), unit="images") as bar:
-        reference, (control, drawn) = score(reals, (held_out, candidates.images), judges, bar)
+    mine = ranks.part(range(len(candidates)))
+    images = candidates.images if ranks.count == 1 else candidates.images[mine.start : mine.stop]
+    with progress("scoring", len(reals) + len(held_out) + len(images), unit="images") as bar:
+        reference, (control, part) = score(reals, (held_out, images), judges, bar)
+    drawn = ScorePair.joined(ranks.gather(part))
     for scores in (reference, control, drawn):
         if not (np.isfinite(scores.similarity).all() and np.isfinite(scores.discriminator).all()):
             raise UserError(

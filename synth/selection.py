@@ -4,7 +4,7 @@ The paper keeps what scores at least mean - 2 sigma of the real images on either
 similarity, 297 by discriminator and 425 by union.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,13 @@ class ScorePair:
 
     def __len__(self) -> int:
         return len(self.similarity)
+
+    @classmethod
+    def joined(cls, parts: Sequence["ScorePair"]) -> "ScorePair":
+        """Return the scores of several parts, in their order."""
+        return cls(
+            np.concatenate([part.similarity for part in parts]), np.concatenate([part.discriminator for part in parts])
+        )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Where a run starts: new networks, or those of another run, tensor by tensor."""
 
 import dataclasses
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from shared.console import say
 from shared.errors import UserError
 from stylegan2_ada import (
     DiscriminatorConfig,
@@ -21,8 +23,9 @@ from stylegan2_ada import (
 )
 from stylegan2_ada.config import replace_training
 from synth.cells import Cell
-from synth.grid import find_network
+from synth.grid import find_network, licence_notice
 from synth.train_options import TrainOptions
+from synth.trained import require_rgb
 
 TRANSFER_ADA_KIMG = 100.0  # on transfer ADA reacts faster, as the reference implementation does
 
@@ -37,6 +40,7 @@ class Start:
     left_new: tuple[str, ...] = ()  # tensors that the start network has not, or in another shape
     seen: tuple[tuple[str, int], ...] = ()  # id and group of every photograph that the start network saw
     seen_cohort: str = ""  # SHA-256 of the cohort that the groups belong to
+    licence: str | None = None  # terms of the start network, which hold for what is made of it
 
 
 def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingConfig:
@@ -62,13 +66,14 @@ def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingCo
     return dataclasses.replace(config, ada_kimg=TRANSFER_ADA_KIMG, ema_rampup=None)
 
 
-def require_whole_groups(config: TrainingConfig, start: Start) -> None:
-    """Raise `UserError` when a batch cannot be split into the discriminator's groups (minibatch standard deviation)."""
+def require_whole_groups(config: TrainingConfig, start: Start, processes: int) -> None:
+    """Raise `UserError` when a batch cannot be dealt out in the groups of the discriminator's standard deviation."""
     group = min(start.networks.D.config.mbstd_group_size, config.batch)
-    if config.batch % group:
+    if config.batch % (group * processes):
+        shared = f", on {processes} processes" if processes > 1 else ""
         raise UserError(
-            f"--batch {config.batch}: the discriminator compares images in groups of {group}; "
-            f"give a multiple of {group}."
+            f"--batch {config.batch}: the discriminator compares images in groups of {group}{shared}; "
+            f"give a multiple of {group * processes}."
         )
 
 
@@ -88,6 +93,7 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
         source = load_networks(path)
     except NetworkFileError as error:
         raise UserError(str(error)) from error
+    require_rgb(source, path)
     have = source.G.config.img_resolution
     if have != size:
         raise UserError(
@@ -104,7 +110,17 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     about = read_header(path)["about"]
     seen = zip(about.get("seen_image_id", ()), about.get("seen_group_id", ()), strict=True)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Start(target, name, sha256, tuple(missing), tuple(seen), about.get("cohort", ""))
+    licence = about.get("licence")
+    _say_licence(options.start, licence)
+    return Start(target, name, sha256, tuple(missing), tuple(seen), about.get("cohort", ""), licence)
+
+
+@functools.cache
+def _say_licence(name: str, licence: str | None) -> None:
+    """Say what the licence forbids; once, though every cell of a grid builds its start anew."""
+    notice = licence_notice(name, licence)
+    if notice is not None:
+        say(notice)
 
 
 def _build_like(source: Networks, options: TrainOptions, c_dim: int) -> Networks:

@@ -6,8 +6,8 @@ from typing import Any
 
 from shared.files import write_json, write_text
 from synth.cells import Cell, paper_cells
-from synth.run import criterion
 from synth.run_folder import RunFolder
+from synth.run_log import criterion
 
 FORMAT = "rarescreen-table1"
 VERSION = 1
@@ -46,6 +46,7 @@ def _row(out: Path, folder: RunFolder) -> Row:
         "quality": best["quality"],
         "quality_at_start": scored[0]["quality"],
         "criterion": criterion(best["quality"]),
+        "collapsed_at_kimg": [line["kimg"] for line in scored if line.get("collapsed")],
         "paper_fid": cell.paper_fid,
         "seconds": log[-1]["seconds"],
         "seed": config["seed"],
@@ -112,9 +113,11 @@ def _legend(table: dict[str, Any]) -> str:
         else f"Real images against other real images have a distance of {quality['floor']:.1f} at "
         f"n = {quality['n_equal']}: the floor, which no generator can be expected to beat."
     )
+    collapsed = [row["run"] for row in table["rows"] if row["collapsed_at_kimg"]]
+    collapse = f" Diversity collapsed at some checkpoint of {', '.join(collapsed)}." if collapsed else ""
     return (
         f"{floor} Checkpoints and cells are chosen by {chosen}; with one "
-        f"seed a cell, close cells cannot be told apart. {comparable}"
+        f"seed a cell, close cells cannot be told apart. {comparable}{collapse}"
     )
 
 

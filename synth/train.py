@@ -1,6 +1,8 @@
 """Train StyleGAN2-ADA on the rare class: one cell or a grid, each cell resumable, Table 1 at the end."""
 
+import contextlib
 import dataclasses
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +15,13 @@ import torch
 from shared.cohort import NEGATIVE, POSITIVE, STUDY, Cohort, read_cohort
 from shared.console import progress, say
 from shared.errors import UserError
-from shared.nn.device import choose_device, describe_device
+from shared.nn.device import choose_precision
 from shared.provenance import environment
 from shared.splits import parts
-from stylegan2_ada import Trainer
+from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
+from synth.interruption import Interruption, watching_signals
+from synth.launch import Place, joined
 from synth.quality import QualityMeter
 from synth.run import Run
 from synth.run_folder import RunFolder
@@ -73,22 +77,31 @@ def select_images(cohort: Cohort, fold: int, options: TrainOptions) -> TrainingS
 def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
     """Train every cell on every fold asked for and write Table 1 beside them; return the run folders.
 
-    Raises `UserError`: whatever the user can mend, before any long work where possible.
+    Raises:
+        UserError: whatever the user can mend, before any long work where possible.
+        SystemExit: a signal asked to stop (`synth.interruption`); the same call goes on.
     """
-    cohort = read_cohort(options.cohort)
-    device = choose_device(options.device)
-    folds = options.folds(cohort.folds)
-    if options.protocol == "paper":
-        folds = [-1]  # one network for all of them
-    runs: list[Path] = []
-    for fold in folds:
-        out = options.out / f"fold{fold}" if options.fold == ALL_FOLDS and fold >= 0 else options.out
-        runs += _train_grid(cohort, fold, options, cells, out, device)
+    with watching_signals() as interruption, joined(options.device) as (ranks, device):
+        cohort = read_cohort(options.cohort)
+        place = Place(device, choose_precision(options.precision, device), ranks)
+        folds = options.folds(cohort.folds)
+        if options.protocol == "paper":
+            folds = [-1]  # one network for all of them
+        runs: list[Path] = []
+        for fold in folds:
+            out = options.out / f"fold{fold}" if options.fold == ALL_FOLDS and fold >= 0 else options.out
+            runs += _train_grid(cohort, fold, options, cells, out, place, interruption)
     return runs
 
 
 def _train_grid(
-    cohort: Cohort, fold: int, options: TrainOptions, cells: tuple[Cell, ...], out: Path, device: torch.device
+    cohort: Cohort,
+    fold: int,
+    options: TrainOptions,
+    cells: tuple[Cell, ...],
+    out: Path,
+    place: Place,
+    interruption: Interruption,
 ) -> list[Path]:
     """Train all cells of one fold; they share real features, and the score of the networks they start from."""
     data = select_images(cohort, fold, options)
@@ -98,43 +111,55 @@ def _train_grid(
     if len(cells) > 1 and RunFolder(out).config.exists():
         raise UserError(f"{out}: holds a single run, and a grid needs a folder of its own; give another --out.")
     for cell in cells:
-        require_whole_groups(resolve_training(options, cell, cohort.size), start)
-    configs = [_describe(cohort, fold, options, cell, start, device) for cell in cells]
-    for folder, config in zip(folders, configs, strict=True):
-        folder.open(config)  # all of them before the first hour of work
-    say(
-        f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} of {options.kimg:g} kimg on {len(data.images)} images "
-        f"of {cohort.size} px, {describe_device(device)}"
-    )
-    if start.left_new:
-        say(f"{len(start.left_new)} tensors start anew, the start network has none that fit: {start.left_new[0]} …")
-
-    meter = _LazyMeter(data, options, device)
+        require_whole_groups(_training(options, cell, cohort.size), start, place.ranks.count)
+    configs = [_describe(cohort, fold, options, cell, start, place) for cell in cells]
+    meter = _LazyMeter(data, options, place)
     at_start: dict[str, Any] | None = None
-    for folder, cell in zip(folders, cells, strict=True):
-        if folder.network.exists() and _finished(folder, options):
-            say(f"{folder.path}: complete")
-            continue
-        trainer = Trainer(
-            build_start(options, cohort.size, c_dim).networks,  # anew for each cell: training changes them
-            resolve_training(options, cell, cohort.size),
-            torch.from_numpy(data.images).permute(0, 3, 1, 2),
-            torch.nn.functional.one_hot(torch.from_numpy(data.labels), c_dim).float() if c_dim else None,
-            seed=options.seed,
-            device=device,
+    with contextlib.ExitStack() as claims:
+        for folder, config in zip(folders, configs, strict=True):
+            if place.ranks.first:
+                claims.enter_context(folder.claim())
+                folder.open(config)  # all of them before the first hour of work
+        say(
+            f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} of {options.kimg:g} kimg on {len(data.images)} "
+            f"images of {cohort.size} px, {place}"
         )
-        run = Run(folder, trainer, meter.get(), options, _about(cohort, fold, options, cell, start, data), at_start)
-        _watch(run, cell, options)
-        at_start = run.quality_at_start
-    write_table1(out, folders, options.protocol)
+        if start.left_new:
+            say(f"{len(start.left_new)} tensors start anew, the start network has none that fit: {start.left_new[0]} …")
+        for folder, cell in zip(folders, cells, strict=True):
+            if place.ranks.from_first(functools.partial(folder.is_finished, options.kimg)):
+                say(f"{folder.path}: complete")
+                continue
+            trainer = Trainer(
+                build_start(options, cohort.size, c_dim).networks,  # anew for each cell: training changes them
+                _training(options, cell, cohort.size),
+                torch.from_numpy(data.images).permute(0, 3, 1, 2),
+                torch.nn.functional.one_hot(torch.from_numpy(data.labels), c_dim).float() if c_dim else None,
+                seed=options.seed,
+                device=place.device,
+                ranks=place.ranks,
+                dtype=place.dtype,
+            )
+            about = _about(cohort, fold, options, cell, start, data)
+            run = Run(folder, trainer, meter.get(), options, about, at_start, interruption)
+            _watch(run, cell, options)
+            at_start = run.quality_at_start
+        if place.ranks.first:
+            write_table1(out, folders, options.protocol)
     return [folder.path for folder in folders]
+
+
+def _training(options: TrainOptions, cell: Cell, size: int) -> TrainingConfig:
+    """Return the full training configuration of one cell, with the bound of p."""
+    config = resolve_training(options, cell, size)
+    return dataclasses.replace(config, max_p=options.max_p, initial_p=min(config.initial_p, options.max_p))
 
 
 class _LazyMeter:
     """Real features take seconds: computed when the first cell needs them, never when all cells are complete."""
 
-    def __init__(self, data: TrainingSet, options: TrainOptions, device: torch.device) -> None:
-        self._data, self._options, self._device = data, options, device
+    def __init__(self, data: TrainingSet, options: TrainOptions, place: Place) -> None:
+        self._data, self._options, self._place = data, options, place
         self._meter: QualityMeter | None = None
 
     def get(self) -> QualityMeter:
@@ -145,16 +170,12 @@ class _LazyMeter:
                 features=self._options.features,
                 fakes=self._options.quality_fakes,
                 seed=self._options.seed,
-                device=self._device,
+                device=self._place.device,
+                ranks=self._place.ranks,
                 weights=self._options.weights,
                 offline=self._options.offline,
             )
         return self._meter
-
-
-def _finished(folder: RunFolder, options: TrainOptions) -> bool:
-    log = folder.read_log()
-    return bool(log) and log[-1].get("kimg", 0) >= options.kimg
 
 
 def _watch(run: Run, cell: Cell, options: TrainOptions) -> None:
@@ -168,10 +189,10 @@ def _watch(run: Run, cell: Cell, options: TrainOptions) -> None:
 
 
 def _describe(
-    cohort: Cohort, fold: int, options: TrainOptions, cell: Cell, start: Start, device: torch.device
+    cohort: Cohort, fold: int, options: TrainOptions, cell: Cell, start: Start, place: Place
 ) -> dict[str, Any]:
     """Return everything resolved, as config.json keeps it."""
-    training = resolve_training(options, cell, cohort.size)
+    training = _training(options, cell, cohort.size)
     return {
         "cohort": cohort.sha256,
         "fold": fold,
@@ -180,13 +201,15 @@ def _describe(
         "cell": dataclasses.asdict(cell),
         "kimg": options.kimg,
         "checkpoint_every": options.checkpoint_every,
+        "save_every_min": options.save_every_min,
         "training": dataclasses.asdict(training),
         "generator": dataclasses.asdict(start.networks.G.config),
         "discriminator": dataclasses.asdict(start.networks.D.config),
-        "start": {"name": start.name, "sha256": start.sha256},
+        "start": {"name": start.name, "sha256": start.sha256, "licence": start.licence},
         "seed": options.seed,
-        "quality": {"features": options.features, "fakes": options.quality_fakes},
-        "environment": environment(describe_device(device)),
+        "precision": options.precision,
+        "quality": {"features": options.features, "fakes": options.quality_fakes, "noise": options.noise},
+        "environment": environment(str(place)),
     }
 
 
@@ -212,5 +235,5 @@ def _about(
         "seen_image_id": list(seen),
         "seen_group_id": list(seen.values()),
         "generator": {"gamma": cell.gamma, "target": cell.target, "lr": cell.lr},
-        "start": {"name": start.name, "sha256": start.sha256},
-    }
+        "start": {"name": start.name, "sha256": start.sha256, "licence": start.licence},
+    } | ({} if start.licence is None else {"licence": start.licence})

@@ -1,17 +1,20 @@
 """Everything that `synth train` can be told; each default stands here and nowhere else."""
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from shared.errors import UserError
-from stylegan2_ada.config import AugPipe
+from stylegan2_ada.config import AugPipe, NoiseMode
 from synth.cells import Cell, CellFile, product, read_cells
 
 Protocol = Literal["strict", "paper"]
 Label = Literal["positive", "negative", "both"]
 ALL_FOLDS = "all"
+_INTERVAL = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(kimg|min|)")
 PRESET_OPTIONS = frozenset(
     {
         "cfg",
@@ -22,6 +25,9 @@ PRESET_OPTIONS = frozenset(
         "augpipe",
         "freeze_d",
         "checkpoint_every",
+        "save_every_min",
+        "max_p",
+        "noise",
         "quality_fakes",
         "features",
         "seed",
@@ -47,11 +53,15 @@ class TrainOptions:
         ema_kimg: half-life of the average of the weights; None means the configuration's.
         augpipe: which augmentations ADA uses.
         freeze_d: how many of the discriminator's first layers stay as they are.
+        max_p: the most that ADA's augmentation strength may become, at most 1.
         checkpoint_every: kimg between checkpoints, each with a score; None means a tenth of `kimg`, at least 4.
+        save_every_min: minutes between states that are saved beside these; they never change the outcome.
+        noise: noise inputs of the pictures that are scored and shown; `synth generate` should be given the same.
         quality_fakes: how many images a score is computed from.
         features: feature space of the score ("auto", "offline", "inception").
         seed: of networks, data order, latents and augmentation.
         device: "auto", "cpu", "cuda", "cuda:N", "mps".
+        precision: of the large convolutions: "auto", "fp32", "tf32", "bf16".
         weights: folder with pretrained weights.
         offline: never touch the network.
     """
@@ -72,11 +82,15 @@ class TrainOptions:
     ema_kimg: float | None = None
     augpipe: str = "bgc"
     freeze_d: int = 0
+    max_p: float = 1.0
     checkpoint_every: float | None = None
+    save_every_min: float = 10.0
+    noise: NoiseMode = "const"
     quality_fakes: int = 1000
     features: str = "auto"
     seed: int = 0
     device: str = "auto"
+    precision: str = "auto"
     weights: Path | None = None
     offline: bool = False
 
@@ -85,6 +99,10 @@ class TrainOptions:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise UserError(f"--{name.replace('_', '-')} {value:g}: out of range; give {low:g} to {high:g} kimg.")
+        if not 1e-3 <= self.save_every_min <= 1e5:
+            raise UserError(f"--checkpoint-every {self.save_every_min:g}min: out of range; give 0.001 to 100000 min.")
+        if not 0 <= self.max_p <= 1:
+            raise UserError(f"--max-p {self.max_p:g}: not a probability; give 0 to 1.")
         for name, low_count, high_count in (
             ("batch", 1, 4096),
             ("quality_fakes", 16, 1_000_000),
@@ -94,7 +112,7 @@ class TrainOptions:
             count = getattr(self, name)
             if count is not None and not low_count <= count <= high_count:
                 raise UserError(f"--{name.replace('_', '-')} {count}: out of range; give {low_count} to {high_count}.")
-        for name, kind in (("protocol", Protocol), ("label", Label), ("augpipe", AugPipe)):
+        for name, kind in (("protocol", Protocol), ("label", Label), ("augpipe", AugPipe), ("noise", NoiseMode)):
             if getattr(self, name) not in get_args(kind):
                 raise UserError(f"--{name} {getattr(self, name)}: unknown; use one of {', '.join(get_args(kind))}.")
 
@@ -114,6 +132,23 @@ class TrainOptions:
                 f"--fold {fold}: out of range, since the cohort has {count} folds; give 0 to {count - 1}, or all."
             )
         return [fold]
+
+
+def read_intervals(texts: Sequence[str]) -> dict[str, float]:
+    """Return the fields that `--checkpoint-every` sets: "4" and "4kimg" `checkpoint_every`, "15min" `save_every_min`.
+
+    Raises `UserError`: not such a text, or two of one kind.
+    """
+    fields: dict[str, float] = {}
+    for text in texts:
+        match = _INTERVAL.fullmatch(text)
+        if match is None:
+            raise UserError(f"--checkpoint-every {text}: not an interval; give 4 or 4kimg (scored), or 15min (saved).")
+        name = "save_every_min" if match[2] == "min" else "checkpoint_every"
+        if name in fields:
+            raise UserError(f"--checkpoint-every {text}: a second interval of one kind; give one in kimg, one in min.")
+        fields[name] = float(match[1])
+    return fields
 
 
 def resolve_cells(asked: dict[str, Any]) -> tuple[TrainOptions, tuple[Cell, ...]]:
@@ -143,7 +178,9 @@ def _preset_options(preset: CellFile, where: str) -> dict[str, Any]:
             raise UserError(
                 f"--cells {where}: unknown option {name!r} in [train]; known are {', '.join(sorted(PRESET_OPTIONS))}."
             )
-        wanted = str if "str" in types[name] else (int, float) if "float" in types[name] else int
+        wanted = (
+            str if "str" in types[name] or "Literal" in types[name] else (int, float) if "float" in types[name] else int
+        )
         if isinstance(value, bool) or not isinstance(value, wanted):
             raise UserError(f"--cells {where}: [train] {name} = {value!r} is of the wrong type.")
     return dict(preset.train)

@@ -1,4 +1,4 @@
-"""A network that `synth train` made, opened for use: what it is, what it has seen, and its tensors on a device."""
+"""A network opened for use: what it is, what it has seen, and its tensors on a device."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,14 +9,31 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from shared.bundle import ALL_FOLDS
+from shared.cohort import POSITIVE
 from shared.errors import UserError
 from stylegan2_ada import NetworkFileError, Networks, load_networks
 from synth.grid import find_network, read_provenance
 
+RGB = 3
+# What is true of a network that no cohort trained: it has seen no image of one, so it keeps to every protocol, and its
+# label means nothing.
+NO_COHORT: dict[str, Any] = {
+    "cohort": "",
+    "label": POSITIVE,
+    "classes": None,
+    "fold": ALL_FOLDS,
+    "protocol": "strict",
+    "seen_image_id": [],
+    "seen_group_id": [],
+    "generator": {},
+    "quality": {},
+}
+
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """Networks in evaluation mode and their provenance (the keys of `synth.grid.read_provenance`)."""
+    """Networks in evaluation mode and their provenance (`synth.grid.read_provenance`, filled up by `NO_COHORT`)."""
 
     path: Path
     sha256: str
@@ -32,6 +49,17 @@ class TrainedNetwork:
     def c_dim(self) -> int:
         """Number of classes; 0 for an unconditional network."""
         return int(self.networks.G_ema.c_dim)
+
+    @property
+    def name(self) -> str:
+        """What it is called where no cohort names what it draws."""
+        return str(self.about.get("name", self.path.stem))
+
+    @property
+    def licence(self) -> str | None:
+        """The terms that its weights are under, where it says so."""
+        licence = self.about.get("licence")
+        return None if licence is None else str(licence)
 
     def seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
         """Return image_id [K] and group_id [K] of the real images that the network or its choice saw.
@@ -49,16 +77,24 @@ class TrainedNetwork:
 
 
 def open_network(name_or_path: str | Path, device: torch.device) -> TrainedNetwork:
-    """Open a network file, or the one that a run folder or a grid's folder means.
+    """Open a network file, or the one that a shipped name, a run folder or a grid's folder means.
 
-    Raises `UserError`: there is none, it is damaged, or it was not trained on a cohort.
+    Raises `UserError`: there is none, it is damaged, or it draws no RGB.
     """
     path = find_network(name_or_path)
-    about = read_provenance(path)
+    about = NO_COHORT | read_provenance(path)
     try:
         networks = load_networks(path, device=device)
     except NetworkFileError as error:
         raise UserError(str(error)) from error
+    require_rgb(networks, path)
     for network in (networks.G_ema, networks.G, networks.D):
         network.eval().requires_grad_(False)
     return TrainedNetwork(path, hashlib.sha256(path.read_bytes()).hexdigest(), networks, about)
+
+
+def require_rgb(networks: Networks, path: Path) -> None:
+    """Raise `UserError` when the pictures of a network have other than three channels."""
+    channels = networks.G.config.img_channels
+    if channels != RGB:
+        raise UserError(f"{path}: draws pictures of {channels} channels, not RGB; give a network that draws RGB.")

@@ -33,3 +33,35 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+PRECISIONS = ("auto", "fp32", "tf32", "bf16")
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the type that a network's large convolutions run in, and set whether float32 products may use TF32.
+
+    "auto" takes bfloat16 where the GPU has it, and full precision elsewhere. "tf32" keeps float32 and lets an NVIDIA
+    GPU round the factors of its products to 10 bits, which "bf16" allows too; "fp32" does not.
+
+    Raises `UserError`: unknown name, or a precision that the device does not have.
+    """
+    if name not in PRECISIONS:
+        raise UserError(f"--precision {name}: unknown; use one of {', '.join(PRECISIONS)}.")
+    cuda = device.type == "cuda"
+    if name == "auto":
+        name = "fp32" if not cuda else "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "tf32"
+    if name == "tf32" and not cuda:
+        raise UserError(f"--precision tf32: only NVIDIA GPUs have it, and the work runs on {device}; use auto.")
+    if name == "bf16" and device.type == "mps":
+        raise UserError("--precision bf16: not on Apple's GPUs; use auto.")
+    if cuda:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name != "fp32"
+    return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def describe_precision(dtype: torch.dtype, device: torch.device) -> str:
+    """Return the precision in words: "fp32", "tf32" or "bf16"."""
+    if dtype == torch.bfloat16:
+        return "bf16"
+    return "tf32" if device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32 else "fp32"

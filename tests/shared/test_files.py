@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import UserError
-from shared.files import locked, require_file, require_new, whole_file, write_json, write_text
+from shared.files import claimed, locked, remove_parts, require_file, require_new, whole_file, write_json, write_text
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -66,6 +66,34 @@ def test_a_lock_lets_one_in_at_a_time(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(count_up, range(100)))
     assert counter.read_text() == "100"
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    def write() -> None:
+        with whole_file(tmp_path / "a.txt"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.txt'"):
+        write()
+    assert not list(tmp_path.iterdir())
+
+
+def test_parts_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    for name in (".a.txt.x1.part", "b.part", ".hidden"):
+        (tmp_path / name).touch()
+    remove_parts(tmp_path)
+    remove_parts(tmp_path / "missing")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "b.part"]
+
+
+def test_a_claim_is_refused_while_another_holds_it(tmp_path: Path) -> None:
+    with claimed(tmp_path, "first"):
+        with pytest.raises(UserError, match=r"^busy\.$"), claimed(tmp_path, "busy."):
+            pass
+        with pytest.raises(UserError, match=r"^busy\.$"), claimed(tmp_path, "busy."):
+            pass
+    with claimed(tmp_path, "again"):
+        pass
 
 
 def test_requirements_name_the_path_and_the_way_out(tmp_path: Path) -> None:

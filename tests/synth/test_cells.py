@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.errors import UserError
 from synth.cells import Cell, paper_cells, preset_names, product, read_cells
-from synth.train_options import TrainOptions, resolve_cells
+from synth.train_options import TrainOptions, read_intervals, resolve_cells
 
 ASKED = {"cohort": Path("cohort.h5"), "out": Path("run")}
 
@@ -107,12 +107,36 @@ def test_unknown_preset_names_the_known() -> None:
         ({"fold": "7"}, "--fold 7"),
         ({"fold": "first"}, "--fold first"),
         ({"checkpoint_every": -1.0}, "--checkpoint-every -1"),
+        ({"save_every_min": 0.0}, "--checkpoint-every 0min"),
+        ({"max_p": 1.5}, "--max-p 1.5"),
+        ({"max_p": float("nan")}, "--max-p nan"),
         ({"protocol": "lax"}, "--protocol lax"),
     ],
 )
 def test_options_out_of_range(options: dict[str, object], named: str) -> None:
     with pytest.raises(UserError, match=named):
         resolve_cells(ASKED | options)[0].folds(5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "fields"),
+    [
+        ((), {}),
+        (("4",), {"checkpoint_every": 4.0}),
+        (("0.5kimg",), {"checkpoint_every": 0.5}),
+        (("15min",), {"save_every_min": 15.0}),
+        (("15min", "2"), {"save_every_min": 15.0, "checkpoint_every": 2.0}),
+    ],
+)
+def test_intervals(texts: tuple[str, ...], fields: dict[str, float]) -> None:
+    assert read_intervals(texts) == fields
+
+
+@pytest.mark.parametrize("texts", [("often",), ("-1",), ("1h",), ("1e3",), ("",), ("4", "5kimg"), ("1min", "2min")])
+def test_other_intervals_are_refused(texts: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=f"--checkpoint-every {texts[-1]}: ") as caught:
+        read_intervals(texts)
+    assert str(caught.value).endswith(".")
 
 
 def test_cell_names_are_folder_names() -> None:

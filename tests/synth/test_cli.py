@@ -82,6 +82,8 @@ def test_damaged_cohorts(tmp_path: Path, cohort_path: Path, damage: str) -> None
         (["--start", "nowhere"], "nowhere"),
         (["--augpipe", "all"], "--augpipe all"),
         (["--device", "abacus"], "--device abacus"),
+        (["--checkpoint-every", "often"], "--checkpoint-every often"),
+        (["--max-p", "2"], "--max-p 2"),
         (["--surprise"], "--surprise"),
     ],
 )

@@ -19,6 +19,45 @@ def test_the_same_configuration_goes_on(tmp_path: Path) -> None:
     assert folder.read_config()["kimg"] == 2.0
 
 
+def test_what_holds_the_same_may_be_elsewhere(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(CONFIG | {"start": {"name": "a.safetensors", "sha256": "1"}, "save_every_min": 10.0})
+    folder.open(CONFIG | {"start": {"name": "b.safetensors", "sha256": "1"}, "save_every_min": 5.0})
+    with pytest.raises(UserError, match=r"start.sha256 1 there, 2 asked"):
+        folder.open(CONFIG | {"start": {"name": "b.safetensors", "sha256": "2"}, "save_every_min": 5.0})
+
+
+def test_a_folder_has_one_process_at_a_time(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.claim():
+        with pytest.raises(UserError, match="another process is training here; wait until it ends"), folder.claim():
+            pass
+        folder.open(CONFIG)
+    with folder.claim():
+        folder.open(CONFIG)
+
+
+def test_a_claim_clears_away_what_a_killed_process_left(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.checkpoints.mkdir(parents=True)
+    parts = [folder.path / ".config.json.x1.part", folder.checkpoints / ".state-0000001.000.pt.x2.part"]
+    (folder.checkpoints / "state-0000001.000.pt").touch()
+    folder.config.touch()
+    for part in parts:
+        part.touch()
+    with folder.claim():
+        assert [path.name for path in folder.checkpoints.iterdir()] == ["state-0000001.000.pt"]
+        assert not any(part.exists() for part in parts)
+
+
+def test_a_process_killed_at_its_first_write_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / ".config.json.x1.part").touch()
+    (tmp_path / ".lock").touch()
+    with RunFolder(tmp_path).claim():
+        RunFolder(tmp_path).open(CONFIG)
+    assert RunFolder(tmp_path).read_config()["kimg"] == 1.0
+
+
 def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.open(CONFIG)
@@ -32,6 +71,9 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(UserError, match="not a run folder"):
         RunFolder(tmp_path).open(CONFIG)
+    with pytest.raises(UserError, match="not a run folder"), RunFolder(tmp_path).claim():
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,24 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from runs import assert_same
 
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.splits import parts
 from stylegan2_ada import load_networks
 from synth.cells import product
+from synth.checkpoints import Checkpoints
 from synth.grid import find_network, read_provenance
 from synth.networks import SHIPPED, shipped_network
-from synth.run import criterion
 from synth.run_folder import RunFolder
+from synth.run_log import criterion
 from synth.table1 import render
 from synth.train import train
 from synth.train_options import TrainOptions
@@ -43,7 +45,8 @@ def options(cohort: Cohort, tmp_path: Path) -> TrainOptions:
 
 
 def _trained(run: Path) -> dict[str, Any]:
-    state = torch.load(RunFolder(run).state, weights_only=True)
+    state = Checkpoints(RunFolder(run).checkpoints).load_newest()
+    assert state is not None
     trainer: dict[str, Any] = state["trainer"]
     return trainer
 
@@ -87,21 +90,56 @@ def test_stopped_and_continued_equals_straight_on(options: TrainOptions, tmp_pat
     short = dataclasses.replace(options, out=tmp_path / "short", kimg=0.024)
     train(short, CELL)
     train(dataclasses.replace(short, kimg=options.kimg), CELL)
-    straight, continued = _trained(options.out), _trained(short.out)
-    for name in ("G_ema", "G", "D"):
-        assert all(torch.equal(straight[name][key], continued[name][key]) for key in straight[name])
-    losses = [
-        [{key: value for key, value in line.items() if key != "seconds"} for line in RunFolder(out).read_log()]
-        for out in (options.out, short.out)
-    ]
-    assert losses[0] == losses[1]
+    assert_same(_trained(short.out), _trained(options.out))
+    logs = [[line | {"seconds": 0} for line in RunFolder(out).read_log()] for out in (options.out, short.out)]
+    assert logs[0] == logs[1]
+
+
+def _bytes(run: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
 
 
 def test_a_complete_run_is_not_touched_again(options: TrainOptions) -> None:
     train(options, CELL)
-    before = RunFolder(options.out).state.stat().st_mtime_ns
+    before = _bytes(options.out)
     train(options, CELL)
-    assert RunFolder(options.out).state.stat().st_mtime_ns == before
+    assert _bytes(options.out) == before
+
+
+def test_fewer_kimg_of_a_finished_run_change_nothing(options: TrainOptions) -> None:
+    train(options, CELL)
+    before = _bytes(options.out)
+    train(dataclasses.replace(options, kimg=0.024), CELL)
+    assert _bytes(options.out) == before
+    assert RunFolder(options.out).read_config()["kimg"] == options.kimg
+
+
+def test_a_damaged_network_of_a_finished_run_is_written_again(options: TrainOptions) -> None:
+    train(options, CELL)
+    network = RunFolder(options.out).network
+    before = network.read_bytes()
+    network.write_bytes(before[:100])
+    train(options, CELL)
+    assert network.read_bytes() == before
+
+
+def test_moved_files_other_intervals_and_more_kimg_go_on(options: TrainOptions, tmp_path: Path) -> None:
+    train(dataclasses.replace(options, kimg=0.024, offline=True), CELL)
+    moved = Path(shutil.copy(options.cohort, tmp_path / "moved.h5"))
+    shutil.move(options.out, tmp_path / "elsewhere")
+    there = dataclasses.replace(options, cohort=moved, out=tmp_path / "elsewhere", checkpoint_every=0.012)
+    train(dataclasses.replace(there, save_every_min=5.0), CELL)
+    kimg = [line["kimg"] for line in RunFolder(there.out).read_log() if "quality" in line]
+    assert kimg == [0.0, 0.024, 0.040, 0.048]
+
+
+def test_two_trainings_in_one_folder_are_refused(options: TrainOptions) -> None:
+    with (
+        RunFolder(options.out).claim(),
+        pytest.raises(UserError, match=r"run: another process is training here; wait until it ends"),
+    ):
+        train(options, CELL)
+    train(dataclasses.replace(options, kimg=0.008), CELL)
 
 
 def test_a_grid_ranks_its_cells(options: TrainOptions) -> None:
@@ -117,6 +155,9 @@ def test_a_grid_ranks_its_cells(options: TrainOptions) -> None:
     text = (options.out / "table1.md").read_text()
     assert text == render(table)
     assert "| 0.1 | 0.002 | 0.6 | 81 |" in text
+    assert "collapsed" not in text
+    table["rows"][1]["collapsed_at_kimg"] = [0.016]
+    assert f"Diversity collapsed at some checkpoint of {table['rows'][1]['run']}." in render(table)
     assert (options.out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -176,10 +217,30 @@ def test_another_configuration_in_the_same_folder_is_refused(options: TrainOptio
         train(dataclasses.replace(options, kimg=0.008, seed=1), CELL)
 
 
-def test_damaged_state_is_one_sentence(options: TrainOptions) -> None:
+def _damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_newest_checkpoint_is_said_and_passed_over(
+    options: TrainOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(options, CELL)
+    short = dataclasses.replace(options, out=tmp_path / "short", kimg=0.024)
+    train(short, CELL)
+    newest = Checkpoints(RunFolder(short.out).checkpoints).path(24)
+    _damage(newest)
+    train(dataclasses.replace(short, kimg=options.kimg), CELL)
+    assert f"{newest}: damaged; going on from the checkpoint before it\n" in capsys.readouterr().err
+    assert_same(_trained(short.out), _trained(options.out))
+
+
+def test_damaged_states_are_one_sentence(options: TrainOptions) -> None:
     train(dataclasses.replace(options, kimg=0.008), CELL)
-    RunFolder(options.out).state.write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match="not a complete checkpoint"):
+    for path in RunFolder(options.out).checkpoints.glob("*.pt"):
+        _damage(path)
+    with pytest.raises(UserError, match=r"all 2 checkpoints are damaged; remove the run folder to train anew\.$"):
         train(options, CELL)
 
 

@@ -1,0 +1,40 @@
+"""Write any network that can be read as a network file of ours, with what it says of itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.console import say
+from shared.errors import UserError
+from shared.files import require_new, whole_file
+from stylegan2_ada import NetworkFileError, load_networks, network_bytes
+from synth.grid import find_network, licence_notice, read_provenance
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of `synth export`; `half` stores float16."""
+
+    network: str | Path
+    out: Path
+    half: bool = False
+    force: bool = False
+
+
+def export(options: ExportOptions) -> None:
+    """Read the network and write it; its licence and all else that it says of itself go with it.
+
+    Raises `UserError`: there is no such network, it is damaged, or the file exists.
+    """
+    require_new(options.out, force=options.force)
+    path = find_network(options.network)
+    about = read_provenance(path)
+    try:
+        content = network_bytes(load_networks(path), about, half=options.half)
+    except NetworkFileError as error:
+        raise UserError(str(error)) from error
+    with whole_file(options.out) as part:
+        part.write_bytes(content)
+    notice = licence_notice(str(options.network), about.get("licence"))
+    if notice is not None:
+        say(notice)
+    say(f"{options.out}: {len(content) / 1e6:.1f} MB, from {path}")

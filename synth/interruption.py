@@ -1,0 +1,65 @@
+"""Signals that ask a training to stop: it saves its state within one step and ends with a code that says why.
+
+| signal | exit code |
+|---|---|
+| SIGINT (Ctrl-C); a second one ends at once | 130 |
+| SIGTERM | 143 |
+| SIGUSR1, which schedulers send before the time is up | 75 (EX_TEMPFAIL: run the same command again) |
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from stylegan2_ada import Ranks
+
+EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 75}
+
+
+class StopAskedError(Exception):
+    """A signal has come, and what runs between two steps need not be finished."""
+
+
+class Interruption:
+    """What was asked by signals so far."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def receive(self, number: int, _frame: FrameType | None) -> None:
+        """Remember a signal; Ctrl-C after another one is a `KeyboardInterrupt`, at once."""
+        if number == signal.SIGINT and self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number)
+
+    def check(self, ranks: Ranks | None = None) -> None:
+        """Raise `StopAskedError` when a signal has come: to this process, or to any of `ranks`, which must all ask."""
+        number = self.signal or 0
+        if ranks is not None and (number := ranks.most(number)):
+            self.signal = signal.Signals(number)
+        if number:
+            raise StopAskedError
+
+    @property
+    def exit_code(self) -> int:
+        """The documented code of the signal that has come."""
+        assert self.signal is not None
+        return EXIT_CODES[self.signal.name]
+
+
+@contextlib.contextmanager
+def watching_signals() -> Iterator[Interruption]:
+    """Receive the signals of `EXIT_CODES` during the block, as far as the system has them."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption  # only the main thread may set handlers
+        return
+    numbers = [getattr(signal, name) for name in EXIT_CODES if hasattr(signal, name)]
+    before = {number: signal.signal(number, interruption.receive) for number in numbers}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,78 @@
+"""Several processes for one command, as torchrun starts them.
+
+    torchrun --nproc-per-node 4 -m synth train cohort.h5 --out runs/gan
+    synth train cohort.h5 --out runs/gan --gpus 4        # the same on one machine
+
+Each process works on its share of every batch. When one of them dies, torchrun says why and ends the others.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from shared.errors import UserError
+from shared.nn.device import choose_device, describe_device, describe_precision
+from stylegan2_ada import Ranks
+
+# A first rank that scores a checkpoint keeps the others waiting; one that is gone is torchrun's to notice, in seconds.
+TIMEOUT = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process works: its device, the type of its large convolutions, and its rank among others."""
+
+    device: torch.device
+    dtype: torch.dtype
+    ranks: Ranks
+
+    def __str__(self) -> str:
+        """Return all of it in words, for the first line that a command says."""
+        processes = f", {self.ranks.count} processes" if self.ranks.count > 1 else ""
+        return f"{describe_device(self.device)}, {describe_precision(self.dtype, self.device)}{processes}"
+
+
+@contextlib.contextmanager
+def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
+    """Join the processes that torchrun started, if it did; give this one's rank and device.
+
+    On CUDA, "auto" and "cuda" mean the GPU of this process's place on its machine.
+
+    Raises `UserError`: there is no such device.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+        yield Ranks(), choose_device(device_name)
+        return
+    device = choose_device(device_name)
+    if device.type == "cuda":
+        device = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+        torch.cuda.set_device(device)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield Ranks.joined(), device
+    finally:
+        dist.destroy_process_group()
+
+
+def relaunch(gpus: int) -> None:
+    """Become torchrun with `gpus` processes that each run this command line; in one of those do nothing.
+
+    Raises `UserError`: not that many GPUs.
+    """
+    if "WORLD_SIZE" in os.environ:
+        return
+    have = torch.cuda.device_count()
+    if not 1 <= gpus <= have:
+        raise UserError(
+            f"--gpus {gpus}: this machine has {have} CUDA {'GPU' if have == 1 else 'GPUs'}; give 1 to {have}."
+            if have
+            else f"--gpus {gpus}: this machine has no CUDA GPU; leave the option out to train on its processor."
+        )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(gpus)]
+    os.execv(sys.executable, [*command, "-m", "synth", *sys.argv[1:]])

@@ -1,0 +1,53 @@
+"""Which device and precision the work runs in."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from shared.errors import UserError
+from shared.nn.device import choose_device, choose_precision, describe_device, describe_precision
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert choose_device("cpu") == CPU
+    assert describe_device(CPU) == f"cpu ({torch.get_num_threads()} threads)"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x"])
+def test_devices_that_are_not_there_are_one_sentence(name: str) -> None:
+    with pytest.raises(UserError, match=f"--device {name}: .*use"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("auto", torch.float32), ("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_precisions_of_a_cpu(name: str, dtype: torch.dtype) -> None:
+    assert choose_precision(name, CPU) == dtype
+    assert describe_precision(dtype, CPU) == ("bf16" if name == "bf16" else "fp32")
+
+
+@pytest.fixture
+def _tf32_restored() -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.mark.parametrize(("bf16", "chosen"), [(True, "bf16"), (False, "tf32")])
+@pytest.mark.usefixtures("_tf32_restored")
+def test_auto_takes_what_the_gpu_has(monkeypatch: pytest.MonkeyPatch, bf16: bool, chosen: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    dtype = choose_precision("auto", CUDA)
+    assert describe_precision(dtype, CUDA) == chosen
+    assert torch.backends.cuda.matmul.allow_tf32
+    assert describe_precision(choose_precision("fp32", CUDA), CUDA) == "fp32"
+
+
+@pytest.mark.parametrize(("name", "device"), [("fp8", "cpu"), ("tf32", "cpu"), ("bf16", "mps"), ("tf32", "mps")])
+def test_precisions_that_are_not_there_are_one_sentence(name: str, device: str) -> None:
+    with pytest.raises(UserError, match=f"--precision {name}: .*use"):
+        choose_precision(name, torch.device(device))
