@@ -24,17 +24,21 @@ from stylegan2_ada.config import replace_training
 SIZE = 32
 IMAGES = 6000
 SEED = 20_000
+BATCH = 16
 LOG_EVERY_KIMG = 4
 SAVE_EVERY_KIMG = 10
 
 
 def build_trainer() -> Trainer:
-    """Return the trainer at its first step; path length is left out, as for CIFAR in the ADA paper."""
+    """Return the trainer at its first step.
+
+    Small batches, since it is the number of steps that counts for a young network.
+    """
     images = torch.from_numpy(render_other_lesions(IMAGES, size=SIZE, seed=SEED)).permute(0, 3, 1, 2)
-    generator, discriminator, config = resolve("tiny", SIZE)
-    config = replace_training(config, gamma=0.02, lr=0.0025, pl_weight=0.0)
+    generator, discriminator, config = resolve("tiny", SIZE, batch=BATCH)
+    config = replace_training(config, gamma=0.01, ema_kimg=4.0)
     networks = Networks.build(generator, discriminator, seed=SEED)
-    return Trainer(networks, config, images, None, seed=SEED, device=torch.device("cpu"))
+    return Trainer(networks, config, images, None, seed=SEED, device=torch.device("cpu"), dtype=torch.bfloat16)
 
 
 def main() -> None:
