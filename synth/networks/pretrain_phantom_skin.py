@@ -25,6 +25,7 @@ SIZE = 32
 IMAGES = 6000
 SEED = 20_000
 BATCH = 16
+LATER_KIMG, LATER_LR = 70, 0.002  # large steps while the pictures are coarse, then the published rate
 LOG_EVERY_KIMG = 4
 SAVE_EVERY_KIMG = 10
 
@@ -59,6 +60,8 @@ def main() -> None:
 
     last = time.monotonic()
     while trainer.cur_nimg < options.kimg * 1000:
+        if trainer.cur_nimg >= LATER_KIMG * 1000:
+            set_lr(trainer, LATER_LR)
         stats = trainer.train_step()
         now = time.monotonic()
         seconds, last = seconds + now - last, now
@@ -77,6 +80,17 @@ def main() -> None:
     write_text(options.out / "phantom_skin_32.jsonl", "\n".join(lines) + "\n")
 
 
+def set_lr(trainer: Trainer, lr: float) -> None:
+    """Change the learning rate, corrected for lazy regularisation as the optimisers' first one is."""
+    config = trainer.config
+    for optimizer, interval in (
+        (trainer.G_optimizer, config.g_reg_interval),
+        (trainer.D_optimizer, config.d_reg_interval),
+    ):
+        for group in optimizer.param_groups:
+            group["lr"] = lr * interval / (interval + 1)
+
+
 def describe(trainer: Trainer) -> dict[str, Any]:
     """Return what the network file says of its making."""
     return {
@@ -84,7 +98,7 @@ def describe(trainer: Trainer) -> dict[str, Any]:
         "licence": "Apache-2.0",
         "images": f"{IMAGES} phantoms: render_other_lesions({IMAGES}, size={SIZE}, seed={SEED})",
         "kimg": trainer.cur_nimg / 1000,
-        "training": dataclasses.asdict(trainer.config),
+        "training": dataclasses.asdict(trainer.config) | {"lr_after": {"kimg": LATER_KIMG, "lr": LATER_LR}},
     }
 
 

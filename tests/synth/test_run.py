@@ -128,11 +128,11 @@ def test_resume_after_a_signal_during_a_score(
 ) -> None:
     draw, calls = synth.run.draw, []
 
-    def drawing(*arguments: Any) -> np.ndarray:
+    def drawing(*arguments: Any, **how: Any) -> np.ndarray:
         calls.append(arguments)
         if len(calls) == 3:  # the samples of the first score came second
             os.kill(os.getpid(), signal.SIGTERM)
-        return draw(*arguments)
+        return draw(*arguments, **how)
 
     monkeypatch.setattr(synth.run, "draw", drawing)
     path = tmp_path / "run"
