@@ -26,9 +26,14 @@ from shared.errors import UserError
 LINE_EVERY_S = 60.0  # without a terminal, long work prints one line a minute
 
 
+def processes() -> int:
+    """Return how many processes torchrun started for this command, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
 def rank() -> int:
     """Return this process's place among those that torchrun started for one command, 0 without it."""
-    return int(os.environ.get("RANK", "0"))
+    return int(os.environ.get("RANK") or 0) if processes() > 1 else 0
 
 
 def console() -> Console:

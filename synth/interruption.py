@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from shared.console import processes
 from stylegan2_ada import Ranks
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 75}
@@ -25,14 +26,17 @@ class StopAskedError(Exception):
 class Interruption:
     """What was asked by signals so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
+        """With `patient`, a second Ctrl-C changes nothing: launchers pass signals on that a process has already."""
         self.signal: signal.Signals | None = None
+        self.patient = patient
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        """Remember a signal; Ctrl-C after another one is a `KeyboardInterrupt`, at once."""
-        if number == signal.SIGINT and self.signal is not None:
+        """Remember the first signal; Ctrl-C after another one is a `KeyboardInterrupt`, at once."""
+        if self.signal is None:
+            self.signal = signal.Signals(number)
+        elif number == signal.SIGINT and not self.patient:
             raise KeyboardInterrupt
-        self.signal = signal.Signals(number)
 
     def check(self, ranks: Ranks | None = None) -> None:
         """Raise `StopAskedError` when a signal has come: to this process, or to any of `ranks`, which must all ask."""
@@ -52,7 +56,7 @@ class Interruption:
 @contextlib.contextmanager
 def watching_signals() -> Iterator[Interruption]:
     """Receive the signals of `EXIT_CODES` during the block, as far as the system has them."""
-    interruption = Interruption()
+    interruption = Interruption(patient=processes() > 1)
     if threading.current_thread() is not threading.main_thread():
         yield interruption  # only the main thread may set handlers
         return

@@ -16,12 +16,14 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from shared.console import processes
 from shared.errors import UserError
-from shared.nn.device import choose_device, describe_device, describe_precision
+from shared.nn.device import choose_device, choose_precision, describe_device, describe_precision
 from stylegan2_ada import Ranks
 
 # A first rank that scores a checkpoint keeps the others waiting; one that is gone is torchrun's to notice, in seconds.
 TIMEOUT = timedelta(minutes=30)
+SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # which torchrun passes on; by default not the last
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,11 @@ def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
 
     Raises `UserError`: there is no such device.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
-        yield Ranks(), choose_device(device_name)
-        return
     device = choose_device(device_name)
+    choose_precision("fp32", device)  # pictures and scores are exact unless a command asks otherwise
+    if processes() <= 1:
+        yield Ranks(), device
+        return
     if device.type == "cuda":
         device = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(device)
@@ -65,7 +68,7 @@ def relaunch(gpus: int) -> None:
 
     Raises `UserError`: not that many GPUs.
     """
-    if "WORLD_SIZE" in os.environ:
+    if processes() > 1:
         return
     have = torch.cuda.device_count()
     if not 1 <= gpus <= have:
@@ -75,4 +78,4 @@ def relaunch(gpus: int) -> None:
             else f"--gpus {gpus}: this machine has no CUDA GPU; leave the option out to train on its processor."
         )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(gpus)]
-    os.execv(sys.executable, [*command, "-m", "synth", *sys.argv[1:]])
+    os.execv(sys.executable, [*command, "--signals-to-handle", SIGNALS, "-m", "synth", *sys.argv[1:]])

@@ -265,6 +265,7 @@ class Run:
             f"{self.folder.path}: stopped by {self.interruption.signal.name} and saved at "
             f"{self.trainer.cur_nimg / 1000:g} kimg; the same command goes on."
         )
+        self.ranks.most(0)  # the first one that ends makes torchrun end the others: all wait for the file
         raise SystemExit(self.interruption.exit_code)
 
     def _finish(self) -> None:

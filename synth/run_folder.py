@@ -18,7 +18,7 @@ from synth.run_log import criterion
 FORMAT = "rarescreen-run"
 VERSION = 2  # of version 1 no state can be taken up
 # A run goes on longer, elsewhere, from moved files; what they hold must be the same.
-MAY_CHANGE = frozenset({"environment", "kimg", "checkpoint_every", "save_every_min", "start.name"})
+MAY_CHANGE = frozenset({"environment", "precision", "kimg", "checkpoint_every", "save_every_min", "start.name"})
 MAX_DIFFERENCES = 5
 
 Log = list[dict[str, Any]]

@@ -15,7 +15,7 @@ import torch
 from shared.cohort import NEGATIVE, POSITIVE, STUDY, Cohort, read_cohort
 from shared.console import progress, say
 from shared.errors import UserError
-from shared.nn.device import choose_precision
+from shared.nn.device import choose_precision, describe_precision
 from shared.provenance import environment
 from shared.splits import parts
 from stylegan2_ada import Trainer, TrainingConfig
@@ -117,15 +117,17 @@ def _train_grid(
     at_start: dict[str, Any] | None = None
     with contextlib.ExitStack() as claims:
         for folder, config in zip(folders, configs, strict=True):
-            if place.ranks.first:
-                claims.enter_context(folder.claim())
-                folder.open(config)  # all of them before the first hour of work
+            # All of them before the first hour of work.
+            place.ranks.from_first(functools.partial(_take, folder, config, claims))
         say(
             f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} of {options.kimg:g} kimg on {len(data.images)} "
             f"images of {cohort.size} px, {place}"
         )
         if start.left_new:
-            say(f"{len(start.left_new)} tensors start anew, the start network has none that fit: {start.left_new[0]} …")
+            say(
+                f"{len(start.left_new)} tensors start anew, the start network has none that fit: {start.left_new[0]} "
+                "… (config.json lists them)"
+            )
         for folder, cell in zip(folders, cells, strict=True):
             if place.ranks.from_first(functools.partial(folder.is_finished, options.kimg)):
                 say(f"{folder.path}: complete")
@@ -147,6 +149,12 @@ def _train_grid(
         if place.ranks.first:
             write_table1(out, folders, options.protocol)
     return [folder.path for folder in folders]
+
+
+def _take(folder: RunFolder, config: dict[str, Any], claims: contextlib.ExitStack) -> None:
+    """Make a run folder this command's own until `claims` ends."""
+    claims.enter_context(folder.claim())
+    folder.open(config)
 
 
 def _training(options: TrainOptions, cell: Cell, size: int) -> TrainingConfig:
@@ -205,9 +213,14 @@ def _describe(
         "training": dataclasses.asdict(training),
         "generator": dataclasses.asdict(start.networks.G.config),
         "discriminator": dataclasses.asdict(start.networks.D.config),
-        "start": {"name": start.name, "sha256": start.sha256, "licence": start.licence},
+        "start": {
+            "name": start.name,
+            "sha256": start.sha256,
+            "licence": start.licence,
+            "left_new": list(start.left_new),
+        },
         "seed": options.seed,
-        "precision": options.precision,
+        "precision": describe_precision(place.dtype, place.device),
         "quality": {"features": options.features, "fakes": options.quality_fakes, "noise": options.noise},
         "environment": environment(str(place)),
     }

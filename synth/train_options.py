@@ -14,6 +14,7 @@ from synth.cells import Cell, CellFile, product, read_cells
 Protocol = Literal["strict", "paper"]
 Label = Literal["positive", "negative", "both"]
 ALL_FOLDS = "all"
+MAX_P = 8.0  # from 1 on every augmentation always happens; more lets the controller wind up, as the reference does
 _INTERVAL = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(kimg|min|)")
 PRESET_OPTIONS = frozenset(
     {
@@ -101,8 +102,8 @@ class TrainOptions:
                 raise UserError(f"--{name.replace('_', '-')} {value:g}: out of range; give {low:g} to {high:g} kimg.")
         if not 1e-3 <= self.save_every_min <= 1e5:
             raise UserError(f"--checkpoint-every {self.save_every_min:g}min: out of range; give 0.001 to 100000 min.")
-        if not 0 <= self.max_p <= 1:
-            raise UserError(f"--max-p {self.max_p:g}: not a probability; give 0 to 1.")
+        if not 0 <= self.max_p <= MAX_P:
+            raise UserError(f"--max-p {self.max_p:g}: out of range; give 0 to {MAX_P:g}.")
         for name, low_count, high_count in (
             ("batch", 1, 4096),
             ("quality_fakes", 16, 1_000_000),

@@ -1,7 +1,11 @@
-"""Train a few steps as one rank of several, and write what came out: `ddp_worker.py STORE RANK COUNT STEPS OUT`."""
+"""Train a few steps as one rank of several, and write what came out.
+
+`ddp_worker.py STORE RANK COUNT STEPS OUT [STATE]`; with STATE the steps go on from there.
+"""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -27,21 +31,23 @@ def build(ranks: Ranks) -> Trainer:
     return Trainer(networks, CONFIG, images, labels, seed=1, device=torch.device("cpu"), ranks=ranks)
 
 
-def run(ranks: Ranks, steps: int) -> dict[str, object]:
+def run(ranks: Ranks, steps: int, state: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the losses of every step and the state behind the last."""
     trainer = build(ranks)
+    if state is not None:
+        trainer.load_state_dict(state)
     losses = [{name: float(value) for name, value in trainer.train_step().items()} for _ in range(steps)]
     return {"losses": losses, "state": trainer.state_dict()}
 
 
 def main() -> None:
-    store, rank, count, steps, out = sys.argv[1:]
+    store, rank, count, steps, out, *state = sys.argv[1:]
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(count), device_id=None
     )
     ranks = Ranks.joined()
-    result = run(ranks, int(steps))
+    result = run(ranks, int(steps), torch.load(state[0], weights_only=True) if state else None)
     result["most"] = [ranks.most(0), ranks.most(ranks.rank)]
     result["first"] = ranks.from_first(lambda: f"of rank {ranks.rank}")
     result["gathered"] = ranks.gather(ranks.part(range(5))[0])

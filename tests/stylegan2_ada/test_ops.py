@@ -100,3 +100,13 @@ def test_second_moment_is_one(count: int, features: int, scale: float) -> None:
     x = torch.randn(count, features, generator=torch.Generator().manual_seed(count)) * scale + scale
     moments = ops.normalize_second_moment(x).square().mean(dim=1)
     assert torch.allclose(moments, torch.ones(count), atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [2, 6])
+def test_downsampling_is_differentiable_twice(size: int) -> None:
+    """The adjoint is written by hand; a kernel without symmetry shows a forgotten flip."""
+    torch.manual_seed(0)
+    kernel = torch.rand(4, 4, dtype=torch.float64)
+    x = torch.randn(2, 3, size, size, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: ops.downsample2d(x, kernel), x)
+    assert torch.autograd.gradgradcheck(lambda x: ops.downsample2d(x, kernel), x)

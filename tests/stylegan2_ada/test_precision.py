@@ -50,10 +50,11 @@ def test_half_precision_follows_the_losses_of_full_precision() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         trainer = _trainer(dtype)
         steps = [trainer.train_step() for _ in range(36)]
-        names = ("loss_G", "loss_D", "path_length")
+        names = ("loss_G", "loss_D", "path_length", "r1")
         losses[dtype] = {name: [float(step[name]) for step in steps if name in step] for name in names}
     for name, whole in losses[torch.float32].items():
         half = losses[torch.bfloat16][name]
-        assert half[:2] == pytest.approx(whole[:2], rel=0.03), name
-        late = len(whole) // 3
-        assert statistics.mean(half[-late:]) == pytest.approx(statistics.mean(whole[-late:]), rel=0.1), name
+        assert half[0] == pytest.approx(whole[0], rel=0.03), name
+        late = max(len(whole) // 3, 1)
+        bound = 0.2 if name == "r1" else 0.02  # R1 runs three times here: its last value is one batch's
+        assert statistics.mean(half[-late:]) == pytest.approx(statistics.mean(whole[-late:]), rel=bound), name

@@ -521,3 +521,13 @@ def test_a_file_that_breaks_off(tmp_path: Path) -> None:
     content = FILE.read_bytes()
     for length in [*range(9, 200, 7), *np.linspace(200, len(content) - 1, 100).astype(int)]:
         assert_refused(tmp_path, content[:length])
+
+
+def test_tensors_that_share_a_storage_are_counted_each(tmp_path: Path) -> None:
+    """They would become tensors of their own in the networks, and no file may grow by being read."""
+    shared = Call(torch.storage._load_from_bytes, _legacy(torch.zeros(1 << 16)))
+    views = [_Tensor((1 << 16,), (1,), storage=shared) for _ in range(100)]
+    content = dump(snapshot() | {"augment_pipe": views})
+    assert len(content) < 100 * 4 * (1 << 16) / 10
+    assert_refused(tmp_path, content, "share their numbers")
+    _read(tmp_path, dump(snapshot() | {"augment_pipe": views[:1]}))

@@ -108,7 +108,7 @@ def test_unknown_preset_names_the_known() -> None:
         ({"fold": "first"}, "--fold first"),
         ({"checkpoint_every": -1.0}, "--checkpoint-every -1"),
         ({"save_every_min": 0.0}, "--checkpoint-every 0min"),
-        ({"max_p": 1.5}, "--max-p 1.5"),
+        ({"max_p": 8.5}, "--max-p 8.5"),
         ({"max_p": float("nan")}, "--max-p nan"),
         ({"protocol": "lax"}, "--protocol lax"),
     ],

@@ -1,6 +1,7 @@
 """One command in several processes, as torchrun starts them: the same results, written once."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,11 +19,15 @@ from shared.bundle import read_bundle, read_candidates
 from shared.cohort import Cohort
 from shared.errors import UserError
 from stylegan2_ada import load_networks
+from synth.checkpoints import Checkpoints
 from synth.cli import cli
-from synth.launch import relaunch
+from synth.launch import SIGNALS, relaunch
 from synth.run_folder import RunFolder
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "synth")
+TORCHRUN = (
+    *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    *("--signals-to-handle", SIGNALS, "-m", "synth"),
+)
 SMALL = "--cfg tiny --batch 8 --kimg 0.032 --quality-fakes 32 --features offline --device cpu --offline"
 TRAIN = SMALL.split()
 OFTEN = ("--checkpoint-every", "0.016kimg")
@@ -133,8 +138,22 @@ def test_ddp_a_rank_that_dies_ends_the_others(job: Job, cohort: Cohort) -> None:
 
 def test_ddp_a_signal_to_one_rank_stops_all_with_their_state_saved(job: Job) -> None:
     os.kill(job.processes[1], signal.SIGUSR1)
+    _assert_saved(job)
+
+
+def test_ddp_a_signal_to_the_launcher_stops_all_with_their_state_saved(job: Job) -> None:
+    """As a scheduler sends it; torchrun passes it on."""
+    job.torchrun.send_signal(signal.SIGUSR1)
+    _assert_saved(job)
+
+
+def _assert_saved(job: Job) -> None:
     assert job.torchrun.wait(timeout=60) != 0
-    assert job.told.read_text().count("stopped by SIGUSR1 and saved at") == 1
+    (kimg,) = re.findall(r"stopped by SIGUSR1 and saved at ([0-9.]+) kimg", job.told.read_text())
+    state = Checkpoints(RunFolder(job.out).checkpoints).load_newest()
+    assert state is not None
+    assert state["trainer"]["cur_nimg"] == pytest.approx(1000 * float(kimg))
+    assert not any(Path(f"/proc/{process}").exists() for process in job.processes)
 
 
 def test_gpus_that_are_not_there_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +173,8 @@ def test_gpus_start_torchrun_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "execv", lambda _, command: started.append(command))
     monkeypatch.setattr(sys, "argv", ["synth", "train", "cohort.h5", "--gpus", "3"])
     relaunch(3)
-    assert started[0][-7:] == ["3", "-m", "synth", "train", "cohort.h5", "--gpus", "3"]
+    assert started[0][-6:] == ["-m", "synth", "train", "cohort.h5", "--gpus", "3"]
+    assert started[0][started[0].index("--nproc-per-node") + 1] == "3"
     monkeypatch.setenv("WORLD_SIZE", "3")
     relaunch(3)
     assert len(started) == 1

@@ -13,7 +13,7 @@ class AdaController:
         p: augmentation strength, kept in [0, max_p].
         sign_sum, sign_count: what was observed since the last update.
         last_r_t: r_t at the last update, None before it.
-        max_p: the most that p may become, at most 1.
+        max_p: the most that p may become; 1 is certainty, more only delays the way back.
     """
 
     target: float

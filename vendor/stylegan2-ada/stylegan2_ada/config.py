@@ -96,7 +96,7 @@ class TrainingConfig:
     pl_batch_shrink: int = 2
     g_reg_interval: int = 4
     d_reg_interval: int = 16
-    freeze_d: int = 0  # how many of the discriminator's highest resolutions stay as they are
+    freeze_d: int = 0  # how many of the discriminator's first layers stay as they are
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,14 @@ class Ranks:
 
         Raises ValueError: the groups cannot be dealt out equally.
         """
-        if self.count == 1:
-            return whole
         size = len(whole)
         if size % (group_size * self.count):
             raise ValueError(
-                f"a batch of {size} does not deal out to {self.count} processes in groups of {group_size}; "
+                f"a batch of {size} does not deal out to {self.count} process(es) in groups of {group_size}; "
                 f"use a multiple of {group_size * self.count}"
             )
+        if self.count == 1:
+            return whole
         groups = size // group_size
         mine = groups // self.count
         columns = whole.reshape(group_size, groups, *whole.shape[1:])[:, self.rank * mine : (self.rank + 1) * mine]
@@ -86,11 +86,18 @@ class Ranks:
         return int(votes)
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Return what `make` gives on the first rank, the only one that calls it."""
+        """Return what `make` gives on the first rank, the only one that calls it; what it raises, all raise."""
         if self.count == 1:
             return make()
-        box: list[Any] = [make() if self.first else None]
+        box: list[Any] = [None, None]
+        if self.first:
+            try:
+                box[0] = make()
+            except Exception as error:  # noqa: BLE001 - raised below, on every rank
+                box[1] = error
         dist.broadcast_object_list(box, src=0)
+        if box[1] is not None:
+            raise box[1]
         result: T = box[0]
         return result
 

@@ -4,6 +4,7 @@
 devices nothing is kept.
 """
 
+import functools
 import io
 import math
 import struct
@@ -65,10 +66,11 @@ def read_objects(content: bytes) -> Any:
         SnapshotError: the file is refused.
         ValueError, IndexError, TypeError and others: it is malformed.
     """
-    limits = Limits(data_bytes=len(content))
+    limits = Limits(data_bytes=len(content), tensor_bytes=len(content))
     load_storage = Function(lambda payload: _read_storage(payload, limits))
     names: dict[tuple[str, str], object] = {name: Function(make) for name, make in _NAMES.items()}
     names["torch.storage", "_load_from_bytes"] = load_storage
+    names["torch._utils", "_rebuild_tensor_v2"] = Function(functools.partial(_make_tensor, limits))
     root = read_pickle(io.BytesIO(content), names, limits)
     _require_shallow(root)
     return root
@@ -172,7 +174,7 @@ def _are_counts(values: Any) -> bool:
     return isinstance(values, tuple) and len(values) <= MAX_DIMENSIONS and all(map(_is_count, values))
 
 
-def _make_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+def _make_tensor(limits: Limits, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
     """Stand in for `torch._utils._rebuild_tensor_v2`: a view [*size] of a storage, which must hold all of it."""
     if not isinstance(storage, Tensor) or not _is_count(offset) or not (_are_counts(size) and _are_counts(stride)):
         raise SnapshotError("holds a tensor without a storage, or whose size or strides are no counts")
@@ -180,6 +182,7 @@ def _make_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> 
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if elements > storage.numel() or (elements and last >= storage.numel()):
         raise SnapshotError(f"holds a tensor that its storage of {storage.numel()} numbers does not fill")
+    limits.spend_tensor(elements * storage.element_size())
     return storage.as_strided(size, stride, offset)
 
 
@@ -238,7 +241,6 @@ def _make_numpy_array(*_: Any) -> _NumpyArray:
 
 _NAMES: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _make_module,
-    ("torch._utils", "_rebuild_tensor_v2"): _make_tensor,
     ("torch._utils", "_rebuild_parameter"): _make_parameter,
     ("torch", "device"): _make_opaque,
     ("torch", "Size"): _make_opaque,

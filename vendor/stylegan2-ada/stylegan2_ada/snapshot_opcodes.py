@@ -34,7 +34,8 @@ class SnapshotError(Exception):
 class Limits:
     """What reading one file may still cost."""
 
-    data_bytes: int  # of tensors, each as often as it is asked for
+    data_bytes: int  # of storages, each as often as it is asked for
+    tensor_bytes: int  # of tensors, each as often as it views a storage that several may share
     operations: int = MAX_OPERATIONS
 
     def spend_operation(self) -> None:
@@ -44,10 +45,16 @@ class Limits:
             raise SnapshotError(f"takes more than {MAX_OPERATIONS} pickle operations, which no network file needs")
 
     def spend_data(self, count: int) -> None:
-        """Count `count` bytes of tensors; raise `SnapshotError` when they are more than the file has."""
+        """Count `count` bytes of storages; raise `SnapshotError` when they are more than the file has."""
         self.data_bytes -= count
         if self.data_bytes < 0:
             raise SnapshotError("asks for more memory than it has bytes")
+
+    def spend_tensor(self, count: int) -> None:
+        """Count `count` bytes of a tensor; raise `SnapshotError` when all together are more than the file has."""
+        self.tensor_bytes -= count
+        if self.tensor_bytes < 0:
+            raise SnapshotError("holds tensors that share their numbers, and are larger than the file together")
 
 
 class Buildable(abc.ABC):

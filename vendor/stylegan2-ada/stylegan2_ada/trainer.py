@@ -22,6 +22,7 @@ from stylegan2_ada.generator import Generator
 from stylegan2_ada.ranks import Dice, Ranks
 
 W_AVG_DECAY = 0.995
+DEVICE_SHARE = 0.25  # of a GPU's free memory, that images may take
 MAX_BAD_STEPS = 20  # in a row and of one phase, with gradients that are not finite
 
 
@@ -67,6 +68,14 @@ class DataOrder:
         return taken
 
 
+def within_reach(images: Tensor, device: torch.device) -> Tensor:
+    """Return images [N, C, H, W] on the device when they fit there, else where they are."""
+    images = images.contiguous(memory_format=torch.channels_last)
+    if device.type == "cuda" and images.nbytes > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return images
+    return images.to(device)
+
+
 def freezable_layers(D: Discriminator) -> list[nn.Module]:
     """List the discriminator's convolutions from the picture inwards, as FreezeD counts them (arXiv:2002.10964)."""
     blocks = [getattr(D, f"b{size}") for size in D.resolutions]
@@ -87,7 +96,7 @@ class Trainer:
     Args:
         networks: what to train.
         config: how.
-        images: uint8 [N, C, S, S].
+        images: uint8 [N, C, S, S]; they stay on the device when they fit.
         labels: one-hot float32 [N, c_dim], None for unconditional networks.
         seed: of data order, latents, noise and augmentation.
         device: where everything lives.
@@ -115,7 +124,7 @@ class Trainer:
         self.ranks.share(torch.empty(config.batch), self.group_size)  # refuses a batch that does not deal out
         networks = networks.to(device)
         self.G_ema, self.G, self.D = networks.G_ema, networks.G, networks.D
-        self.images = images.to(device).contiguous(memory_format=torch.channels_last)
+        self.images = within_reach(images, device)
         self.labels = None if labels is None else labels.to(device)
         for layer in freezable_layers(self.D)[: config.freeze_d]:
             layer.requires_grad_(False)
@@ -137,9 +146,9 @@ class Trainer:
         """Take one step and return its losses, each a scalar on the device (regularisers only when they ran)."""
         config = self.config
         whole = self.order.take(config.batch)
-        index = self.ranks.share(whole, self.group_size).to(self.device)
-        real = self.images[index].to(torch.float32) / 127.5 - 1
-        c = None if self.labels is None else self.labels[index]
+        index = self.ranks.share(whole, self.group_size)
+        real = self._real(index)
+        c = None if self.labels is None else self.labels[index.to(self.device)]
 
         stats = {"loss_G": self._generator_phase(c)}
         if config.pl_weight > 0 and self.step % config.g_reg_interval == 0:
@@ -156,6 +165,13 @@ class Trainer:
             self.signs.zero_()
             self.ada.update(config.batch * config.ada_interval)
         return stats
+
+    def _real(self, index: Tensor) -> Tensor:
+        """Return the pictures `index`, float32 [N, C, S, S] in [-1, 1]; the step does not wait for their transfer."""
+        pictures = self.images[index.to(self.images.device)]
+        if pictures.device != self.device:
+            pictures = pictures.pin_memory().to(self.device, non_blocking=True)
+        return pictures.to(torch.float32) / 127.5 - 1
 
     def _generator_phase(self, c: Tensor | None) -> Tensor:
         self._train_only(self.G_parameters, self.D_parameters)
