@@ -5,7 +5,6 @@ Shapes: N images, C channels, H x W pixels, I and O input and output channels, K
 """
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,32 +35,11 @@ def upsample2d(x: Tensor, kernel: Tensor) -> Tensor:
 
 def downsample2d(x: Tensor, kernel: Tensor) -> Tensor:
     """Low-pass and keep every second pixel: [N, C, 2H, 2W] to [N, C, H, W]. `kernel` is [4, 4] and sums to one."""
-    result: Tensor = _Downsample.apply(x, kernel)
-    return result
-
-
-class _Downsample(torch.autograd.Function):
-    """Strided depthwise convolution whose adjoint is written with forward kernels, differentiable twice.
-
-    CPUs have no fast kernel for the gradient of a strided depthwise convolution, above all in bfloat16.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        ctx.save_for_backward(kernel)
-        channels = x.shape[1]
-        return F.conv2d(x, _depthwise(kernel.flip((0, 1)), channels, x), stride=2, padding=1, groups=channels)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (kernel,) = ctx.saved_tensors
-        (gradient,) = gradients
-        count, channels, height, width = gradient.shape
-        spread = torch.zeros(
-            (count, channels, 2 * height, 2 * width), dtype=gradient.dtype, device=gradient.device
-        ).contiguous(memory_format=torch.channels_last)
-        spread[:, :, ::2, ::2] = gradient
-        return filter2d(spread, kernel.flip((0, 1))), None
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        # CPUs have a fast gradient of a strided depthwise convolution in float32 only.
+        return downsample2d(x.float(), kernel).to(x.dtype)
+    channels = x.shape[1]
+    return F.conv2d(x, _depthwise(kernel.flip((0, 1)), channels, x), stride=2, padding=1, groups=channels)
 
 
 def filter2d(x: Tensor, kernel: Tensor, padding: tuple[int, int, int, int] = (2, 1, 2, 1)) -> Tensor:
