@@ -84,7 +84,9 @@ def prepare(**options: Any) -> None:
 @click.option("--ema-kimg", type=float, help="Half-life of the weights' average.  [default: the configuration's]")
 @click.option("--augpipe", help="ADA's augmentations: bgc, bg, bgcfnc, blit, geom, color, none …  [default: bgc]")
 @click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: 0]")
-@click.option("--max-p", type=float, help="The most that ADA's augmentation strength may become.  [default: 1]")
+@click.option(
+    "--max-p", type=float, help="The most that ADA's augmentation strength p may become, up to 8.  [default: 1]"
+)
 @click.option(
     "--checkpoint-every",
     multiple=True,

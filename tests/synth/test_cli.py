@@ -83,7 +83,7 @@ def test_damaged_cohorts(tmp_path: Path, cohort_path: Path, damage: str) -> None
         (["--augpipe", "all"], "--augpipe all"),
         (["--device", "abacus"], "--device abacus"),
         (["--checkpoint-every", "often"], "--checkpoint-every often"),
-        (["--max-p", "2"], "--max-p 2"),
+        (["--max-p", "9"], "--max-p 9"),
         (["--surprise"], "--surprise"),
     ],
 )
