@@ -19,9 +19,10 @@ from classify.models import Classifier, count_parameters
 from classify.registry import find_model, model_label
 from classify.statistics import confusion_and_metrics
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
-from shared.console import console, progress, say
+from shared.console import console, say
 from shared.errors import UserError
 from shared.nn.device import describe_device
+from shared.progress import progress
 from shared.provenance import environment
 from shared.records import Record, append_record
 from shared.splits import balanced_test_set, external_test_set

@@ -17,9 +17,10 @@ from classify.settings import FitConfig, FitOptions
 from classify.training import OPTIMIZERS, Progress, TrainSettings, seeded, train
 from shared.bundle import ALL_FOLDS, Bundle
 from shared.cohort import POSITIVE, Cohort
-from shared.console import progress, say
+from shared.console import say
 from shared.errors import UserError
 from shared.nn.device import describe_device
+from shared.progress import progress
 from shared.provenance import environment
 from shared.splits import parts, require_fold
 from shared.weights import WeightSource

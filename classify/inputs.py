@@ -20,9 +20,9 @@ from torch import Tensor
 from classify.augment import TRANSFORMS, transform
 from classify.mixing import Entries, Mixture
 from classify.models import Classifier
-from shared.console import progress
 from shared.errors import UserError
 from shared.files import locked, whole_file
+from shared.progress import progress
 
 MAX_BATCH = 128
 CPU_BATCH_PIXELS = 8 * 224 * 224  # on a CPU small batches stay in its cache

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from classify.inputs import Inputs
 from classify.mixing import Entries, Mixture
 from classify.models import Classifier, trainable_state
-from shared.console import Bar
 from shared.errors import UserError
 from shared.nn.resume import load_state, save_state
+from shared.progress import Bar
 
 CHECKPOINT_EVERY_S = 30.0
 EVALUATION_BATCH = 64

@@ -13,9 +13,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.console import progress
 from shared.errors import UserError
 from shared.files import whole_file
+from shared.progress import progress
 
 TIMEOUT_S = 20.0  # of one network operation
 MAX_BYTES = 1 << 31

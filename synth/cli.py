@@ -107,6 +107,10 @@ def prepare(**options: Any) -> None:
     type=click.Choice(["auto", "fp32", "tf32", "bf16"]),
     help="Of the large convolutions.  [default: auto]",
 )
+@click.option(
+    "--jobs",
+    help="Cells of a grid to train at once, each in a process of its own.  [default: auto, as the machine has]",
+)
 @click.option("--gpus", type=int, help="Train on several GPUs of this machine, a share of each batch on each.")
 @click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")
 @click.option("--offline", is_flag=True, default=None, help="Never touch the network.")

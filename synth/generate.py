@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 
 from shared.bundle import Candidates, write_candidates
-from shared.console import progress, say
+from shared.console import say
 from shared.errors import UserError
 from shared.files import require_new, whole_file
 from shared.plots import image_sheet
+from shared.progress import progress
 from stylegan2_ada import Ranks
 from stylegan2_ada.config import NoiseMode
 from synth.drawing import BATCH, draw

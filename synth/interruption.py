@@ -54,9 +54,9 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def watching_signals() -> Iterator[Interruption]:
-    """Receive the signals of `EXIT_CODES` during the block, as far as the system has them."""
-    interruption = Interruption(patient=processes() > 1)
+def watching_signals(*, patient: bool = False) -> Iterator[Interruption]:
+    """Receive the signals of `EXIT_CODES` during the block, as far as the system has them (`patient`: see above)."""
+    interruption = Interruption(patient=patient or processes() > 1)
     if threading.current_thread() is not threading.main_thread():
         yield interruption  # only the main thread may set handlers
         return

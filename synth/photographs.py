@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from shared.cohort import EXTERNAL, NEGATIVE, POSITIVE, STUDY
 from shared.columns import Array
-from shared.console import progress
 from shared.duplicates import THUMBNAIL_PX, thumbnail
 from shared.errors import UserError
 from shared.images import SUFFIXES, BadPhotoError, Fit, find_photos, image_id, read_photo, to_square
 from shared.phantom import render_phantom
+from shared.progress import progress
 
 MAX_THREADS = 4  # Pillow decodes without holding the interpreter; each thread may hold a photograph of full size
 MAX_LISTED = 20

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.cohort import STUDY, Cohort
-from shared.console import Bar
 from shared.errors import UserError
+from shared.progress import Bar
 from shared.splits import parts
 from shared.stored import StoredImages
 from stylegan2_ada import Discriminator

@@ -10,10 +10,11 @@ import torch
 
 from shared.bundle import Bundle, Candidates, read_candidates, write_bundle
 from shared.cohort import Cohort, read_cohort
-from shared.console import progress, say
+from shared.console import say
 from shared.errors import UserError
 from shared.files import require_new
 from shared.plots import ScorePanel, image_sheet, score_histograms
+from shared.progress import progress
 from shared.weights import WeightSource
 from stylegan2_ada import Ranks
 from synth.features import Extractor, identity, open_extractor

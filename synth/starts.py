@@ -1,7 +1,6 @@
 """Where a run starts: new networks, or those of another run, tensor by tensor."""
 
 import dataclasses
-import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,14 +110,12 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     seen = zip(about.get("seen_image_id", ()), about.get("seen_group_id", ()), strict=True)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     licence = about.get("licence")
-    _say_licence(options.start, licence)
     return Start(target, name, sha256, tuple(missing), tuple(seen), about.get("cohort", ""), licence)
 
 
-@functools.cache
-def _say_licence(name: str, licence: str | None) -> None:
-    """Say what the licence forbids; once, though every cell of a grid builds its start anew."""
-    notice = licence_notice(name, licence)
+def say_licence(start: Start) -> None:
+    """Say what the licence of the start network forbids, if anything."""
+    notice = None if start.name is None else licence_notice(start.name, start.licence)
     if notice is not None:
         say(notice)
 

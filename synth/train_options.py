@@ -63,6 +63,7 @@ class TrainOptions:
         seed: of networks, data order, latents and augmentation.
         device: "auto", "cpu", "cuda", "cuda:N", "mps".
         precision: of the large convolutions: "auto", "fp32", "tf32", "bf16".
+        jobs: cells trained at once, or "auto".
         weights: folder with pretrained weights.
         offline: never touch the network.
     """
@@ -92,6 +93,7 @@ class TrainOptions:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+    jobs: str = "auto"
     weights: Path | None = None
     offline: bool = False
 
@@ -117,12 +119,17 @@ class TrainOptions:
             if getattr(self, name) not in get_args(kind):
                 raise UserError(f"--{name} {getattr(self, name)}: unknown; use one of {', '.join(get_args(kind))}.")
 
+    @property
+    def several_folds(self) -> bool:
+        """Whether every fold gets a grid of its own."""
+        return self.fold == ALL_FOLDS
+
     def folds(self, count: int) -> list[int]:
         """Return the folds to work on, of a cohort with `count` of them (-1: one network for all, paper protocol).
 
         Raises `UserError`: `fold` is no number, or out of range.
         """
-        if self.fold == ALL_FOLDS:
+        if self.several_folds:
             return list(range(count))
         try:
             fold = int(self.fold)

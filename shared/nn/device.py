@@ -41,8 +41,9 @@ PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """Return the type that a network's large convolutions run in, and set whether float32 products may use TF32.
 
-    "auto" takes bfloat16 where the GPU has it, and full precision elsewhere. "tf32" keeps float32 and lets an NVIDIA
-    GPU round the factors of its products to 10 bits, which "bf16" allows too; "fp32" does not.
+    "auto" takes bfloat16 where the GPU or the processor has products of it, and full precision elsewhere. "tf32" keeps
+    float32 and lets an NVIDIA GPU round the factors of its products to 10 bits, which "bf16" allows too; "fp32" does
+    not.
 
     Raises `UserError`: unknown name, or a precision that the device does not have.
     """
@@ -50,7 +51,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         raise UserError(f"--precision {name}: unknown; use one of {', '.join(PRECISIONS)}.")
     cuda = device.type == "cuda"
     if name == "auto":
-        name = "fp32" if not cuda else "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "tf32"
+        name = _fastest(device)
     if name == "tf32" and not cuda:
         raise UserError(f"--precision tf32: only NVIDIA GPUs have it, and the work runs on {device}; use auto.")
     if name == "bf16" and device.type == "mps":
@@ -58,6 +59,15 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if cuda:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name != "fp32"
     return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def _fastest(device: torch.device) -> str:
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "tf32"
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return "fp32"
+    has = torch.cpu.get_capabilities()
+    return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
 
 
 def describe_precision(dtype: torch.dtype, device: torch.device) -> str:

@@ -5,8 +5,10 @@ import pytest
 from rich.console import Console
 
 import shared.console
-from shared.console import is_interactive, progress, say, user_errors
+import shared.progress
+from shared.console import is_interactive, say, user_errors
 from shared.errors import UserError
+from shared.progress import progress
 
 
 def test_a_user_error_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +48,7 @@ def test_without_a_terminal_there_is_a_line_a_minute(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(shared.console.time, "monotonic", lambda: now)
+    monkeypatch.setattr(shared.progress.time, "monotonic", lambda: now)
     with progress("training", 10, unit="kimg") as bar:
         for done in range(10):
             now = 30.0 * (done + 1)

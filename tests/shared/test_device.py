@@ -22,12 +22,25 @@ def test_devices_that_are_not_there_are_one_sentence(name: str) -> None:
         choose_device(name)
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype"), [("auto", torch.float32), ("fp32", torch.float32), ("bf16", torch.bfloat16)]
-)
+@pytest.mark.parametrize(("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_precisions_of_a_cpu(name: str, dtype: torch.dtype) -> None:
     assert choose_precision(name, CPU) == dtype
     assert describe_precision(dtype, CPU) == ("bf16" if name == "bf16" else "fp32")
+
+
+@pytest.mark.parametrize(
+    ("has", "dtype"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
+        ({"avx2": True}, torch.float32),
+    ],
+)
+def test_auto_takes_what_the_processor_has(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, bool], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    assert choose_precision("auto", CPU) == dtype
 
 
 @pytest.fixture

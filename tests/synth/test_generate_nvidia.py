@@ -152,7 +152,6 @@ def test_training_starts_from_an_nvidia_network(
     tmp_path: Path, cohort: Cohort, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its licence goes with all that is made of it, down to the bundle and to a second network."""
-    synth.starts._say_licence.cache_clear()
     run = tmp_path / "run"
     options = _options(cohort, run, str(FILE), kimg=0.004, batch=4)
     train(options, product([0.1, 0.5], [0.6], [0.002]))

@@ -1,0 +1,186 @@
+"""The grid of one fold: its cells share the images, the start, the real features and the score of the start."""
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shared.cohort import NEGATIVE, POSITIVE, Cohort
+from shared.console import say
+from shared.errors import UserError
+from shared.nn.device import describe_precision
+from shared.progress import progress
+from shared.provenance import environment
+from stylegan2_ada import Trainer, TrainingConfig
+from synth.cells import Cell
+from synth.interruption import Interruption
+from synth.launch import Place
+from synth.quality import QualityMeter
+from synth.run import Run
+from synth.run_folder import RunFolder
+from synth.starts import Start, require_whole_groups, resolve_training
+from synth.train_options import TrainOptions
+from synth.training_set import TrainingSet
+
+
+class FoldGrid:
+    """All cells of one fold, each in a folder of its own below `out` (a single one in `out` itself)."""
+
+    def __init__(
+        self, cohort: Cohort, fold: int, options: TrainOptions, cells: tuple[Cell, ...], start: Start, place: Place
+    ) -> None:
+        """Take the fold's part of the cohort; `fold` -1 stands for all of it (paper protocol).
+
+        Raises `UserError`: too few images, or a batch that cannot be dealt out.
+        """
+        self.cohort, self.fold, self.options, self.cells, self.start, self.place = (
+            cohort,
+            fold,
+            options,
+            cells,
+            start,
+            place,
+        )
+        self.out = fold_folder(options, fold)
+        self.data = TrainingSet.of(cohort, fold, options)
+        self.folders = [RunFolder(self.out if len(cells) == 1 else self.out / cell.name) for cell in cells]
+        self._score_of_start: dict[str, Any] | None = None
+        for cell in cells:
+            require_whole_groups(self._training(cell), start, place.ranks.count)
+
+    def open(self) -> None:
+        """Make the folders of all cells, or check that they hold this grid: before the first hour of work.
+
+        Raises `UserError`: they hold something else, or another process works there.
+        """
+        if len(self.cells) > 1 and RunFolder(self.out).config.exists():
+            raise UserError(
+                f"{self.out}: holds a single run, and a grid needs a folder of its own; give another --out."
+            )
+        for index, folder in enumerate(self.folders):
+            with folder.claim():
+                folder.open(self._describe(self.cells[index]))
+
+    def is_finished(self, index: int) -> bool:
+        """Tell whether a cell needs no more training."""
+        return self.folders[index].is_finished(self.options.kimg)
+
+    def train(self, index: int, interruption: Interruption) -> None:
+        """Train one cell to its end, under a progress bar; of several ranks the first holds the folder.
+
+        Raises: see `Run.go`, and `UserError` when another process works in the folder.
+        """
+        folder, cell, ranks = self.folders[index], self.cells[index], self.place.ranks
+        with contextlib.ExitStack() as claims:
+            ranks.from_first(lambda: claims.enter_context(folder.claim()))
+            ranks.from_first(lambda: folder.open(self._describe(cell)))
+            run = Run(
+                folder,
+                self._trainer(cell),
+                self._meter,
+                self.options,
+                self._about(cell),
+                self._score_of_start,
+                interruption,
+            )
+            started = time.monotonic()
+            with progress(cell.name.replace("_", " "), self.options.kimg, unit="kimg") as bar:
+                for moment in run.go():
+                    bar.advance(moment.kimg_done)
+                    bar.note(moment.note)
+            self._score_of_start = run.quality_at_start
+            say(f"{folder.path}: {run.summary()}, {time.monotonic() - started:.0f} s")
+
+    def _trainer(self, cell: Cell) -> Trainer:
+        data = self.data
+        return Trainer(
+            copy.deepcopy(self.start.networks),  # training changes them
+            self._training(cell),
+            torch.from_numpy(data.images).permute(0, 3, 1, 2),
+            torch.nn.functional.one_hot(torch.from_numpy(data.labels), data.classes).float() if data.classes else None,
+            seed=self.options.seed,
+            device=self.place.device,
+            ranks=self.place.ranks,
+            dtype=self.place.dtype,
+        )
+
+    @functools.cached_property
+    def _meter(self) -> QualityMeter:
+        return QualityMeter.build(
+            self.data.images,
+            self.data.validation,
+            features=self.options.features,
+            fakes=self.options.quality_fakes,
+            seed=self.options.seed,
+            device=self.place.device,
+            ranks=self.place.ranks,
+            weights=self.options.weights,
+            offline=self.options.offline,
+        )
+
+    def _training(self, cell: Cell) -> TrainingConfig:
+        """Return the full training configuration of one cell, with the bound of p."""
+        config = resolve_training(self.options, cell, self.cohort.size)
+        max_p = self.options.max_p
+        return dataclasses.replace(config, max_p=max_p, initial_p=min(config.initial_p, max_p))
+
+    def _describe(self, cell: Cell) -> dict[str, Any]:
+        """Return everything resolved, as config.json keeps it."""
+        options, start = self.options, self.start
+        return {
+            "cohort": self.cohort.sha256,
+            "fold": self.fold,
+            "protocol": options.protocol,
+            "label": options.label,
+            "cell": dataclasses.asdict(cell),
+            "kimg": options.kimg,
+            "checkpoint_every": options.checkpoint_every,
+            "save_every_min": options.save_every_min,
+            "training": dataclasses.asdict(self._training(cell)),
+            "generator": dataclasses.asdict(start.networks.G.config),
+            "discriminator": dataclasses.asdict(start.networks.D.config),
+            "start": {
+                "name": start.name,
+                "sha256": start.sha256,
+                "licence": start.licence,
+                "left_new": list(start.left_new),
+            },
+            "seed": options.seed,
+            "precision": describe_precision(self.place.dtype, self.place.device),
+            "quality": {"features": options.features, "fakes": options.quality_fakes, "noise": options.noise},
+            "environment": environment(str(self.place)),
+        }
+
+    def _about(self, cell: Cell) -> dict[str, Any]:
+        """Return what the network file says of itself (`synth.grid.read_provenance`).
+
+        What the start network saw, this one has seen: its photographs are listed too, under group -1 when the start's
+        groups are of another cohort and cannot be named in this one.
+        """
+        cohort, start, options = self.cohort, self.start, self.options
+        same = start.seen_cohort == cohort.sha256
+        seen = {str(cohort.image_id[row]): int(cohort.group_id[row]) for row in self.data.seen}
+        seen = {name: group if same else -1 for name, group in start.seen} | seen
+        label = NEGATIVE if options.label == "negative" else POSITIVE
+        return {
+            "cohort": cohort.sha256,
+            "class_name": cohort.classes[label],
+            "label": label,
+            "classes": list(cohort.classes) if options.label == "both" else None,
+            "fold": self.fold,
+            "protocol": options.protocol,
+            "seen_image_id": list(seen),
+            "seen_group_id": list(seen.values()),
+            "generator": {"gamma": cell.gamma, "target": cell.target, "lr": cell.lr},
+            "start": {"name": start.name, "sha256": start.sha256, "licence": start.licence},
+        } | ({} if start.licence is None else {"licence": start.licence})
+
+
+def fold_folder(options: TrainOptions, fold: int) -> Path:
+    """Return where the grid of a fold is: of several folds, each has a folder of its own."""
+    return options.out / f"fold{fold}" if options.several_folds and fold >= 0 else options.out
