@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import functools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class FoldGrid:
         Raises: see `Run.go`, and `UserError` when another process works in the folder.
         """
         folder, cell, ranks = self.folders[index], self.cells[index], self.place.ranks
-        with contextlib.ExitStack() as claims:
+        with contextlib.ExitStack() as claims, self._memory_errors():
             ranks.from_first(lambda: claims.enter_context(folder.claim()))
             ranks.from_first(lambda: folder.open(self._describe(cell)))
             run = Run(
@@ -95,6 +96,18 @@ class FoldGrid:
                     bar.note(moment.note)
             self._score_of_start = run.quality_at_start
             say(f"{folder.path}: {run.summary()}, {time.monotonic() - started:.0f} s")
+
+    @contextlib.contextmanager
+    def _memory_errors(self) -> Iterator[None]:
+        """Say in one sentence what to do when the device's memory is too small; the newest state is as it was."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            batch = self._training(self.cells[0]).batch
+            raise UserError(
+                f"{self.place.device}: its memory does not hold a training step of {batch} images of "
+                f"{self.cohort.size} px; give a smaller --batch, --precision bf16, fewer --jobs or more --gpus."
+            ) from error
 
     def _trainer(self, cell: Cell) -> Trainer:
         data = self.data

@@ -21,8 +21,9 @@ from shared.errors import UserError
 from shared.nn.device import choose_device, choose_precision, describe_device, describe_precision
 from stylegan2_ada import Ranks
 
-# A first rank that scores a checkpoint keeps the others waiting; one that is gone is torchrun's to notice, in seconds.
-TIMEOUT = timedelta(minutes=30)
+# How long a rank may keep the others waiting, when it looks for weights, say. One that is gone is noticed in seconds by
+# torchrun or by its closed connection: only one whose machine vanished is waited for.
+TIMEOUT = timedelta(minutes=10)
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # which torchrun passes on; by default not the last
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 from stylegan2_ada.augment import AugmentParameters, augment, augment_randomly, augmentations_of, draw_parameters
@@ -58,8 +59,9 @@ def test_an_image_does_not_see_its_neighbours() -> None:
 def test_published_probabilities(p: float) -> None:
     """Counts of images that each augmentation changes; bounds at 5 standard deviations: a false alarm in 10^5 runs."""
     count = 20_000
-    drawn = draw_parameters("bgc", p, torch.Size([count, 3, 16, 16]), dice(7))
-    # a flip is drawn with p and is then the identity half the time; a quarter turn a quarter of the time
+    drawn = draw_parameters("bgcfnc", p, torch.Size([count, 3, 16, 16]), dice(7))
+    # a flip is drawn with p and is then the identity half the time; a quarter turn a quarter of the time; a shift, of
+    # -2 to 2 px rounded, a quarter of the time in each direction
     either_rotation = 1 - math.sqrt(1 - p)
     expected = {
         "xflip": p / 2,
@@ -73,12 +75,49 @@ def test_published_probabilities(p: float) -> None:
         "lumaflip": p / 2,
         "hue": p,
         "saturation": p,
+        "xint": p * 15 / 16,
+        "xfrac": p,
+        "imgfilter": 1 - (1 - p) ** 4,  # each of four bands on its own
+        "noise_std": p,
+        "cutout_size": p,
     }
-    neutral = {"scale": 1.0, "aniso": 1.0, "contrast": 1.0, "saturation": 1.0}
+    neutral = {"scale": 1.0, "aniso": 1.0, "contrast": 1.0, "saturation": 1.0, "imgfilter": 1.0}
     for name, probability in expected.items():
-        changed = float((getattr(drawn, name) != neutral.get(name, 0.0)).double().mean())
+        values = getattr(drawn, name).reshape(count, -1)
+        changed = float((values != neutral.get(name, 0.0)).any(dim=1).double().mean())
         bound = 5 * math.sqrt(probability * (1 - probability) / count)
         assert abs(changed - probability) < bound, name
+
+
+def test_published_strengths() -> None:
+    """At p = 1 every value follows its distribution of appendix B; Kolmogorov and Smirnov at 10^-6 a value."""
+    count = 20_000
+    drawn = draw_parameters("bgcfnc", 1.0, torch.Size([count, 3, 16, 16]), dice(8))
+    assert drawn.noise is not None
+    whole_turn = stats.uniform(-math.pi, 2 * math.pi)
+    expected = {
+        "scale": stats.lognorm(0.2 * math.log(2)),
+        "rotate_pre": whole_turn,
+        "rotate_post": whole_turn,
+        "aniso": stats.lognorm(0.2 * math.log(2)),
+        "xfrac": stats.norm(0, 0.125 * 16),
+        "brightness": stats.norm(0, 0.2),
+        "contrast": stats.lognorm(0.5 * math.log(2)),
+        "hue": whole_turn,
+        "saturation": stats.lognorm(math.log(2)),
+        "noise_std": stats.halfnorm(0, 0.1),
+        "cutout_centre": stats.uniform(0, 1),
+    }
+    for name, distribution in expected.items():
+        values = getattr(drawn, name).reshape(-1).double().numpy()
+        assert stats.kstest(values, distribution.cdf).pvalue > 1e-6, name
+    assert stats.kstest(drawn.noise[:200].reshape(-1).double().numpy(), "norm").pvalue > 1e-6
+    assert drawn.cutout_size is not None
+    assert (drawn.cutout_size == 0.5).all()
+    assert drawn.xint is not None
+    counts = torch.stack([(drawn.xint == shift).sum() for shift in range(-2, 3)])
+    shares = torch.tensor([1, 2, 2, 2, 1]) / 8  # of the rounded uniform shift
+    assert stats.chisquare(counts.numpy(), (shares * counts.sum()).numpy()).pvalue > 1e-6
 
 
 def test_pipes() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from runs import assert_same
 
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.splits import parts
-from stylegan2_ada import load_networks
+from stylegan2_ada import Trainer, load_networks
 from synth.cells import product
 from synth.checkpoints import Checkpoints
 from synth.grid import find_network, read_provenance
@@ -202,6 +203,15 @@ def test_a_grid_does_not_move_into_a_single_run(options: TrainOptions) -> None:
     train(dataclasses.replace(options, kimg=0.008), CELL)
     with pytest.raises(UserError, match="holds a single run"):
         train(dataclasses.replace(options, kimg=0.008), product([0.1, 0.5], [0.6], [0.002]))
+
+
+def test_too_little_memory_is_one_sentence(options: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(_: Trainer) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(Trainer, "train_step", no_memory)
+    with pytest.raises(UserError, match=r"cpu: its memory does not hold .* 8 images of 16 px; give a smaller --batch"):
+        train(options, CELL)
 
 
 def test_start_of_another_size_is_refused(options: TrainOptions) -> None:
