@@ -61,7 +61,7 @@ def main() -> None:
     last = time.monotonic()
     while trainer.cur_nimg < options.kimg * 1000:
         if trainer.cur_nimg >= LATER_KIMG * 1000:
-            set_lr(trainer, LATER_LR)
+            trainer.set_lr(LATER_LR)
         stats = trainer.train_step()
         now = time.monotonic()
         seconds, last = seconds + now - last, now
@@ -78,17 +78,6 @@ def main() -> None:
     with whole_file(options.out / "phantom_skin_32.safetensors") as part:
         part.write_bytes(network_bytes(networks, about, half=True))
     write_text(options.out / "phantom_skin_32.jsonl", "\n".join(lines) + "\n")
-
-
-def set_lr(trainer: Trainer, lr: float) -> None:
-    """Change the learning rate, corrected for lazy regularisation as the optimisers' first one is."""
-    config = trainer.config
-    for optimizer, interval in (
-        (trainer.G_optimizer, config.g_reg_interval),
-        (trainer.D_optimizer, config.d_reg_interval),
-    ):
-        for group in optimizer.param_groups:
-            group["lr"] = lr * interval / (interval + 1)
 
 
 def describe(trainer: Trainer) -> dict[str, Any]:

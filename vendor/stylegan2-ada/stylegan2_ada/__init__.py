@@ -4,9 +4,10 @@ from stylegan2_ada.config import DiscriminatorConfig, GeneratorConfig, TrainingC
 from stylegan2_ada.discriminator import Discriminator
 from stylegan2_ada.errors import NetworkFileError
 from stylegan2_ada.generator import Generator
-from stylegan2_ada.networks import load_networks, network_bytes, read_header
+from stylegan2_ada.network_file import load_networks, network_bytes, read_header
+from stylegan2_ada.networks import Networks
 from stylegan2_ada.ranks import Dice, Ranks
-from stylegan2_ada.trainer import Networks, Trainer, TrainingDivergedError
+from stylegan2_ada.trainer import Trainer, TrainingDivergedError
 
 __all__ = [
     "Dice",

@@ -4,10 +4,8 @@ One step: generator, path length (every `g_reg_interval` steps), discriminator, 
 average of the weights and the augmentation strength. Each phase draws its own latents and augmentations.
 """
 
-import copy
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,78 +14,18 @@ from torch import Tensor, nn
 from stylegan2_ada import losses
 from stylegan2_ada.ada import AdaController
 from stylegan2_ada.augment import augment_randomly
-from stylegan2_ada.config import DiscriminatorConfig, GeneratorConfig, TrainingConfig
-from stylegan2_ada.discriminator import Discriminator
-from stylegan2_ada.generator import Generator
+from stylegan2_ada.config import TrainingConfig
+from stylegan2_ada.data import DataOrder, within_reach
+from stylegan2_ada.networks import Networks, freezable_layers
+from stylegan2_ada.optimizers import adam, set_lr
 from stylegan2_ada.ranks import Dice, Ranks
 
 W_AVG_DECAY = 0.995
-DEVICE_SHARE = 0.25  # of a GPU's free memory, that images may take
 MAX_BAD_STEPS = 20  # in a row and of one phase, with gradients that are not finite
 
 
 class TrainingDivergedError(RuntimeError):
     """Gradients of one phase were not finite for `MAX_BAD_STEPS` optimiser steps in a row."""
-
-
-@dataclass
-class Networks:
-    """The three networks of a run: `G_ema` is the average that pictures are drawn with."""
-
-    G_ema: Generator
-    G: Generator
-    D: Discriminator
-
-    @classmethod
-    def build(cls, generator: GeneratorConfig, discriminator: DiscriminatorConfig, seed: int) -> "Networks":
-        """Initialise networks from `seed`, without touching the process's own random state."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            G = Generator(generator)
-            D = Discriminator(discriminator)
-        return cls(copy.deepcopy(G).eval().requires_grad_(False), G, D)
-
-    def to(self, device: torch.device) -> "Networks":
-        """Move all three to `device`."""
-        return Networks(self.G_ema.to(device), self.G.to(device), self.D.to(device))
-
-
-class DataOrder:
-    """An endless order of indices: every image once, shuffled, then again in another order."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        self.count = count
-        self.waiting = torch.empty(0, dtype=torch.int64)
-
-    def take(self, batch: int) -> Tensor:
-        """Return the next `batch` indices, int64 [batch]."""
-        while len(self.waiting) < batch:
-            self.waiting = torch.cat([self.waiting, torch.randperm(self.count, generator=self.generator)])
-        taken, self.waiting = self.waiting[:batch], self.waiting[batch:]
-        return taken
-
-
-def within_reach(images: Tensor, device: torch.device) -> Tensor:
-    """Return images [N, C, H, W] on the device when they fit there, else where they are."""
-    images = images.contiguous(memory_format=torch.channels_last)
-    if device.type == "cuda" and images.nbytes > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
-        return images
-    return images.to(device)
-
-
-def freezable_layers(D: Discriminator) -> list[nn.Module]:
-    """List the discriminator's convolutions from the picture inwards, as FreezeD counts them (arXiv:2002.10964)."""
-    blocks = [getattr(D, f"b{size}") for size in D.resolutions]
-    names = ("fromrgb", "conv0", "conv1", "skip")
-    return [getattr(block, name) for block in blocks for name in names if hasattr(block, name)]
-
-
-def _adam(module: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
-    """Adam with the correction for a regulariser that runs every `interval` steps (StyleGAN2, appendix B)."""
-    ratio = interval / (interval + 1)
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    return torch.optim.Adam(parameters, lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8)
 
 
 class Trainer:
@@ -130,8 +68,8 @@ class Trainer:
             layer.requires_grad_(False)
         self.G_parameters = [p for p in self.G.parameters() if p.requires_grad]
         self.D_parameters = [p for p in self.D.parameters() if p.requires_grad]
-        self.G_optimizer = _adam(self.G, config.lr, config.g_reg_interval)
-        self.D_optimizer = _adam(self.D, config.lr, config.d_reg_interval)
+        self.G_optimizer = adam(self.G, config.lr, config.g_reg_interval)
+        self.D_optimizer = adam(self.D, config.lr, config.d_reg_interval)
         self.ada = AdaController(config.target, config.ada_kimg, p=config.initial_p, max_p=config.max_p)
         self.signs = torch.zeros([], device=device)  # of this rank's real logits since ADA's last update
         self.pl_mean = torch.zeros([], device=device)
@@ -141,6 +79,11 @@ class Trainer:
         self.cur_nimg = 0
         self.bad_steps = 0
         self.bad_steps_in_a_row: dict[str, int] = {}  # by phase: a good one must not hide another that never is
+
+    def set_lr(self, lr: float) -> None:
+        """Train on with another learning rate."""
+        set_lr(self.G_optimizer, lr, self.config.g_reg_interval)
+        set_lr(self.D_optimizer, lr, self.config.d_reg_interval)
 
     def train_step(self) -> dict[str, Tensor]:
         """Take one step and return its losses, each a scalar on the device (regularisers only when they ran)."""

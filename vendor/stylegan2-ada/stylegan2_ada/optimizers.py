@@ -1,0 +1,25 @@
+"""Adam beside regularisers that run only now and then (StyleGAN2, arXiv:1912.04958, appendix B)."""
+
+import torch
+from torch import nn
+
+BETAS = (0.0, 0.99)
+EPSILON = 1e-8
+
+
+def adam(module: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
+    """Return Adam for what is trained of `module`, corrected for a regulariser every `interval` steps."""
+    ratio = _ratio(interval)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return torch.optim.Adam(parameters, lr=lr * ratio, betas=(BETAS[0] ** ratio, BETAS[1] ** ratio), eps=EPSILON)
+
+
+def set_lr(optimizer: torch.optim.Adam, lr: float, interval: int) -> None:
+    """Give an optimiser of `adam` another learning rate, corrected in the same way."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * _ratio(interval)
+
+
+def _ratio(interval: int) -> float:
+    """Return the share of an optimiser's steps that the main loss takes."""
+    return interval / (interval + 1)
