@@ -327,22 +327,27 @@ def test_resume_after_a_writer_failed(tmp_path: Path, straight: dict[str, Any], 
 
 @pytest.mark.slow
 def test_memory_stands_still(tmp_path: Path) -> None:
-    """2,000 steps after the first 200 keep less than a kilobyte a line of the log."""
-    steps = 2200
-    options = dataclasses.replace(OPTIONS, kimg=4 * steps / 1000, checkpoint_every=0.4)
+    """2,000 steps after the first 208 keep no tensor, and less than a kilobyte a line of the log."""
+    first, last = 208, 2208  # at the same place between two lines of the log
+    options = dataclasses.replace(OPTIONS, kimg=4 * (last + 2) / 1000, checkpoint_every=0.4)
     tracemalloc.start()
     run = make_run(tmp_path / "run", options=options)
     for _ in run.go():
-        if run.trainer.step in (200, steps - 1):
+        if run.trainer.step in (first, last):
             gc.collect()
-            held = tracemalloc.get_traced_memory()[0], len(run.log.lines), _resident_bytes()
-            if run.trainer.step == 200:
+            held = tracemalloc.get_traced_memory()[0], len(run.log.lines), _count_tensors(), _resident_bytes()
+            if run.trainer.step == first:
                 before = held
     tracemalloc.stop()
-    grown, lines, resident = (after - first for after, first in zip(held, before, strict=True))
+    grown, lines, tensors, resident = (after - start for after, start in zip(held, before, strict=True))
     assert lines > 125
     assert grown < 1024 * lines
-    assert resident < 64 << 20
+    assert tensors == 0
+    assert resident < 16 << 20
+
+
+def _count_tensors() -> int:
+    return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
 
 
 def _resident_bytes() -> int:
