@@ -73,7 +73,7 @@ table2: $(RESULTS)/table2.md  ## classifiers of PRESET with and without syntheti
 work/phantom%.h5: | $(READY)
 	$(BIN)/synth prepare --phantom --size $* --out $@ --force
 
-$(WORK)/%/gan/table1.json: $(COHORT) | $(READY)
+$(WORK)/%/gan/table1.json: $(COHORT) $(wildcard synth/presets/$(PRESET).toml synth/networks/*.safetensors) | $(READY)
 	$(BIN)/synth train $(COHORT) --cells $(PRESET) --fold $(patsubst fold%,%,$*) --protocol $(PROTOCOL) \
 	  --device $(DEVICE) --out $(@D)
 
@@ -84,7 +84,7 @@ $(WORK)/%/bundle.h5: $(WORK)/%/candidates.h5
 	$(BIN)/synth select $< --cohort $(COHORT) --network $(WORK)/$*/gan --sigma $(SIGMA) --rule $(RULE) \
 	  $(SPACE_$(PRESET)) --device $(DEVICE) --out $@ --force
 
-$(WORK)/table2.json: $(COHORT) $(BUNDLES)
+$(WORK)/table2.json: $(COHORT) $(BUNDLES) $(wildcard classify/presets/$(STUDY).toml)
 	$(BIN)/classify study $(COHORT) --preset $(STUDY) --protocol $(PROTOCOL) $(SEEN) --device $(DEVICE) --force \
 	  $(BUNDLES:%=--bundle %) --out $(WORK)/models --records $(WORK)/records.jsonl --table $(WORK)/table2.md
 

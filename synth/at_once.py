@@ -9,6 +9,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
@@ -17,12 +18,14 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from shared.console import say
 from shared.errors import UserError
 from shared.progress import Bar, Bars, progress_bars, speak_through
 from synth.interruption import EXIT_CODES, Interruption, watching_signals
 
+_SIGKILL = 9
 LOOK_EVERY_S = 0.2  # for a signal to this process
 SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's threads
 
@@ -45,6 +48,7 @@ def do_at_once(pieces: Sequence[Work], at_once: int, threads: int, interruption:
 
     Raises:
         UserError, OSError: what the first piece that failed raised, or that its process was killed.
+        RuntimeError: a process ended by a mistake of ours, whose traceback it has printed.
         SystemExit: a signal asked to stop; the pieces that ran have been asked as well and have ended.
     """
     with progress_bars() as bars, _Workers(at_once, threads, bars) as workers:
@@ -58,11 +62,10 @@ def do_at_once(pieces: Sequence[Work], at_once: int, threads: int, interruption:
             if not workers.stopping:
                 for work in itertools.islice(waiting, ended):
                     workers.begin(work)
-        failure = workers.failure
+    if workers.failure is not None:
+        raise workers.failure  # even after a signal: what could not be saved must be known
     if interruption.signal:
         raise SystemExit(interruption.exit_code)
-    if failure is not None:
-        raise failure
 
 
 @dataclass
@@ -111,7 +114,7 @@ class _Workers:
             for bar in worker.bars.values():
                 bar.end()
             code = worker.process.exitcode
-            if code and not self.stopping:
+            if code and not (self.stopping and code in _STOPPED):
                 self.failure = self.failure or _failure(worker.process.name, code)
         return len(ended)
 
@@ -139,13 +142,18 @@ class _Workers:
         return True
 
 
+# How a process ends that was asked to stop: after saving, or before it had begun.
+_STOPPED = {*EXIT_CODES.values(), *(-getattr(signal, name) for name in EXIT_CODES if hasattr(signal, name))}
+
+
 def _failure(name: str, code: int) -> Exception:
     if code in EXIT_CODES.values():
         return UserError(f"{name}: its process was asked to stop, and has saved; the same command goes on.")
     if code < 0:
+        killed = "SIGKILL, perhaps for want of memory" if -code == _SIGKILL else f"signal {-code}"
         return UserError(
-            f"{name}: its process was killed by {signal.Signals(-code).name}, perhaps for want of memory; the same "
-            "command goes on, with a smaller --jobs if it happens again."
+            f"{name}: its process was killed by {killed}; the same command goes on, with a smaller --jobs if it "
+            "happens again."
         )
     return RuntimeError(f"{name}: its process ended with code {code}")
 
@@ -172,7 +180,8 @@ def _be_worker(work: Work, slot: int, threads: int, pipe: Connection) -> None:
     """Do one piece in this process, and tell the one that started it of all that happens."""
     torch.set_num_threads(threads)
     speak_through(_Pipe(pipe))
-    with watching_signals(patient=True) as interruption:
+    threading.Thread(target=_stop_when_alone, daemon=True).start()
+    with watching_signals(patient=True) as interruption, threadpool_limits(threads):
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals())
         try:
@@ -183,18 +192,24 @@ def _be_worker(work: Work, slot: int, threads: int, pipe: Connection) -> None:
             raise SystemExit(2) from None
 
 
+def _stop_when_alone() -> None:
+    """Ask this process to save and end once the one that started it is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class _Pipe:
-    """Bars and sentences of this process, sent to the one that started it; when that one is gone, stop as if asked."""
+    """Bars and sentences of this process, sent to the one that started it as long as that one is there."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._numbers = itertools.count()
 
     def send(self, *message: Any) -> None:
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._pipe.send(message)
-        except BrokenPipeError:
-            os.kill(os.getpid(), signal.SIGTERM)
 
     def say(self, text: str) -> None:
         self.send("say", text)

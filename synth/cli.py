@@ -109,7 +109,8 @@ def prepare(**options: Any) -> None:
 )
 @click.option(
     "--jobs",
-    help="Cells of a grid to train at once, each in a process of its own.  [default: auto, as the machine has]",
+    default="auto",
+    help="Cells of a grid to train at once, each in a process of its own; auto: one a GPU or CPU thread.",
 )
 @click.option("--gpus", type=int, help="Train on several GPUs of this machine, a share of each batch on each.")
 @click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")

@@ -131,6 +131,7 @@ SPACES: dict[str, Callable[[WeightSource, torch.device], Extractor]] = {
     "vgg16": vgg16,
 }
 CHOICES = (AUTO, *SPACES)
+WEIGHTS = {"inception": FID_INCEPTION, "vgg16": VGG16}
 
 
 def open_extractor(choice: str, purpose: Purpose, *, source: WeightSource, device: torch.device) -> Extractor:
@@ -138,12 +139,22 @@ def open_extractor(choice: str, purpose: Purpose, *, source: WeightSource, devic
 
     Raises `UserError`: no such space, or its weights cannot be had.
     """
-    if choice == AUTO:
-        try:
-            return SPACES[PAPER_SPACE[purpose]](source, device)
-        except UserError as error:
-            say(f"{purpose} is measured in the offline feature space: {error}")
-            return SPACES[OFFLINE](source, device)
-    if choice not in SPACES:
-        raise UserError(f"--features {choice}: no such feature space; give one of {', '.join(CHOICES)}.")
-    return SPACES[choice](source, device)
+    return SPACES[resolve_choice(choice, purpose, source)](source, device)
+
+
+def resolve_choice(choice: str, purpose: Purpose, source: WeightSource) -> str:
+    """Return the space that `choice` means for `purpose`; "auto" means the paper's, if its weights can be had.
+
+    Raises `UserError`: no such space.
+    """
+    if choice != AUTO:
+        if choice not in SPACES:
+            raise UserError(f"--features {choice}: no such feature space; give one of {', '.join(CHOICES)}.")
+        return choice
+    space = PAPER_SPACE[purpose]
+    try:
+        find_weights(WEIGHTS[space], source)
+    except UserError as error:
+        say(f"{purpose} is measured in the offline feature space: {error}")
+        return OFFLINE
+    return space

@@ -1,4 +1,4 @@
-"""The grid of one fold: its cells share the images, the start, the real features and the score of the start."""
+"""The grid of one fold: the cells that one process trains share images, start, real features and score of the start."""
 
 import contextlib
 import copy
@@ -14,16 +14,19 @@ import torch
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import say
 from shared.errors import UserError
+from shared.files import claimed, remove_parts
 from shared.nn.device import describe_precision
 from shared.progress import progress
 from shared.provenance import environment
+from shared.weights import WeightSource
 from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
+from synth.features import resolve_choice
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.quality import QualityMeter
 from synth.run import Run
-from synth.run_folder import RunFolder
+from synth.run_folder import RunFolder, busy
 from synth.starts import Start, require_whole_groups, resolve_training
 from synth.train_options import TrainOptions
 from synth.training_set import TrainingSet
@@ -33,9 +36,18 @@ class FoldGrid:
     """All cells of one fold, each in a folder of its own below `out` (a single one in `out` itself)."""
 
     def __init__(
-        self, cohort: Cohort, fold: int, options: TrainOptions, cells: tuple[Cell, ...], start: Start, place: Place
+        self,
+        cohort: Cohort,
+        fold: int,
+        options: TrainOptions,
+        cells: tuple[Cell, ...],
+        start: Start,
+        place: Place,
+        features: str | None = None,
     ) -> None:
         """Take the fold's part of the cohort; `fold` -1 stands for all of it (paper protocol).
+
+        `features` is the space to score in, when `options` leave it open and it is known already.
 
         Raises `UserError`: too few images, or a batch that cannot be dealt out.
         """
@@ -47,6 +59,7 @@ class FoldGrid:
             start,
             place,
         )
+        self.features = features or options.features
         self.out = fold_folder(options, fold)
         self.data = TrainingSet.of(cohort, fold, options)
         self.folders = [RunFolder(self.out if len(cells) == 1 else self.out / cell.name) for cell in cells]
@@ -54,18 +67,26 @@ class FoldGrid:
         for cell in cells:
             require_whole_groups(self._training(cell), start, place.ranks.count)
 
-    def open(self) -> None:
+    def open(self, claims: contextlib.ExitStack) -> None:
         """Make the folders of all cells, or check that they hold this grid: before the first hour of work.
 
-        Raises `UserError`: they hold something else, or another process works there.
+        Until `claims` ends, no other command can work on this grid; a single cell is claimed when it is trained.
+
+        Raises `UserError`: they hold something else, or another process works there; then nothing is made.
         """
         if len(self.cells) > 1 and RunFolder(self.out).config.exists():
             raise UserError(
                 f"{self.out}: holds a single run, and a grid needs a folder of its own; give another --out."
             )
-        for index, folder in enumerate(self.folders):
+        for cell, folder in zip(self.cells, self.folders, strict=True):
+            folder.require_same(self._describe(cell))
+        if len(self.cells) > 1:
+            self.out.mkdir(parents=True, exist_ok=True)
+            claims.enter_context(claimed(self.out, busy(self.out)))
+            remove_parts(self.out)
+        for cell, folder in zip(self.cells, self.folders, strict=True):
             with folder.claim():
-                folder.open(self._describe(self.cells[index]))
+                folder.open(self._describe(cell))
 
     def is_finished(self, index: int) -> bool:
         """Tell whether a cell needs no more training."""
@@ -102,7 +123,9 @@ class FoldGrid:
         """Say in one sentence what to do when the device's memory is too small; the newest state is as it was."""
         try:
             yield
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:  # of a GPU's memory torch raises a kind of its own, of the processor's none
+            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
             batch = self._training(self.cells[0]).batch
             raise UserError(
                 f"{self.place.device}: its memory does not hold a training step of {batch} images of "
@@ -127,7 +150,7 @@ class FoldGrid:
         return QualityMeter.build(
             self.data.images,
             self.data.validation,
-            features=self.options.features,
+            features=self.features,
             fakes=self.options.quality_fakes,
             seed=self.options.seed,
             device=self.place.device,
@@ -192,6 +215,11 @@ class FoldGrid:
             "generator": {"gamma": cell.gamma, "target": cell.target, "lr": cell.lr},
             "start": {"name": start.name, "sha256": start.sha256, "licence": start.licence},
         } | ({} if start.licence is None else {"licence": start.licence})
+
+
+def resolve_space(options: TrainOptions) -> str:
+    """Return the feature space that the scores of a training will have."""
+    return resolve_choice(options.features, "quality", WeightSource(folder=options.weights, offline=options.offline))
 
 
 def fold_folder(options: TrainOptions, fold: int) -> Path:

@@ -69,7 +69,7 @@ def relaunch(gpus: int) -> None:
 
     Raises `UserError`: not that many GPUs.
     """
-    if processes() > 1:
+    if "WORLD_SIZE" in os.environ:  # torchrun's, even for one process
         return
     have = torch.cuda.device_count()
     if not 1 <= gpus <= have:

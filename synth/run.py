@@ -204,7 +204,7 @@ class Run:
         self._save(board)
 
     def _score(self) -> dict[str, Any]:
-        """Score the network; all cells of a grid start from the same one, which is scored once."""
+        """Score the network; cells that one process trains start from the same one, which is scored once."""
         if self.trainer.step > 0:
             return self.meter.score(self._draw)
         if self.quality_at_start is None:

@@ -63,8 +63,7 @@ class RunFolder:
         """
         self._refuse_other_contents()
         self.path.mkdir(parents=True, exist_ok=True)
-        busy = f"{self.path}: another process is training here; wait until it ends, or give another --out."
-        with claimed(self.path, busy):
+        with claimed(self.path, busy(self.path)):
             for folder in (self.path, self.samples, self.checkpoints):
                 remove_parts(folder)
             yield
@@ -76,10 +75,19 @@ class RunFolder:
 
         Raises `UserError`: the folder holds another run (the difference is named), or something else.
         """
+        self.require_same(config)
+        config = {"format": FORMAT, "version": VERSION, **config}
+        if not self.config.exists() or (self.read_config() != config and not self.is_finished(config["kimg"])):
+            write_json(self.config, config)
+
+    def require_same(self, config: dict[str, Any]) -> None:
+        """Check that a run of this configuration can begin or go on here, without writing anything.
+
+        Raises `UserError`: the folder holds another run (the difference is named), or something else.
+        """
         config = {"format": FORMAT, "version": VERSION, **config}
         if not self.config.exists():
             self._refuse_other_contents()
-            write_json(self.config, config)
             return
         stored = self.read_config()
         differences = list(_differences(stored, config))
@@ -90,8 +98,6 @@ class RunFolder:
                 f"{self.path}: holds a run of another configuration ({shown}{more}); "
                 "give another --out, or the same options to go on."
             )
-        if stored != config and not self.is_finished(config["kimg"]):
-            write_json(self.config, config)
 
     def is_finished(self, kimg: float) -> bool:
         """Tell whether the run has come to `kimg`, and its network is the best of all that the log says."""
@@ -144,6 +150,11 @@ class RunFolder:
             return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
         except ValueError as error:
             raise UserError(f"{self.log}: damaged; remove the run folder to train again.") from error
+
+
+def busy(path: Path) -> str:
+    """Return the sentence for a folder that another process trains in."""
+    return f"{path}: another process is training here; wait until it ends, or give another --out."
 
 
 def _differences(stored: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from shared.errors import UserError
 from shared.files import write_json, write_text
 from synth.cells import Cell, paper_cells
 from synth.run_folder import RunFolder
@@ -16,8 +17,17 @@ Row = dict[str, Any]
 
 
 def write_table1(out: Path, folders: list[RunFolder], protocol: str) -> None:
-    """Write table1.json, table1.md and curves.png for the finished runs of one grid."""
+    """Write table1.json, table1.md and curves.png for the finished runs of one grid.
+
+    Raises `UserError`: their scores cannot be compared.
+    """
     rows = sorted((_row(out, folder) for folder in folders), key=lambda row: row["criterion"])
+    spaces = sorted({row["quality"]["extractor"] for row in rows})
+    if len(spaces) > 1:
+        raise UserError(
+            f"{out}: its cells were scored in different feature spaces ({', '.join(spaces)}) and cannot be ranked; "
+            "give --features and another --out."
+        )
     table = {
         "format": FORMAT,
         "version": VERSION,

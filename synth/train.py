@@ -1,6 +1,9 @@
 """Train StyleGAN2-ADA on the rare class: one cell or a grid, each cell resumable, Table 1 at the end."""
 
+import contextlib
 import dataclasses
+import functools
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ from shared.errors import UserError
 from shared.nn.device import choose_precision
 from synth.at_once import Work, do_at_once
 from synth.cells import Cell
-from synth.fold_grid import FoldGrid
+from synth.fold_grid import FoldGrid, resolve_space
 from synth.interruption import Interruption, watching_signals
 from synth.launch import Place, joined
 from synth.starts import Start, build_start, say_licence
@@ -22,6 +25,8 @@ from synth.train_options import TrainOptions
 from synth.training_set import classes
 
 GIB_A_JOB = 2  # a small training with its feature network takes less than one
+MAX_SMALL_PX = 64  # above, one training keeps all cores of a processor busy
+CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 
 def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
@@ -31,16 +36,22 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         UserError: whatever the user can mend, before any long work where possible.
         SystemExit: a signal asked to stop (`synth.interruption`); the same call goes on.
     """
-    with watching_signals() as interruption, joined(options.device) as (ranks, device):
+    with (
+        watching_signals() as interruption,
+        joined(options.device) as (ranks, device),
+        contextlib.ExitStack() as claims,
+    ):
         place = Place(device, choose_precision(options.precision, device), ranks)
         cohort = read_cohort(options.cohort)
         start = build_start(options, cohort.size, classes(options))
         say_licence(start)
-        folds = [-1] if options.protocol == "paper" else options.folds(cohort.folds)  # paper: one network for all
+        folds = options.folds(cohort.folds)
+        if options.protocol == "paper":
+            folds = [-1]  # one network for all of them
         grids = [FoldGrid(cohort, fold, options, cells, start, place) for fold in folds]
-        jobs = count_jobs(options.jobs, len(grids) * len(cells), place)
+        jobs = count_jobs(options.jobs, len(grids) * len(cells), cohort.size, place)
         for grid in grids:
-            ranks.from_first(grid.open)
+            ranks.from_first(functools.partial(grid.open, claims))
         _say_what_comes(grids, place, start, jobs)
         todo = [(grid, index) for grid in grids for index in range(len(cells)) if not _is_finished(grid, index)]
         if jobs == 1:
@@ -54,11 +65,12 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
     return [folder.path for grid in grids for folder in grid.folders]
 
 
-def count_jobs(asked: str, cells: int, place: Place) -> int:
-    """Return how many cells to train at once.
+def count_jobs(asked: str, cells: int, size: int, place: Place) -> int:
+    """Return how many of `cells` cells with images of `size` px to train at once.
 
-    "auto" takes a cell for every GPU, or for every thread of the processor and `GIB_A_JOB` of memory. It follows from
-    the grid and the machine alone, so that a grid that goes on does so with as many threads a cell, and the same bits.
+    "auto" takes a cell for every GPU; of small images one for every thread of the processor, as far as memory goes. It
+    follows from the grid and the machine alone, so that a grid that goes on does so with as many threads a cell, and
+    the same bits.
 
     Raises `UserError`: not a number, or several jobs where several processes already train one cell.
     """
@@ -73,15 +85,18 @@ def count_jobs(asked: str, cells: int, place: Place) -> int:
     if asked != "auto":
         return min(int(asked), cells)
     if place.device.type == "cpu":
-        return max(min(cells, torch.get_num_threads(), _memory_gib() // GIB_A_JOB), 1)
+        most = max(min(cells, torch.get_num_threads(), _memory_gib() // GIB_A_JOB), 1) if size <= MAX_SMALL_PX else 1
+        return math.ceil(cells / math.ceil(cells / most))  # as many in the last round as in the others
     every_gpu = place.device.type == "cuda" and place.device.index is None
     return min(cells, torch.cuda.device_count()) if every_gpu else 1
 
 
 def _memory_gib() -> int:
-    if not hasattr(os, "sysconf"):
-        return 2 * GIB_A_JOB
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    """Return the memory that this process may use: of the machine, or of its container."""
+    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 4 << 30
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+        have = min(have, int(CGROUP_MEMORY.read_text()))
+    return have >> 30
 
 
 def _say_what_comes(grids: list[FoldGrid], place: Place, start: Start, jobs: int) -> None:
@@ -109,9 +124,13 @@ def _is_finished(grid: FoldGrid, index: int) -> bool:
 
 
 def _train_at_once(todo: list[tuple[FoldGrid, int]], jobs: int, interruption: Interruption) -> None:
+    if not todo:
+        return
     threads = max(torch.get_num_threads() // jobs, 1)
+    features = resolve_space(todo[0][0].options)  # once: all cells must be scored in the same space
     pieces = [
-        Work(str(grid.folders[index].path), OneCell(grid.options, grid.cells, grid.fold, index)) for grid, index in todo
+        Work(str(grid.folders[index].path), OneCell(grid.options, grid.cells, grid.fold, index, features))
+        for grid, index in todo
     ]
     do_at_once(pieces, jobs, threads, interruption)
 
@@ -124,6 +143,7 @@ class OneCell:
     cells: tuple[Cell, ...]
     fold: int
     index: int
+    features: str
 
     def __call__(self, interruption: Interruption, slot: int) -> None:
         """Train it on GPU `slot`, if there are GPUs to choose from."""
@@ -134,4 +154,5 @@ class OneCell:
             place = Place(device, choose_precision(options.precision, device), ranks)
             cohort = read_cohort(options.cohort)
             start = build_start(options, cohort.size, classes(options))
-            FoldGrid(cohort, self.fold, options, self.cells, start, place).train(self.index, interruption)
+            grid = FoldGrid(cohort, self.fold, options, self.cells, start, place, self.features)
+            grid.train(self.index, interruption)

@@ -93,7 +93,7 @@ class TrainOptions:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
-    jobs: str = "auto"
+    jobs: str = "1"  # the command line's is "auto": other processes import the script that called
     weights: Path | None = None
     offline: bool = False
 
@@ -125,7 +125,7 @@ class TrainOptions:
         return self.fold == ALL_FOLDS
 
     def folds(self, count: int) -> list[int]:
-        """Return the folds to work on, of a cohort with `count` of them (-1: one network for all, paper protocol).
+        """Return the folds to work on, of a cohort with `count` of them.
 
         Raises `UserError`: `fold` is no number, or out of range.
         """

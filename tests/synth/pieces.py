@@ -34,10 +34,12 @@ class Piece:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.how == "wrong":
             raise AssertionError
-        if self.how == "waits":
+        if "stopped" in self.how or self.how == "waits":
             with contextlib.suppress(StopAskedError):
                 while True:
                     interruption.check()
                     time.sleep(0.01)
+            if self.how == "full when stopped":
+                raise OSError(28, "No space left on device", str(self.path))
             self.path.write_text("stopped")
             raise SystemExit(interruption.exit_code)

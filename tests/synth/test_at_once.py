@@ -1,12 +1,14 @@
 """Several processes at once: what they tell, how they fail, and how they are stopped."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,12 @@ from shared.cohort import Cohort
 from shared.errors import UserError
 from stylegan2_ada import Ranks
 from synth.at_once import Work, do_at_once
+from synth.cells import product
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.run_folder import RunFolder
 from synth.train import count_jobs
+from synth.train_options import TrainOptions
 
 PATIENCE_S = 120.0
 
@@ -61,6 +65,16 @@ def _receive_once_all_exist(interruption: Interruption, paths: list[Path]) -> No
     interruption.receive(signal.SIGUSR1, None)
 
 
+def test_what_could_not_be_saved_is_said_though_a_signal_came(tmp_path: Path) -> None:
+    interruption = Interruption()
+    sender = threading.Thread(
+        target=_receive_once_all_exist, args=(interruption, [tmp_path / "piece0", tmp_path / "piece1"]), daemon=True
+    )
+    sender.start()
+    with pytest.raises(OSError, match="No space left"):
+        do_at_once(_pieces(tmp_path, "full when stopped", "waits"), 2, 1, interruption)
+
+
 def test_a_signal_stops_all(tmp_path: Path) -> None:
     interruption = Interruption()
     paths = [tmp_path / "piece0", tmp_path / "piece1"]
@@ -72,90 +86,159 @@ def test_a_signal_stops_all(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"piece0": "stopped", "piece1": "stopped"}
 
 
-def _grid_command(cohort: Cohort, out: Path, jobs: int) -> list[str]:
-    assert cohort.path is not None
-    return [*command_line(cohort.path, out), "--gamma", "0.1", "--gamma", "0.5", "--jobs", str(jobs)]
-
-
-def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}  # so that two jobs have one each
-    return subprocess.Popen([sys.executable, "-m", "synth", *arguments], env=environment)
-
-
 @pytest.mark.slow
 def test_cells_at_once_are_the_same_cells_and_survive_kills(cohort: Cohort, tmp_path: Path) -> None:
     """Whoever is killed, the one that was started or a cell's process, the same command goes on to the same end."""
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    assert _start(_grid_command(cohort, straight, 2)).wait(300) == 0
+    assert _start(_grid_command(cohort, straight)).wait(300) == 0
     cells = sorted(path.name for path in straight.iterdir() if path.is_dir())
     assert len(cells) == 2
+    runs = [killed / cell for cell in cells]
 
-    first = _start(_grid_command(cohort, killed, 2))
-    _wait_for_state(killed / cells[0])
+    first = _start(_grid_command(cohort, killed))
+    _wait_for_states(runs)
+    orphans = _children(first.pid)
     first.kill()
     first.wait()
-    _wait_until_free([killed / cell for cell in cells])
+    _wait_until_gone(orphans)
+    assert not any(RunFolder(run).network.exists() for run in runs)
 
-    second = _start(_grid_command(cohort, killed, 2))
-    time.sleep(8)
-    second.terminate()
-    assert second.wait(60) in (143, 0, -signal.SIGTERM)  # the last: before it could receive it
-    assert _start(_grid_command(cohort, killed, 2)).wait(300) == 0
+    second = _start(_grid_command(cohort, killed), stderr=subprocess.PIPE)
+    _wait_for_states(runs)
+    os.kill(_children(second.pid)[0], signal.SIGKILL)
+    _, told = second.communicate(timeout=PATIENCE_S)
+    assert second.returncode == 2
+    assert b"was killed by SIGKILL" in told.replace(b"\n", b" ")
+    assert b"Traceback" not in told
+
+    third = _start(_grid_command(cohort, killed))
+    _wait_for_states(runs)
+    third.terminate()
+    assert third.wait(PATIENCE_S) == 143
+
+    assert _start(_grid_command(cohort, killed)).wait(300) == 0
     for cell in cells:
         assert_same(outcome(killed / cell), outcome(straight / cell))
 
 
-def _wait_for_state(run: Path) -> None:
+def _grid_command(cohort: Cohort, out: Path) -> list[str]:
+    assert cohort.path is not None
+    grid = ["--gamma", "0.1", "--gamma", "0.5", "--kimg", "0.96", "--jobs", "2"]
+    return [*command_line(cohort.path, out), *grid]
+
+
+def _start(arguments: list[str], stderr: int | None = None) -> "subprocess.Popen[bytes]":
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}  # so that two jobs have one each
+    return subprocess.Popen([sys.executable, "-m", "synth", *arguments], env=environment, stderr=stderr)
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes that train cells for `pid`."""
+    ours = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            of_pid = f"PPid:\t{pid}\n" in status.read_text()
+            if of_pid and b"spawn_main" in (status.parent / "cmdline").read_bytes():
+                ours.append(int(status.parent.name))
+    assert len(ours) == 2
+    return ours
+
+
+def _wait_for_states(runs: list[Path]) -> None:
+    """Wait until each run has saved a state that it did not have when this began."""
+    before = {state for run in runs for state in run.glob("checkpoints/state-*.pt")}
     end = time.monotonic() + PATIENCE_S
-    while not list(run.glob("checkpoints/state-*.pt")):
+    while not all(set(run.glob("checkpoints/state-*.pt")) - before for run in runs):
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
-def _wait_until_free(runs: list[Path]) -> None:
+def _wait_until_gone(pids: list[int]) -> None:
     """Wait for processes that were left alone: they save and end by themselves."""
     end = time.monotonic() + PATIENCE_S
-    for run in runs:
-        while True:
-            with contextlib.suppress(UserError), RunFolder(run).claim():
-                break
-            assert time.monotonic() < end
-            time.sleep(0.1)
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
-    ("asked", "cells", "threads", "gib", "jobs"),
+    ("asked", "cells", "size", "threads", "gib", "jobs"),
     [
-        ("auto", 9, 4, 64, 4),
-        ("auto", 2, 4, 64, 2),
-        ("auto", 9, 8, 7, 3),
-        ("auto", 9, 8, 1, 1),
-        ("3", 9, 1, 1, 3),
-        ("3", 2, 1, 1, 2),
+        ("auto", 9, 32, 4, 64, 3),  # three rounds of three, not four, four and one
+        ("auto", 2, 64, 4, 64, 2),
+        ("auto", 9, 32, 8, 7, 3),
+        ("auto", 9, 32, 8, 1, 1),
+        ("auto", 9, 256, 8, 64, 1),
+        ("3", 9, 256, 1, 1, 3),
+        ("3", 2, 32, 1, 1, 2),
     ],
 )
 def test_jobs_follow_from_the_grid_and_the_machine(
-    monkeypatch: pytest.MonkeyPatch, asked: str, cells: int, threads: int, gib: int, jobs: int
+    monkeypatch: pytest.MonkeyPatch, asked: str, cells: int, size: int, threads: int, gib: int, jobs: int
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr(synth.train, "_memory_gib", lambda: gib)
-    assert count_jobs(asked, cells, Place(torch.device("cpu"), torch.float32, Ranks())) == jobs
+    assert count_jobs(asked, cells, size, Place(torch.device("cpu"), torch.float32, Ranks())) == jobs
 
 
 @pytest.mark.parametrize(("device", "jobs"), [("cuda", 3), ("cuda:1", 1), ("mps", 1)])
 def test_each_gpu_takes_a_cell(monkeypatch: pytest.MonkeyPatch, device: str, jobs: int) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert count_jobs("auto", 9, Place(torch.device(device), torch.float32, Ranks())) == jobs
+    assert count_jobs("auto", 9, 32, Place(torch.device(device), torch.float32, Ranks())) == jobs
 
 
 @pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5", "2000"])
 def test_a_bad_number_of_jobs_is_one_sentence(asked: str) -> None:
     with pytest.raises(UserError, match=f"--jobs {asked}: .*give 1 to"):
-        count_jobs(asked, 9, Place(torch.device("cpu"), torch.float32, Ranks()))
+        count_jobs(asked, 9, 32, Place(torch.device("cpu"), torch.float32, Ranks()))
 
 
 def test_jobs_do_not_go_with_ranks() -> None:
     place = Place(torch.device("cpu"), torch.float32, Ranks(0, 2))
-    assert count_jobs("auto", 9, place) == 1
+    assert count_jobs("auto", 9, 32, place) == 1
     with pytest.raises(UserError, match=r"--jobs 2: 2 processes .*leave the option out"):
-        count_jobs("2", 9, place)
+        count_jobs("2", 9, 32, place)
+
+
+def test_cells_at_once_are_the_cells_of_one_process(cohort: Cohort, tmp_path: Path) -> None:
+    assert cohort.path is not None
+    options = TrainOptions(
+        cohort=cohort.path,
+        out=tmp_path / "in turn",
+        cfg="tiny",
+        kimg=0.016,
+        batch=8,
+        quality_fakes=16,
+        features="offline",
+        device="cpu",
+        offline=True,
+    )
+    cells = product([0.1, 0.5], [0.6], [0.002])
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    in_turn = synth.train.train(options, cells)
+    together = synth.train.train(dataclasses.replace(options, out=tmp_path / "together", jobs="2"), cells)
+    torch.set_num_threads(before)
+    for one, other in zip(in_turn, together, strict=True):
+        assert_same(outcome(one), outcome(other))
+    assert (tmp_path / "together" / "table1.json").exists()
+
+
+def test_a_cell_takes_the_gpu_of_its_place(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    @contextlib.contextmanager
+    def joined(device: str) -> Iterator[None]:
+        asked.append(device)
+        raise UserError("no such GPU here")
+        yield
+
+    monkeypatch.setattr(synth.train, "joined", joined)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert cohort.path is not None
+    for device in ("auto", "cuda:0"):
+        options = TrainOptions(cohort=cohort.path, out=tmp_path, device=device)
+        with pytest.raises(UserError):
+            synth.train.OneCell(options, product([0.1], [0.6], [0.002]), 0, 0, "offline")(Interruption(), 3)
+    assert asked == ["cuda:1", "cuda:0"]
