@@ -29,7 +29,7 @@ TORCHRUN = (
     *("--signals-to-handle", SIGNALS, "-m", "synth"),
 )
 SMALL = "--cfg tiny --batch 8 --kimg 0.032 --quality-fakes 32 --features offline --device cpu --offline"
-TRAIN = SMALL.split()
+TRAIN = (*SMALL.split(), "--precision", "fp32")
 OFTEN = ("--checkpoint-every", "0.016kimg")
 
 
@@ -175,8 +175,9 @@ def test_gpus_start_torchrun_once(monkeypatch: pytest.MonkeyPatch) -> None:
     relaunch(3)
     assert started[0][-6:] == ["-m", "synth", "train", "cohort.h5", "--gpus", "3"]
     assert started[0][started[0].index("--nproc-per-node") + 1] == "3"
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    relaunch(3)
+    for processes in ("3", "1"):
+        monkeypatch.setenv("WORLD_SIZE", processes)
+        relaunch(int(processes))
     assert len(started) == 1
 
 
