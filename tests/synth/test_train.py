@@ -13,6 +13,7 @@ from runs import assert_same
 
 from shared.cohort import Cohort
 from shared.errors import UserError
+from shared.files import claimed
 from shared.splits import parts
 from stylegan2_ada import Trainer, load_networks
 from synth.cells import product
@@ -21,9 +22,9 @@ from synth.grid import find_network, read_provenance
 from synth.networks import SHIPPED, shipped_network
 from synth.run_folder import RunFolder
 from synth.run_log import criterion
-from synth.table1 import render
+from synth.table1 import render, write_table1
 from synth.train import train
-from synth.train_options import TrainOptions
+from synth.train_options import Protocol, TrainOptions
 
 CELL = product([0.1], [0.6], [0.002])
 
@@ -254,9 +255,41 @@ def test_damaged_states_are_one_sentence(options: TrainOptions) -> None:
         train(options, CELL)
 
 
-def test_fold_out_of_range(options: TrainOptions) -> None:
+@pytest.mark.parametrize("protocol", ["strict", "paper"])
+def test_fold_out_of_range(options: TrainOptions, protocol: Protocol) -> None:
     with pytest.raises(UserError, match="--fold 3: out of range"):
-        train(dataclasses.replace(options, fold="3"), CELL)
+        train(dataclasses.replace(options, fold="3", protocol=protocol), CELL)
+
+
+def test_a_refused_grid_leaves_nothing(options: TrainOptions) -> None:
+    """Its second cell's folder holds something else."""
+    cells = product([0.1, 0.5], [0.6], [0.002])
+    (options.out / cells[1].name).mkdir(parents=True)
+    (options.out / cells[1].name / "thesis.txt").touch()
+    with pytest.raises(UserError, match="not empty and not a run folder"):
+        train(options, cells)
+    assert sorted(path.name for path in options.out.rglob("*")) == [cells[1].name, "thesis.txt"]
+
+
+def test_a_grid_in_use_is_refused(options: TrainOptions) -> None:
+    cells = product([0.1, 0.5], [0.6], [0.002])
+    options.out.mkdir()
+    with claimed(options.out, "busy"), pytest.raises(UserError, match="another process is training here"):
+        train(options, cells)
+    assert not (options.out / cells[0].name).exists()
+
+
+def test_cells_of_different_spaces_are_not_ranked(options: TrainOptions) -> None:
+    cells = product([0.1, 0.5], [0.6], [0.002])
+    train(dataclasses.replace(options, kimg=0.008), cells)
+    folder = RunFolder(options.out / cells[0].name)
+    lines = folder.read_log()
+    for line in lines:
+        if "quality" in line:
+            line["quality"]["extractor"] = "Inception"
+    folder.write_log(lines)
+    with pytest.raises(UserError, match="different feature spaces .EfficientNet-Lite0, Inception."):
+        write_table1(options.out, [RunFolder(options.out / cell.name) for cell in cells], "strict")
 
 
 @pytest.mark.parametrize("name", SHIPPED)
