@@ -22,12 +22,10 @@ SIGMA ?= 2
 RULE ?= union
 RESULTS ?= results
 
-# What belongs to a preset: the phantom's size, the folds, the feature space (the demo downloads no weights), and the
-# noise inputs that its grid was scored with.
+# What belongs to a preset: the phantom's size, the folds, and the feature space (the demo downloads no weights).
 PHANTOM_SIZE_demo := 32
 FOLDS_demo := 0
 SPACE_demo := --features offline
-NOISE_demo := --noise random
 STUDY_paper-full := paper
 PHANTOM_SIZE := $(or $(PHANTOM_SIZE_$(PRESET)),256)
 FOLDS := $(or $(FOLDS_$(PRESET)),0 1 2 3 4)
@@ -78,7 +76,7 @@ $(WORK)/%/gan/table1.json: $(COHORT) $(wildcard synth/presets/$(PRESET).toml syn
 	  --device $(DEVICE) --out $(@D)
 
 $(WORK)/%/candidates.h5: $(WORK)/%/gan/table1.json $(OF)
-	$(BIN)/synth generate $(<D) --count $(CANDIDATES) $(NOISE_$(PRESET)) --device $(DEVICE) --out $@ --force
+	$(BIN)/synth generate $(<D) --count $(CANDIDATES) --device $(DEVICE) --out $@ --force
 
 $(WORK)/%/bundle.h5: $(WORK)/%/candidates.h5
 	$(BIN)/synth select $< --cohort $(COHORT) --network $(WORK)/$*/gan --sigma $(SIGMA) --rule $(RULE) \

@@ -96,7 +96,7 @@ def prepare(**options: Any) -> None:
 @click.option(
     "--noise",
     type=click.Choice(["const", "random", "none"]),
-    help="Noise inputs of the pictures that are scored and shown; give generate the same.  [default: const]",
+    help="Noise inputs of the pictures that are scored, shown and later drawn.  [default: the start's, else const]",
 )
 @click.option("--quality-fakes", type=int, help="Generated images a score is computed from.  [default: 1000]")
 @click.option("--features", type=click.Choice(["auto", "offline", "inception"]), help="Feature space.  [default: auto]")
@@ -139,7 +139,11 @@ def train(**options: Any) -> None:
 @click.option("--seed", type=int, help="First seed.  [default: 0]")
 @click.option("--seeds", help='Single seeds and ranges, such as "0-7,42", instead of --count.')
 @click.option("--truncation", type=float, default=1.0, help="psi: 1 draws all there is, less draws what is typical.")
-@click.option("--noise", type=click.Choice(["const", "random", "none"]), default="const", help="Noise inputs.")
+@click.option(
+    "--noise",
+    type=click.Choice(["const", "random", "none"]),
+    help="Noise inputs: stored, drawn from the seed, or none.  [default: those it was scored with, else const]",
+)
 @click.option("--class", "class_index", type=int, help="Class of a conditional network.")
 @click.option("--png", type=FOLDER, help="Also write each image as a PNG into this folder.")
 @click.option("--out", type=FILE, required=True, help="Candidates file to write.")

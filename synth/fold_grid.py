@@ -51,14 +51,8 @@ class FoldGrid:
 
         Raises `UserError`: too few images, or a batch that cannot be dealt out.
         """
-        self.cohort, self.fold, self.options, self.cells, self.start, self.place = (
-            cohort,
-            fold,
-            options,
-            cells,
-            start,
-            place,
-        )
+        self.cohort, self.fold, self.cells, self.start, self.place = cohort, fold, cells, start, place
+        self.options = dataclasses.replace(options, noise=options.noise or start.noise)
         self.features = features or options.features
         self.out = fold_folder(options, fold)
         self.data = TrainingSet.of(cohort, fold, options)
@@ -212,6 +206,7 @@ class FoldGrid:
             "protocol": options.protocol,
             "seen_image_id": list(seen),
             "seen_group_id": list(seen.values()),
+            "noise": options.noise,
             "generator": {"gamma": cell.gamma, "target": cell.target, "lr": cell.lr},
             "start": {"name": start.name, "sha256": start.sha256, "licence": start.licence},
         } | ({} if start.licence is None else {"licence": start.licence})

@@ -44,7 +44,7 @@ class GenerateOptions:
     seed: int | None = None
     seeds: str | None = None
     truncation: float = 1.0
-    noise: NoiseMode = "const"
+    noise: NoiseMode | None = None
     class_index: int | None = None
     png: Path | None = None
     batch: int = BATCH
@@ -56,7 +56,7 @@ class GenerateOptions:
             raise UserError(
                 f"--truncation {self.truncation:g}: out of range; give {-MAX_TRUNCATION:g} to {MAX_TRUNCATION:g}."
             )
-        if self.noise not in get_args(NoiseMode):
+        if self.noise not in (None, *get_args(NoiseMode)):
             raise UserError(f"--noise {self.noise}: no such noise; give {', '.join(get_args(NoiseMode))}.")
         if not 1 <= self.batch <= MAX_BATCH:
             raise UserError(f"--batch {self.batch}: out of range; give 1 to {MAX_BATCH}.")
@@ -96,7 +96,7 @@ def _generate(options: GenerateOptions, seeds: Seeds, sheet: Path, ranks: Ranks,
         | {
             "network": trained.sha256,
             "truncation": options.truncation,
-            "noise": options.noise,
+            "noise": options.noise or trained.noise,
             "class": options.class_index,
         }
         | ({} if trained.licence is None else {"licence": trained.licence}),
@@ -149,7 +149,7 @@ def _draw_all(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions) -
                 trained.networks.G_ema,
                 part,
                 truncation=options.truncation,
-                noise=options.noise,
+                noise=options.noise or trained.noise,
                 class_index=options.class_index,
                 batch=options.batch,
             )

@@ -47,8 +47,8 @@ def read_provenance(network: Path) -> dict[str, Any]:
     """Return what a network says of itself.
 
     Keys of a network of `synth train`: cohort, class_name, label, fold, protocol, seen_image_id and seen_group_id (row
-    by row), generator (gamma, target, lr, kimg), quality, start, and licence when its start has one. Others (shipped
-    ones, NVIDIA's) have name and licence; they have seen no image of a cohort.
+    by row), generator (gamma, target, lr, kimg), noise, quality, start, and licence when its start has one. Others
+    (shipped ones, NVIDIA's) have name and licence; they have seen no image of a cohort.
 
     Raises `UserError`: the file is no network.
     """

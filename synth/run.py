@@ -187,7 +187,7 @@ class Run:
         """
         if self.ranks.count == 1:  # several must stop at the same place, which is between two steps
             self.interruption.check()
-        return draw(self.trainer.G_ema, range(first_seed, first_seed + count), noise=self.options.noise)
+        return draw(self.trainer.G_ema, range(first_seed, first_seed + count), noise=self.options.noise or "const")
 
     def _checkpoint(self, board: Board) -> None:
         """Score, draw samples, and save the state."""

@@ -20,11 +20,11 @@ from stylegan2_ada import (
     read_header,
     resolve,
 )
-from stylegan2_ada.config import replace_training
+from stylegan2_ada.config import NoiseMode, replace_training
 from synth.cells import Cell
 from synth.grid import find_network, licence_notice
 from synth.train_options import TrainOptions
-from synth.trained import require_rgb
+from synth.trained import noise_of, require_rgb
 
 TRANSFER_ADA_KIMG = 100.0  # on transfer ADA reacts faster, as the reference implementation does
 
@@ -39,6 +39,7 @@ class Start:
     left_new: tuple[str, ...] = ()  # tensors that the start network has not, or in another shape
     seen: tuple[tuple[str, int], ...] = ()  # id and group of every photograph that the start network saw
     seen_cohort: str = ""  # SHA-256 of the cohort that the groups belong to
+    noise: NoiseMode = "const"  # which noise inputs its pictures want
     licence: str | None = None  # terms of the start network, which hold for what is made of it
 
 
@@ -110,7 +111,8 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     seen = zip(about.get("seen_image_id", ()), about.get("seen_group_id", ()), strict=True)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     licence = about.get("licence")
-    return Start(target, name, sha256, tuple(missing), tuple(seen), about.get("cohort", ""), licence)
+    cohort, noise = about.get("cohort", ""), noise_of(about)
+    return Start(target, name, sha256, tuple(missing), tuple(seen), cohort, noise, licence)
 
 
 def say_licence(start: Start) -> None:

@@ -16,8 +16,8 @@ VERSION = 1
 Row = dict[str, Any]
 
 
-def write_table1(out: Path, folders: list[RunFolder], protocol: str) -> None:
-    """Write table1.json, table1.md and curves.png for the finished runs of one grid.
+def write_table1(out: Path, folders: list[RunFolder], protocol: str) -> str:
+    """Write table1.json, table1.md and curves.png for the finished runs of one grid; return the best one's name.
 
     Raises `UserError`: their scores cannot be compared.
     """
@@ -39,6 +39,7 @@ def write_table1(out: Path, folders: list[RunFolder], protocol: str) -> None:
     _draw_curves(out / "curves.png", folders)
     write_text(out / "table1.md", render(table))
     write_json(out / "table1.json", table)  # last: who finds it finds the others
+    return str(rows[0]["run"])
 
 
 def _row(out: Path, folder: RunFolder) -> Row:

@@ -61,7 +61,9 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
             _train_at_once(todo, jobs, interruption)
         if ranks.first:
             for grid in grids:
-                write_table1(grid.out, grid.folders, options.protocol)
+                best = write_table1(grid.out, grid.folders, options.protocol)
+                which = f"the best cell is {best}, " if len(cells) > 1 else ""
+                say(f"{grid.out}: {which}see table1.md and curves.png")
     return [folder.path for grid in grids for folder in grid.folders]
 
 

@@ -57,7 +57,8 @@ class TrainOptions:
         max_p: the most that ADA's augmentation strength may become, at most 1.
         checkpoint_every: kimg between checkpoints, each with a score; None means a tenth of `kimg`, at least 4.
         save_every_min: minutes between states that are saved beside these; they never change the outcome.
-        noise: noise inputs of the pictures that are scored and shown; `synth generate` should be given the same.
+        noise: noise inputs of the pictures that are scored, shown and later drawn; None means as for the start network,
+            and stored ones from scratch.
         quality_fakes: how many images a score is computed from.
         features: feature space of the score ("auto", "offline", "inception").
         seed: of networks, data order, latents and augmentation.
@@ -87,7 +88,7 @@ class TrainOptions:
     max_p: float = 1.0
     checkpoint_every: float | None = None
     save_every_min: float = 10.0
-    noise: NoiseMode = "const"
+    noise: NoiseMode | None = None
     quality_fakes: int = 1000
     features: str = "auto"
     seed: int = 0
@@ -116,7 +117,7 @@ class TrainOptions:
             if count is not None and not low_count <= count <= high_count:
                 raise UserError(f"--{name.replace('_', '-')} {count}: out of range; give {low_count} to {high_count}.")
         for name, kind in (("protocol", Protocol), ("label", Label), ("augpipe", AugPipe), ("noise", NoiseMode)):
-            if getattr(self, name) not in get_args(kind):
+            if getattr(self, name) not in (*get_args(kind), *([None] if name == "noise" else [])):
                 raise UserError(f"--{name} {getattr(self, name)}: unknown; use one of {', '.join(get_args(kind))}.")
 
     @property

@@ -1,6 +1,7 @@
 """A network opened for use: what it is, what it has seen, and its tensors on a device."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from shared.bundle import ALL_FOLDS
 from shared.cohort import POSITIVE
 from shared.errors import UserError
 from stylegan2_ada import NetworkFileError, Networks, load_networks
+from stylegan2_ada.config import NOISE_MODES, NoiseMode
 from synth.grid import find_network, read_provenance
 
 RGB = 3
@@ -61,6 +63,11 @@ class TrainedNetwork:
         licence = self.about.get("licence")
         return None if licence is None else str(licence)
 
+    @property
+    def noise(self) -> NoiseMode:
+        """The noise inputs that its pictures want."""
+        return noise_of(self.about)
+
     def seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
         """Return image_id [K] and group_id [K] of the real images that the network or its choice saw.
 
@@ -91,6 +98,12 @@ def open_network(name_or_path: str | Path, device: torch.device) -> TrainedNetwo
     for network in (networks.G_ema, networks.G, networks.D):
         network.eval().requires_grad_(False)
     return TrainedNetwork(path, hashlib.sha256(path.read_bytes()).hexdigest(), networks, about)
+
+
+def noise_of(about: Mapping[str, Any]) -> NoiseMode:
+    """Return the noise inputs that a network's pictures want, by what it says of itself: those it was scored with."""
+    wanted = about.get("noise")
+    return next((mode for mode in NOISE_MODES if mode == wanted), "const")
 
 
 def require_rgb(networks: Networks, path: Path) -> None:

@@ -86,6 +86,7 @@ def describe(trainer: Trainer) -> dict[str, Any]:
         "name": "phantom-skin-32",
         "licence": "Apache-2.0",
         "images": f"{IMAGES} phantoms: render_other_lesions({IMAGES}, size={SIZE}, seed={SEED})",
+        "noise": "random",  # its small structures come from the noise inputs
         "kimg": trainer.cur_nimg / 1000,
         "training": dataclasses.asdict(trainer.config) | {"lr_after": {"kimg": LATER_KIMG, "lr": LATER_LR}},
     }

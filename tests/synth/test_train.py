@@ -11,13 +11,15 @@ import pytest
 import torch
 from runs import assert_same
 
+from shared.bundle import read_candidates
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.files import claimed
 from shared.splits import parts
-from stylegan2_ada import Trainer, load_networks
+from stylegan2_ada import Trainer, load_networks, read_header
 from synth.cells import product
 from synth.checkpoints import Checkpoints
+from synth.generate import GenerateOptions, generate
 from synth.grid import find_network, read_provenance
 from synth.networks import SHIPPED, shipped_network
 from synth.run_folder import RunFolder
@@ -288,7 +290,7 @@ def test_cells_of_different_spaces_are_not_ranked(options: TrainOptions) -> None
         if "quality" in line:
             line["quality"]["extractor"] = "Inception"
     folder.write_log(lines)
-    with pytest.raises(UserError, match="different feature spaces .EfficientNet-Lite0, Inception."):
+    with pytest.raises(UserError, match=r"different feature spaces .EfficientNet-Lite0, Inception."):
         write_table1(options.out, [RunFolder(options.out / cell.name) for cell in cells], "strict")
 
 
@@ -299,4 +301,19 @@ def test_shipped_networks_are_small_and_whole(name: str) -> None:
     assert path.stat().st_size <= 4_000_000
     networks = load_networks(path)
     assert networks.G_ema.img_resolution == int(name.rsplit("-", 1)[1])
-    assert path.with_suffix(".jsonl").exists()
+    log = path.with_suffix(".jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["kimg"] == read_header(path)["about"]["kimg"]
+
+
+def test_pictures_want_the_noise_that_they_were_scored_with(options: TrainOptions, tmp_path: Path) -> None:
+    """It goes on from a network to what starts from it, and to what is drawn with either, unless asked otherwise."""
+    short = dataclasses.replace(options, kimg=0.008)
+    train(dataclasses.replace(short, noise="random"), CELL)
+    second = dataclasses.replace(short, start=str(options.out), out=tmp_path / "second")
+    train(second, CELL)
+    third = dataclasses.replace(second, noise="const", out=tmp_path / "third")
+    train(third, CELL)
+    for run, noise in ((options.out, "random"), (second.out, "random"), (third.out, "const")):
+        assert RunFolder(run).read_config()["quality"]["noise"] == noise
+        generate(GenerateOptions(network=run, out=tmp_path / "c.h5", count=2, force=True))
+        assert read_candidates(tmp_path / "c.h5").generator["noise"] == noise
