@@ -138,9 +138,9 @@ def _draw_curves(path: Path, folders: list[RunFolder]) -> None:
     logs = {folder.path.name: folder.read_log() for folder in folders}
     quality = next(line["quality"] for log in logs.values() for line in log if "quality" in line)
     panels = [
-        ("loss_G", "generator loss", "loss"),
-        ("loss_D", "discriminator loss", "loss"),
-        ("p", "augmentation strength p", "p"),
+        ("loss_G", "generator loss", "loss", ()),
+        ("loss_D", "discriminator loss", "loss", ()),
+        ("p", "augmentation strength p", "p", (0, 0.1)),
     ]
     drawn = [
         Panel(
@@ -148,8 +148,9 @@ def _draw_curves(path: Path, folders: list[RunFolder]) -> None:
             "kimg",
             unit,
             tuple(_series(Series, name.replace("_", " "), log, key) for name, log in logs.items()),
+            shows=shows,
         )
-        for key, title, unit in panels
+        for key, title, unit, shows in panels
     ]
     scores = tuple(
         Series(

@@ -26,13 +26,17 @@ class Series:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One panel of curves, and named horizontal lines to compare them with."""
+    """One panel of curves, and named horizontal lines to compare them with.
+
+    `shows` are values of y that the axis reaches at least, so that what is next to nothing looks like it.
+    """
 
     title: str
     xlabel: str
     ylabel: str
     series: Sequence[Series]
     levels: Mapping[str, float] = field(default_factory=dict)
+    shows: Sequence[float] = ()
 
 
 def curves(path: Path, panels: Sequence[Panel], *, title: str = "", columns: int = 2) -> None:
@@ -70,6 +74,9 @@ def _draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:
         if len(panel.series) <= 2 and (high > low).any():
             axes.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
     axes.margins(x=0.03, y=0.08)
+    if panel.shows:
+        axes.update_datalim([(axes.dataLim.x0, y) for y in panel.shows], updatex=False)
+        axes.autoscale_view()
     return drawn
 
 

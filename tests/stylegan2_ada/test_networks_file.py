@@ -87,6 +87,16 @@ def test_a_damaged_header_never_crashes(tmp_path_factory: pytest.TempPathFactory
         load_networks(path)
 
 
+@given(st.integers(8 + int.from_bytes(CONTENT[:8], "little"), len(CONTENT) - 1), st.integers(0, 7))
+def test_a_flipped_bit_of_a_tensor_is_found(tmp_path_factory: pytest.TempPathFactory, place: int, bit: int) -> None:
+    damaged = bytearray(CONTENT)
+    damaged[place] ^= 1 << bit
+    path = tmp_path_factory.mktemp("flipped") / "network.safetensors"
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(NetworkFileError, match="does not hold what was written"):
+        load_networks(path)
+
+
 def test_presets_follow_the_published_rules() -> None:
     _, _, training = resolve("auto", 256)
     assert training.batch == 16

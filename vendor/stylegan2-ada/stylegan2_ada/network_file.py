@@ -1,10 +1,11 @@
 """Networks in a file: safetensors under `G_ema/`, `G/` and `D/`, the configuration as JSON in its metadata.
 
-Nothing in such a file can run. Half-precision tensors are read as float32. NVIDIA's snapshots are read too
+Nothing in such a file can run, and a changed bit is found. Half-precision tensors are read as float32. NVIDIA's snapshots are read too
 (`stylegan2_ada.snapshot`); the content tells which of the two a file is.
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,8 +38,20 @@ def network_bytes(networks: Networks, about: Mapping[str, Any], *, half: bool = 
         value = tensor.detach().cpu()
         tensors[name] = (value.half() if half else value).contiguous()
     header = _header(networks.G.config, networks.D.config, about)
+    header["sha256"] = _digest(header, tensors)
     # One key: the order of several metadata keys is not fixed by the format's writer.
     return save(tensors, metadata={"config": json.dumps(header, sort_keys=True, allow_nan=False)})
+
+
+def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of all that a file says and holds, its own digest left out."""
+    said = {name: value for name, value in header.items() if name != "sha256"}
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True, allow_nan=False).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _header(generator: GeneratorConfig, discriminator: DiscriminatorConfig, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +79,8 @@ def read_header(path: Path) -> dict[str, Any]:
         header = json.loads(metadata["config"])
     except (SafetensorError, KeyError, json.JSONDecodeError, RecursionError) as error:
         raise NetworkFileError(
-            f"{path}: not a complete network file ({type(error).__name__}); train it again or copy it again."
+            f"{path}: not a complete network file, neither of `synth train` nor one of NVIDIA's .pkl files; "
+            "train it again or copy it again."
         ) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise NetworkFileError(f"{path}: not a StyleGAN2-ADA network; give a network.safetensors of `synth train`.")
@@ -101,7 +115,10 @@ def _from_safetensors(path: Path, header: Mapping[str, Any]) -> Networks:
     with safe_open(path, framework="pt") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dictionary
         networks = _build(generator, discriminator, shapes)
-        _fill(networks, file.get_tensor)
+        tensors = {name: file.get_tensor(name) for name in shapes}
+    if "sha256" in header and header["sha256"] != _digest(header, tensors):  # files of before have none
+        raise NetworkFileError(f"{path}: damaged, it does not hold what was written; train it again or copy it again.")
+    _fill(networks, tensors.__getitem__)
     return networks
 
 
