@@ -155,7 +155,10 @@ def _report(records: Sequence[Record]) -> None:
     for record in records:
         key = record["key"]
         cells = [model_label(key["model"]), key["ratio"], key["fold"], key["set"], record["n"]]
-        table.add_row(*map(str, cells), *(percent(record["metrics"][name]) for name in SHORT))
+        metrics = record["metrics"]
+        if metrics["sensitivity"] is None:  # no positives to find: a precision of 0 would look like a failure
+            metrics = metrics | {"precision": None, "f1": None}
+        table.add_row(*map(str, cells), *(percent(metrics[name]) for name in SHORT))
     console().print(table)
     for record in records:
         say(_verdicts(record))

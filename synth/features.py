@@ -21,6 +21,7 @@ Purpose = Literal["quality", "similarity"]
 
 AUTO, OFFLINE = "auto", "offline"
 PAPER_SPACE: dict[Purpose, str] = {"quality": "inception", "similarity": "vgg16"}
+WEIGHTS = {"inception": FID_INCEPTION, "vgg16": VGG16}
 FID_SPACE = "InceptionV3"
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -90,7 +91,7 @@ def inception(source: WeightSource, device: torch.device) -> Extractor:
     """Build the space of the FID: torch-fidelity's InceptionV3 with the weights of the original TensorFlow graph."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    found = find_weights(FID_INCEPTION, source)
+    found = find_weights(WEIGHTS["inception"], source)
     # torch-fidelity unpickles whatever file it is given; it is given what the safe reader made of it.
     clean = io.BytesIO()
     torch.save(torch.load(found.path, map_location="cpu", weights_only=True), clean)
@@ -111,7 +112,7 @@ def vgg16(source: WeightSource, device: torch.device) -> Extractor:
     """Build the space of torchvision's ImageNet VGG16, second hidden layer of its head, after ReLU."""
     from torchvision import models
 
-    found = find_weights(VGG16, source)
+    found = find_weights(WEIGHTS["vgg16"], source)
     network = models.vgg16(weights=None, init_weights=False)
     network.load_state_dict(torch.load(found.path, map_location="cpu", weights_only=True))
     network.classifier = network.classifier[:5]  # ends with the ReLU behind fc2
@@ -131,7 +132,6 @@ SPACES: dict[str, Callable[[WeightSource, torch.device], Extractor]] = {
     "vgg16": vgg16,
 }
 CHOICES = (AUTO, *SPACES)
-WEIGHTS = {"inception": FID_INCEPTION, "vgg16": VGG16}
 
 
 def open_extractor(choice: str, purpose: Purpose, *, source: WeightSource, device: torch.device) -> Extractor:

@@ -20,7 +20,7 @@ from stylegan2_ada import (
     read_header,
     resolve,
 )
-from stylegan2_ada.config import NoiseMode, replace_training
+from stylegan2_ada.config import NoiseMode, check_resolution, replace_training
 from synth.cells import Cell
 from synth.grid import find_network, licence_notice
 from synth.train_options import TrainOptions
@@ -48,10 +48,7 @@ def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingCo
 
     Raises `UserError`: an unknown configuration, or an image size that no network fits.
     """
-    try:
-        _, _, config = resolve(options.cfg or "auto", size, batch=options.batch)
-    except ValueError as error:
-        raise UserError(f"--cfg {options.cfg or 'auto'}: {error}.") from error
+    _, _, config = _resolve(options, size)
     config = replace_training(
         config,
         gamma=cell.gamma,
@@ -64,6 +61,24 @@ def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingCo
     if options.start is None:
         return config
     return dataclasses.replace(config, ada_kimg=TRANSFER_ADA_KIMG, ema_rampup=None)
+
+
+def _resolve(
+    options: TrainOptions, size: int, c_dim: int = 0
+) -> tuple[GeneratorConfig, DiscriminatorConfig, TrainingConfig]:
+    """Return what `--cfg` means for pictures of `size` px.
+
+    Raises `UserError`: an unknown configuration, or an image size that no network fits.
+    """
+    try:
+        check_resolution(size)
+    except ValueError as error:
+        raise UserError(f"{options.cohort}: {error}; prepare it again with such a --size.") from error
+    name = options.cfg or "auto"
+    try:
+        return resolve(name, size, c_dim=c_dim, batch=options.batch)
+    except ValueError as error:
+        raise UserError(f"--cfg {name}: {error}.") from error
 
 
 def require_whole_groups(config: TrainingConfig, start: Start, processes: int) -> None:
@@ -83,10 +98,7 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     Raises `UserError`: the start network cannot be read or draws pictures of another size.
     """
     if options.start is None:
-        try:
-            generator, discriminator, _ = resolve(options.cfg or "auto", size, c_dim=c_dim, batch=options.batch)
-        except ValueError as error:
-            raise UserError(f"--cfg {options.cfg or 'auto'}: {error}.") from error
+        generator, discriminator, _ = _resolve(options, size, c_dim)
         return Start(Networks.build(generator, discriminator, options.seed))
     path = find_network(options.start)
     try:
@@ -128,10 +140,7 @@ def _build_like(source: Networks, options: TrainOptions, c_dim: int) -> Networks
     generator: GeneratorConfig = dataclasses.replace(source.G.config, c_dim=c_dim)
     discriminator: DiscriminatorConfig = dataclasses.replace(source.D.config, c_dim=c_dim)
     if options.cfg is not None:
-        try:
-            generator, discriminator, _ = resolve(options.cfg, size, c_dim=c_dim, batch=options.batch)
-        except ValueError as error:
-            raise UserError(f"--cfg {options.cfg}: {error}.") from error
+        generator, discriminator, _ = _resolve(options, size, c_dim)
     return Networks.build(generator, discriminator, options.seed)
 
 

@@ -36,7 +36,7 @@ def random_inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Feature
         network = FeatureExtractorInceptionV3("random", ["2048"])
     file = WeightFile(name="inception.pth")
     torch.save(network.state_dict(), tmp_path / file.name)
-    monkeypatch.setattr(features, "FID_INCEPTION", file)
+    monkeypatch.setitem(features.WEIGHTS, "inception", file)
     return network
 
 
@@ -85,7 +85,7 @@ def test_identity_names_network_layer_resizer_and_weights():
 def test_vgg16_is_the_second_hidden_layer_after_relu(tmp_path, monkeypatch):
     torch.manual_seed(0)
     network = models.vgg16(weights=None, init_weights=False).eval()
-    monkeypatch.setattr(features, "VGG16", WeightFile(name="vgg16.pth"))
+    monkeypatch.setitem(features.WEIGHTS, "vgg16", WeightFile(name="vgg16.pth"))
     torch.save(network.state_dict(), tmp_path / "vgg16.pth")
     extractor = open_extractor("vgg16", "similarity", source=WeightSource(tmp_path, offline=True), device=CPU)
     images = noise(2, 224)

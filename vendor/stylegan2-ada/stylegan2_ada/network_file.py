@@ -1,7 +1,7 @@
 """Networks in a file: safetensors under `G_ema/`, `G/` and `D/`, the configuration as JSON in its metadata.
 
-Nothing in such a file can run, and a changed bit is found. Half-precision tensors are read as float32. NVIDIA's snapshots are read too
-(`stylegan2_ada.snapshot`); the content tells which of the two a file is.
+Nothing in such a file can run, and a changed bit is found. Half-precision tensors are read as float32. NVIDIA's
+snapshots are read too (`stylegan2_ada.snapshot`); the content tells which of the two a file is.
 """
 
 import dataclasses
