@@ -34,6 +34,11 @@ def report(cohort: Cohort, findings: Findings) -> None:
     out.print(folds_table(cohort))
     for line in [*_photograph_lines(cohort, findings), *_duplicate_lines(cohort, findings), *_attribute_lines(cohort)]:
         say(line)
+    if findings.metadata is None and cohort.source != "phantom":
+        say(
+            "no --csv: each photograph counts as another patient's, so that photographs of one patient may lie on both "
+            "sides of a split"
+        )
     say(f"{cohort.path}: {len(cohort)} images of {cohort.size} px, sha256 {cohort.sha256}")
 
 

@@ -1,5 +1,6 @@
 """The command line: whatever is wrong with the input is one sentence on standard error and exit code 2."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,19 +52,30 @@ def test_every_command_has_help(name: str) -> None:
     assert "--out" in result.output
 
 
-@pytest.mark.parametrize("damage", ["truncated", "one byte", "other format"])
-def test_damaged_cohorts(tmp_path: Path, cohort_path: Path, damage: str) -> None:
-    content = bytearray(cohort_path.read_bytes())
-    if damage == "truncated":
-        content = content[:-1000]
-    elif damage == "one byte":
-        content[len(content) // 2] ^= 1
-    else:
-        content = bytearray(b"\x89HDF\r\n\x1a\n" + bytes(1000))
-    path = tmp_path / "damaged.h5"
-    path.write_bytes(bytes(content))
-    assert_refused(_run("train", path, "--out", tmp_path / "run"), "damaged.h5")
+DAMAGES = {
+    "truncated": (lambda content: content[:-1000], "truncated"),
+    "one byte": (lambda content: content[:-500] + bytes([content[-500] ^ 1]) + content[-499:], "damaged"),
+    "another format": (lambda _: b"\x89HDF\r\n\x1a\n" + bytes(1000), "not one of Rarescreen's"),
+    "newer": (lambda content: re.sub(rb"/1 sha256:", b"/9 sha256:", content, count=1), "version 9"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_cohorts_and_candidates(tmp_path: Path, cohort_path: Path, run_folder: Path, damage: str) -> None:
+    candidates = tmp_path / "candidates.h5"
+    assert _run("generate", run_folder, "--count", 4, "--out", candidates).exit_code == 0
+    change, named = DAMAGES[damage]
+    damaged = tmp_path / "damaged.h5"
+
+    damaged.write_bytes(change(cohort_path.read_bytes()))
+    assert_refused(_run("train", damaged, "--out", tmp_path / "run"), "damaged.h5", named)
     assert not (tmp_path / "run").exists()
+
+    damaged.write_bytes(change(candidates.read_bytes()))
+    bundle = tmp_path / "bundle.h5"
+    arguments = ("--cohort", cohort_path, "--network", run_folder, "--features", "offline", "--out", bundle)
+    assert_refused(_run("select", damaged, *arguments), "damaged.h5", named)
+    assert not list(tmp_path.glob("bundle*"))
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_bad_photographs_can_be_skipped(folders: Path, capsys: pytest.CaptureFix
     assert "skipped 3 images that cannot be used:" in capsys.readouterr().err
 
 
-def test_groups_and_attributes_come_from_the_table(folders: Path) -> None:
+def test_groups_and_attributes_come_from_the_table(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"herpeticum/{number:02d}.png" for number in (1, 2, 4, 5)]
     rows = "".join(f"{name},patient {i % 2},{20 + i}\n" for i, name in enumerate(names))
     (folders / "table.csv").write_text(f"file,group,age\n{rows}")
@@ -181,6 +181,7 @@ def test_groups_and_attributes_come_from_the_table(folders: Path) -> None:
     groups = cohort.group_id[place]
     assert groups[0] == groups[2] != groups[1] == groups[3]
     assert read_cohort(folders / "cohort.h5").attributes["age"][place].tolist() == [20, 21, 22, 23]
+    assert "no --csv" not in capsys.readouterr().err
 
 
 def test_groups_of_the_table_and_duplicates_join(folders: Path) -> None:
@@ -258,6 +259,7 @@ def test_the_report_tells_counts_sizes_and_folds(folders: Path, capsys: pytest.C
         assert re.search(rf"\n\W+{fold}\W+{counts[0]}\W+{counts[1]}\W", text)
     assert "20 photographs are smaller than 48 px and were enlarged" in text
     assert "duplicates: none found" in text
+    assert "no --csv: each photograph counts as another patient's" in text
     assert f"{folders / 'cohort.h5'}: 20 images of 48 px, sha256 {cohort.sha256}" in text
 
 
