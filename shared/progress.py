@@ -52,10 +52,8 @@ def progress(description: str, total: float, *, unit: str) -> Iterator[Bar]:
     """Show work of `total` units: a bar with rate and remaining time on a terminal, one line a minute elsewhere."""
     with progress_bars() as bars:
         bar = bars.start(description, total, unit)
-        try:
-            yield bar
-        finally:
-            bar.end()
+        yield bar
+        bar.end()  # not after an error, whose sentence is to be the last
 
 
 @contextlib.contextmanager

@@ -73,6 +73,13 @@ def read_header(path: Path) -> dict[str, Any]:
     if is_snapshot(path):
         snapshot = read_snapshot(path)
         return _header(snapshot.generator, snapshot.discriminator, snapshot.about)
+    header = _sealed_header(path)
+    header.pop("sha256", None)
+    return header
+
+
+def _sealed_header(path: Path) -> dict[str, Any]:
+    """Read the header of a file of our own format, with the digest that `_digest` gave."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -99,7 +106,7 @@ def load_networks(path: Path, *, device: torch.device | None = None) -> Networks
         NetworkFileError: the file is damaged, of another format or newer, or its tensors do not fit its configuration.
     """
     try:
-        networks = _from_snapshot(path) if is_snapshot(path) else _from_safetensors(path, read_header(path))
+        networks = _from_snapshot(path) if is_snapshot(path) else _from_safetensors(path, _sealed_header(path))
     except (SafetensorError, TypeError, RuntimeError, KeyError, ValueError) as error:
         if isinstance(error, NetworkFileError):
             raise
