@@ -60,8 +60,8 @@ def say(text: str) -> None:
 _voice: Callable[[str], None] | None = None
 
 
-def speak_through(voice: Callable[[str], None] | None) -> None:
-    """Hand what this process says to `voice` from now on; with None, print it again."""
+def speak_through(voice: Callable[[str], None]) -> None:
+    """Hand what this process says to `voice` from now on."""
     global _voice
     _voice = voice
 

@@ -89,11 +89,11 @@ class Elsewhere(Bars, Protocol):
 _elsewhere: Elsewhere | None = None
 
 
-def speak_through(elsewhere: Elsewhere | None) -> None:
-    """Send all bars and sentences of this process elsewhere from now on; with None, show them again."""
+def speak_through(elsewhere: Elsewhere) -> None:
+    """Send all bars and sentences of this process elsewhere from now on."""
     global _elsewhere
     _elsewhere = elsewhere
-    console.speak_through(None if elsewhere is None else elsewhere.say)
+    console.speak_through(elsewhere.say)
 
 
 class _RateColumn(ProgressColumn):

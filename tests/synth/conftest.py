@@ -12,6 +12,7 @@ import torch
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort, read_cohort, write_cohort
 from shared.splits import assign_folds, parts
 from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, network_bytes
+from synth.train_options import TrainOptions
 
 SIZE = 16
 
@@ -44,6 +45,24 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     )
     write_cohort(path, made)
     return read_cohort(path)
+
+
+@pytest.fixture
+def options(cohort: Cohort, tmp_path: Path) -> TrainOptions:
+    """A training of seconds on the small cohort."""
+    assert cohort.path is not None
+    return TrainOptions(
+        cohort=cohort.path,
+        out=tmp_path / "run",
+        cfg="tiny",
+        kimg=0.048,
+        batch=8,
+        checkpoint_every=0.024,
+        quality_fakes=16,
+        features="offline",
+        device="cpu",
+        offline=True,
+    )
 
 
 @pytest.fixture(scope="session")

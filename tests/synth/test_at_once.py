@@ -200,19 +200,8 @@ def test_jobs_do_not_go_with_ranks() -> None:
         count_jobs("2", 9, 32, place)
 
 
-def test_cells_at_once_are_the_cells_of_one_process(cohort: Cohort, tmp_path: Path) -> None:
-    assert cohort.path is not None
-    options = TrainOptions(
-        cohort=cohort.path,
-        out=tmp_path / "in turn",
-        cfg="tiny",
-        kimg=0.016,
-        batch=8,
-        quality_fakes=16,
-        features="offline",
-        device="cpu",
-        offline=True,
-    )
+def test_cells_at_once_are_the_cells_of_one_process(options: TrainOptions, tmp_path: Path) -> None:
+    options = dataclasses.replace(options, kimg=0.016)
     cells = product([0.1, 0.5], [0.6], [0.002])
     before = torch.get_num_threads()
     torch.set_num_threads(1)

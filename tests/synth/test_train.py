@@ -31,23 +31,6 @@ from synth.train_options import Protocol, TrainOptions
 CELL = product([0.1], [0.6], [0.002])
 
 
-@pytest.fixture
-def options(cohort: Cohort, tmp_path: Path) -> TrainOptions:
-    assert cohort.path is not None
-    return TrainOptions(
-        cohort=cohort.path,
-        out=tmp_path / "run",
-        cfg="tiny",
-        kimg=0.048,
-        batch=8,
-        checkpoint_every=0.024,
-        quality_fakes=16,
-        features="offline",
-        device="cpu",
-        offline=True,
-    )
-
-
 def _trained(run: Path) -> dict[str, Any]:
     state = Checkpoints(RunFolder(run).checkpoints).load_newest()
     assert state is not None
