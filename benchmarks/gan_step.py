@@ -1,6 +1,7 @@
 """Speed of the GAN's training step against the machine's own matrix-product peak, in one process.
 
-    python benchmarks/gan_step.py --config S|XS [--json] [--precision fp32|bf16] [--device cpu|cuda]
+    python benchmarks/gan_step.py --config S|XS [--json] [--precision fp32|bf16] [--compile]
+        [--device cpu|cuda]
     python benchmarks/gan_step.py --config auto256 --device cuda --precision bf16
 
 A step is the main phases plus lazy regularisation (path length every 4, R1 every 16), ADA at p = 0.3, `bgc`. S and XS
@@ -48,7 +49,7 @@ CYCLE = 16  # steps after which the lazy regularisers repeat
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def build(row: Row, device: torch.device, dtype: torch.dtype) -> Trainer:
+def build(row: Row, device: torch.device, dtype: torch.dtype, compiled: bool) -> Trainer:
     generator, discriminator, training = resolve(row.preset, row.size, batch=row.batch)
     channels = {"channel_base": row.channel_base, "channel_max": row.channel_max}
     given = {name: value for name, value in channels.items() if value is not None}
@@ -58,7 +59,7 @@ def build(row: Row, device: torch.device, dtype: torch.dtype) -> Trainer:
     training = dataclasses.replace(training, gamma=0.1, initial_p=0.3, ada_kimg=1e9, pl_weight=2.0, style_mixing=0.9)
     images = torch.randint(0, 256, (256, 3, row.size, row.size), dtype=torch.uint8)
     networks = Networks.build(generator, discriminator, 0)
-    return Trainer(networks, training, images, None, seed=0, device=device, dtype=dtype)
+    return Trainer(networks, training, images, None, seed=0, device=device, dtype=dtype, compiled=compiled)
 
 
 def matrix_peak(device: torch.device, seconds: float = 2.0) -> float:
@@ -107,13 +108,18 @@ def main() -> None:
     parser.add_argument("--config", choices=ROWS, default="XS")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=DTYPES, default="fp32")
+    parser.add_argument("--compile", action="store_true", help="fuse the main phases' networks")
     parser.add_argument("--cycles", type=int, default=3, help="timed cycles of 16 steps")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     device, row = torch.device(options.device), ROWS[options.config]
     torch.manual_seed(0)
-    trainer = build(row, device, DTYPES[options.precision])
-    counted = count_gflop(trainer, row.batch)  # also warms up
+    dtype = DTYPES[options.precision]
+    counted = count_gflop(build(row, device, dtype, compiled=False), row.batch)
+    trainer = build(row, device, dtype, options.compile)
+    started = time.perf_counter()
+    time_cycles(trainer, row.batch, 1, device)  # warms up, and compiles
+    warm_up_s = time.perf_counter() - started
     gflop_per_image = row.gflop_per_image or counted
 
     peak = matrix_peak(device)
@@ -132,6 +138,8 @@ def main() -> None:
         "fraction_of_peak": rate * gflop_per_image / peak,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "peak_device_mb": torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
+        "compiled": options.compile,
+        "warm_up_s": warm_up_s,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",

@@ -108,6 +108,11 @@ def prepare(**options: Any) -> None:
     help="Of the large convolutions.  [default: auto]",
 )
 @click.option(
+    "--compile",
+    type=click.Choice(["auto", "on", "off"]),
+    help="Let torch.compile fuse the networks: faster after a minute or two; auto: on CUDA.  [default: auto]",
+)
+@click.option(
     "--jobs",
     default="auto",
     help="Cells of a grid to train at once, each in a process of its own; auto: one a GPU or CPU thread.",

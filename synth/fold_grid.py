@@ -137,6 +137,7 @@ class FoldGrid:
             device=self.place.device,
             ranks=self.place.ranks,
             dtype=self.place.dtype,
+            compiled=self.place.compiled,
         )
 
     @functools.cached_property

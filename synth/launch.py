@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from shared.console import processes
 from shared.errors import UserError
-from shared.nn.device import choose_device, choose_precision, describe_device, describe_precision
+from shared.nn.device import choose_compile, choose_device, choose_precision, describe_device, describe_precision
 from stylegan2_ada import Ranks
 
 # How long a rank may keep the others waiting, when it looks for weights, say. One that is gone is noticed in seconds by
@@ -29,16 +29,33 @@ SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # which torchrun passes on; b
 
 @dataclass(frozen=True)
 class Place:
-    """Where this process works: its device, the type of its large convolutions, and its rank among others."""
+    """Where and how this process works.
+
+    Attributes:
+        device: of networks and images.
+        dtype: of the large convolutions.
+        ranks: its place among others.
+        compiled: whether `torch.compile` fuses the networks.
+    """
 
     device: torch.device
     dtype: torch.dtype
     ranks: Ranks
+    compiled: bool = False
+
+    @classmethod
+    def choose(cls, precision: str, compile_: str, device: torch.device, ranks: Ranks) -> "Place":
+        """Resolve `--precision` and `--compile` for a device.
+
+        Raises `UserError`: it does not have that.
+        """
+        return cls(device, choose_precision(precision, device), ranks, choose_compile(compile_, device))
 
     def __str__(self) -> str:
         """Return all of it in words, for the first line that a command says."""
         processes = f", {self.ranks.count} processes" if self.ranks.count > 1 else ""
-        return f"{describe_device(self.device)}, {describe_precision(self.dtype, self.device)}{processes}"
+        compiled = ", compiled" if self.compiled else ""
+        return f"{describe_device(self.device)}, {describe_precision(self.dtype, self.device)}{compiled}{processes}"
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import torch
 from shared.cohort import read_cohort
 from shared.console import say
 from shared.errors import UserError
-from shared.nn.device import choose_precision
 from synth.at_once import Work, do_at_once
 from synth.cells import Cell
 from synth.fold_grid import FoldGrid, resolve_space
@@ -41,7 +40,7 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         joined(options.device) as (ranks, device),
         contextlib.ExitStack() as claims,
     ):
-        place = Place(device, choose_precision(options.precision, device), ranks)
+        place = Place.choose(options.precision, options.compile, device, ranks)
         cohort = read_cohort(options.cohort)
         start = build_start(options, cohort.size, classes(options))
         say_licence(start)
@@ -153,7 +152,7 @@ class OneCell:
         if options.device in ("auto", "cuda") and torch.cuda.is_available():
             options = dataclasses.replace(options, device=f"cuda:{slot % torch.cuda.device_count()}")
         with joined(options.device) as (ranks, device):
-            place = Place(device, choose_precision(options.precision, device), ranks)
+            place = Place.choose(options.precision, options.compile, device, ranks)
             cohort = read_cohort(options.cohort)
             start = build_start(options, cohort.size, classes(options))
             grid = FoldGrid(cohort, self.fold, options, self.cells, start, place, self.features)

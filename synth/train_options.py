@@ -64,6 +64,7 @@ class TrainOptions:
         seed: of networks, data order, latents and augmentation.
         device: "auto", "cpu", "cuda", "cuda:N", "mps".
         precision: of the large convolutions: "auto", "fp32", "tf32", "bf16".
+        compile: whether `torch.compile` fuses the networks: "auto", "on", "off".
         jobs: cells trained at once, or "auto".
         weights: folder with pretrained weights.
         offline: never touch the network.
@@ -94,6 +95,7 @@ class TrainOptions:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+    compile: str = "auto"
     jobs: str = "1"  # the command line's is "auto": other processes import the script that called
     weights: Path | None = None
     offline: bool = False

@@ -70,6 +70,29 @@ def _fastest(device: torch.device) -> str:
     return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
 
 
+def choose_compile(name: str, device: torch.device) -> bool:
+    """Return whether `torch.compile` is to fuse the networks; "auto" does so on CUDA, where it is possible.
+
+    On a CPU it gains a few percent (`benchmarks/results/gan_step.md`) and delays the first steps by a minute.
+
+    Raises `UserError`: "on", and PyTorch cannot compile here.
+    """
+    if name == "off" or (name == "auto" and device.type != "cuda"):
+        return False
+    try:
+        # A small function first: what is missing (a compiler, as a rule) shows up before hours of work.
+        torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
+    except Exception as error:
+        if name == "auto":
+            return False
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"--compile on: PyTorch cannot compile for {device} here ({reason}); install a C++ compiler, or leave the "
+            "option out."
+        ) from error
+    return True
+
+
 def describe_precision(dtype: torch.dtype, device: torch.device) -> str:
     """Return the precision in words: "fp32", "tf32" or "bf16"."""
     if dtype == torch.bfloat16:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from shared.errors import UserError
-from shared.nn.device import choose_device, choose_precision, describe_device, describe_precision
+from shared.nn.device import choose_compile, choose_device, choose_precision, describe_device, describe_precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -64,3 +64,27 @@ def test_auto_takes_what_the_gpu_has(monkeypatch: pytest.MonkeyPatch, bf16: bool
 def test_precisions_that_are_not_there_are_one_sentence(name: str, device: str) -> None:
     with pytest.raises(UserError, match=f"--precision {name}: .*use"):
         choose_precision(name, torch.device(device))
+
+
+def _fails(*_: object, **__: object) -> object:
+    raise RuntimeError("no  compiler\nfound")
+
+
+@pytest.mark.parametrize(("name", "device"), [("off", "cpu"), ("auto", "cpu"), ("auto", "mps"), ("off", "cuda")])
+def test_nothing_is_compiled_unless_it_pays(monkeypatch: pytest.MonkeyPatch, name: str, device: str) -> None:
+    monkeypatch.setattr(torch, "compile", _fails)
+    assert not choose_compile(name, torch.device(device))
+
+
+def test_a_machine_that_cannot_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", _fails)
+    assert not choose_compile("auto", CUDA)
+    with pytest.raises(UserError, match=r"--compile on: .*\(no compiler found\); .*leave the option out"):
+        choose_compile("on", CPU)
+
+
+@pytest.mark.parametrize(("name", "device"), [("on", CPU), ("auto", CUDA)])
+def test_a_machine_that_can_compile(monkeypatch: pytest.MonkeyPatch, name: str, device: torch.device) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: 0)
+    assert choose_compile(name, device)

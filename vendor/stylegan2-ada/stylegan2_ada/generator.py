@@ -49,19 +49,24 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("noise_const", torch.randn(size, size))
         self.register_buffer("resample_filter", ops.binomial_filter())
 
-    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode, generators: Generators) -> Tensor:
-        """Apply the layer to x [N, I, H, W] in the style w [N, w_dim]."""
+    def noise(self, count: int, mode: NoiseMode, generators: Generators) -> Tensor | None:
+        """Return the noise of `count` pictures: the stored one [S, S], a new one [N, 1, S, S], or none."""
+        if mode == "random":
+            return normal_noise(count, self.size, generators, self.noise_const.device)
+        return self.noise_const if mode == "const" else None
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        """Apply the layer to x [N, I, H, W] in the style w [N, w_dim], with `noise` from the method of that name."""
         kernel = self.resample_filter if self.up else None
         gain = ops.LRELU_GAIN
         y = ops.modulated_conv2d(x, self.weight, self.affine(w), kernel=kernel, demodulate=True, gain=gain)
         shift = (self.bias * gain)[None, :, None, None]
-        if noise_mode == "const":
-            y = y + (shift + self.noise_const * (self.noise_strength * gain)).to(y.dtype)
-        elif noise_mode == "random":
-            noise = normal_noise(len(y), self.size, generators, y.device) * (self.noise_strength * gain)
-            y = y + shift.to(y.dtype) + noise.to(y.dtype)
-        else:
+        if noise is None:
             y = y + shift.to(y.dtype)
+        elif noise.ndim == 2:
+            y = y + (shift + noise * (self.noise_strength * gain)).to(y.dtype)
+        else:
+            y = y + shift.to(y.dtype) + (noise * (self.noise_strength * gain)).to(y.dtype)
         return ops.leaky_relu(y, self.clamp)
 
 
@@ -103,30 +108,29 @@ class SynthesisBlock(nn.Module):
         self.register_buffer("resample_filter", ops.binomial_filter())
 
     @property
-    def convolutions(self) -> int:
-        """How many styles the block's convolutions use (its RGB layer shares the next block's first)."""
-        return 1 if self.size == 4 else 2
+    def convolutions(self) -> list[SynthesisLayer]:
+        """Its convolutions in order, each with a style of its own (the RGB layer shares the next block's first)."""
+        return [self.conv1] if self.size == 4 else [self.conv0, self.conv1]
 
     def forward(
         self,
         x: Tensor | None,
         rgb: Tensor | None,
         ws: Tensor,
-        noise_mode: NoiseMode,
-        generators: Generators,
+        noise: Sequence[Tensor | None],
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         """Return activations [N, O, S, S] and the picture so far, float32 [N, 3, S, S].
 
-        `ws` is [N, convolutions + 1, w_dim]; the convolutions run in `dtype`.
+        `ws` is [N, convolutions + 1, w_dim], `noise` one a convolution; these run in `dtype`.
         """
         styles = iter(ws.unbind(dim=1))
         if x is None or rgb is None:
             x = self.const.expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-            x = self.conv1(x, next(styles), noise_mode, generators)
+            x = self.conv1(x, next(styles), noise[0])
             return x, self.torgb(x, next(styles))
-        x = self.conv0(x.to(dtype), next(styles), noise_mode, generators)
-        x = self.conv1(x, next(styles), noise_mode, generators)
+        x = self.conv0(x.to(dtype), next(styles), noise[0])
+        x = self.conv1(x, next(styles), noise[1])
         return x, ops.upsample2d(rgb, self.resample_filter) + self.torgb(x, next(styles))
 
 
@@ -140,15 +144,13 @@ class Synthesis(nn.Module):
             self.add_module(f"b{size}", SynthesisBlock(size, config))
         self.num_ws = 2 * len(self.resolutions)
 
-    def forward(
-        self,
-        ws: Tensor,
-        *,
-        noise_mode: NoiseMode,
-        generators: Generators = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """Draw float32 [N, 3, S, S], about in [-1, 1], from one style a layer.
+    def noise(self, count: int, mode: NoiseMode, generators: Generators = None) -> list[Tensor | None]:
+        """Return what `render` takes as noise, for `count` pictures: chance, split from deed."""
+        layers = [layer for size in self.resolutions for layer in getattr(self, f"b{size}").convolutions]
+        return [layer.noise(count, mode, generators) for layer in layers]
+
+    def render(self, ws: Tensor, noise: Sequence[Tensor | None], dtype: torch.dtype) -> Tensor:
+        """Draw float32 [N, 3, S, S], about in [-1, 1], from one style and one noise a layer; a pure function.
 
         The convolutions above 4 x 4 run in `dtype`; styles, the first block and the sum of RGB stay in float32.
         """
@@ -157,11 +159,22 @@ class Synthesis(nn.Module):
         first = 0
         for size in self.resolutions:
             block: SynthesisBlock = getattr(self, f"b{size}")
-            styles = ws[:, first : first + block.convolutions + 1]
-            x, rgb = block(x, rgb, styles, noise_mode, generators, dtype)
-            first += block.convolutions
+            last = first + len(block.convolutions)
+            x, rgb = block(x, rgb, ws[:, first : last + 1], noise[first:last], dtype)
+            first = last
         assert rgb is not None
         return rgb
+
+    def forward(
+        self,
+        ws: Tensor,
+        *,
+        noise_mode: NoiseMode,
+        generators: Generators = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Draw float32 [N, 3, S, S] from one style a layer: `noise`, then `render`."""
+        return self.render(ws, self.noise(len(ws), noise_mode, generators), dtype)
 
 
 class Generator(nn.Module):

@@ -5,7 +5,8 @@ average of the weights and the augmentation strength. Each phase draws its own l
 """
 
 import dataclasses
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -24,6 +25,10 @@ W_AVG_DECAY = 0.995
 MAX_BAD_STEPS = 20  # in a row and of one phase, with gradients that are not finite
 
 
+def _as_it_is(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return function
+
+
 class TrainingDivergedError(RuntimeError):
     """Gradients of one phase were not finite for `MAX_BAD_STEPS` optimiser steps in a row."""
 
@@ -40,6 +45,8 @@ class Trainer:
         device: where everything lives.
         ranks: this process's place among those that train together, each with the same arguments otherwise.
         dtype: of the convolutions above 4 x 4; parameters and everything else stay in float32.
+        compiled: whether `torch.compile` fuses the networks of the two main phases. The regularisers are differentiated
+            twice, which it cannot do, and stay as they are.
 
     Raises ValueError: the batch cannot be dealt out to the ranks in whole groups.
     """
@@ -55,6 +62,7 @@ class Trainer:
         device: torch.device,
         ranks: Ranks | None = None,
         dtype: torch.dtype = torch.float32,
+        compiled: bool = False,
     ) -> None:
         self.config, self.device, self.dtype = config, device, dtype
         self.ranks = ranks or Ranks()
@@ -64,6 +72,8 @@ class Trainer:
         self.G_ema, self.G, self.D = networks.G_ema, networks.G, networks.D
         self.images = within_reach(images, device)
         self.labels = None if labels is None else labels.to(device)
+        fused = functools.partial(torch.compile, dynamic=False) if compiled else _as_it_is
+        self._render, self._score = fused(self.G.synthesis.render), fused(self.D.forward)
         for layer in freezable_layers(self.D)[: config.freeze_d]:
             layer.requires_grad_(False)
         self.G_parameters = [p for p in self.G.parameters() if p.requires_grad]
@@ -130,7 +140,7 @@ class Trainer:
         batch = max(self.config.batch // self.ranks.count // self.config.pl_batch_shrink, 1)
         c = None if self.labels is None else self.labels[self.ranks.share(index[: batch * self.ranks.count])]
         ws = self._styles(batch, c, dice)
-        fake = self._draw(ws, dice)
+        fake: Tensor = self.G.synthesis(ws, noise_mode=self.config.noise, generators=dice, dtype=self.dtype)
         lengths = losses.path_lengths(fake, ws, dice.normal(*fake.shape))
         mean = self.ranks.mean(lengths.mean())
         penalty, pl_mean = losses.path_length_penalty(lengths, mean, self.pl_mean, self.config.pl_decay)
@@ -153,7 +163,8 @@ class Trainer:
     def _r1_phase(self, real: Tensor, c: Tensor | None) -> Tensor:
         self._train_only(self.D_parameters, self.G_parameters)
         real = real.detach().requires_grad_(True)
-        penalty = losses.r1_penalty(self._logits(real, c, self._dice(self.group_size)), real).mean()
+        logits = self.D(self._augment(real, self._dice(self.group_size)), c, dtype=self.dtype)
+        penalty = losses.r1_penalty(logits, real).mean()
         loss = penalty * (self.config.gamma / 2 * self.config.d_reg_interval)  # lazy: as if it ran every step
         self._optimize(self.D_optimizer, self.D_parameters, loss, "R1")
         return self.ranks.mean(penalty.detach())
@@ -178,14 +189,16 @@ class Trainer:
         return float(torch.rand([], generator=self.order.generator))
 
     def _draw(self, ws: Tensor, dice: Dice) -> Tensor:
-        picture: Tensor = self.G.synthesis(ws, noise_mode=self.config.noise, generators=dice, dtype=self.dtype)
+        picture: Tensor = self._render(ws, self.G.synthesis.noise(len(ws), self.config.noise, dice), self.dtype)
         return picture
 
     def _logits(self, pictures: Tensor, c: Tensor | None, dice: Dice) -> Tensor:
         """Score augmented pictures [N, 3, S, S]: [N, 1]."""
-        augmented = augment_randomly(pictures, self.config.augpipe, self.ada.p, dice)
-        logits: Tensor = self.D(augmented, c, dtype=self.dtype)
+        logits: Tensor = self._score(self._augment(pictures, dice), c, dtype=self.dtype)
         return logits
+
+    def _augment(self, pictures: Tensor, dice: Dice) -> Tensor:
+        return augment_randomly(pictures, self.config.augpipe, self.ada.p, dice)
 
     @staticmethod
     def _train_only(on: Iterable[nn.Parameter], off: Iterable[nn.Parameter]) -> None:
