@@ -3,13 +3,23 @@
 import torch
 
 from shared.errors import UserError
+from shared.nn.memory import keep_freed_memory
 
 
 def choose_device(name: str = "auto") -> torch.device:
     """Return the named device ("cpu", "cuda", "cuda:1", "mps"); "auto" takes CUDA, else Apple's GPU, else the CPU.
 
+    A process that works on the CPU keeps freed memory from then on (`shared.nn.memory`).
+
     Raises `UserError`: unknown name, or no such device on this machine.
     """
+    device = _find_device(name)
+    if device.type == "cpu":
+        keep_freed_memory()
+    return device
+
+
+def _find_device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
