@@ -79,11 +79,19 @@ def prepare(**options: Any) -> None:
 )
 @click.option("--cfg", help="auto, paper256, paper512, paper1024, cifar or tiny.  [default: auto]")
 @click.option("--start", help="Network to adapt: a shipped name (phantom-skin-32), a file, or a run's folder.")
+@click.option(
+    "--accept-licence", is_flag=True, default=None, help="Start from a network whose licence binds what is made of it."
+)
 @click.option("--kimg", type=float, help="Thousands of real images shown.  [default: 1000]")
 @click.option("--batch", type=int, help="Images a step.  [default: the configuration's]")
 @click.option("--ema-kimg", type=float, help="Half-life of the weights' average.  [default: the configuration's]")
 @click.option("--augpipe", help="ADA's augmentations: bgc, bg, bgcfnc, blit, geom, color, none …  [default: bgc]")
-@click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: 0]")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "scratch", "transfer", "freeze-d", "svd"]),
+    help="How to start and to adapt; auto: transfer from --start, else scratch.  [default: auto]",
+)
+@click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: the method's]")
 @click.option(
     "--max-p", type=float, help="The most that ADA's augmentation strength p may become, up to 8.  [default: 1]"
 )

@@ -24,6 +24,7 @@ from synth.cells import Cell
 from synth.features import resolve_choice
 from synth.interruption import Interruption
 from synth.launch import Place
+from synth.methods import choose_method
 from synth.quality import QualityMeter
 from synth.run import Run
 from synth.run_folder import RunFolder, busy
@@ -168,6 +169,7 @@ class FoldGrid:
             "fold": self.fold,
             "protocol": options.protocol,
             "label": options.label,
+            "method": choose_method(options.method, options.start)[0],
             "cell": dataclasses.asdict(cell),
             "kimg": options.kimg,
             "checkpoint_every": options.checkpoint_every,

@@ -23,6 +23,7 @@ from stylegan2_ada import (
 from stylegan2_ada.config import NoiseMode, check_resolution, replace_training
 from synth.cells import Cell
 from synth.grid import find_network, licence_notice
+from synth.methods import choose_method
 from synth.train_options import TrainOptions
 from synth.trained import noise_of, require_rgb
 
@@ -40,6 +41,7 @@ class Start:
     seen: tuple[tuple[str, int], ...] = ()  # id and group of every photograph that the start network saw
     seen_cohort: str = ""  # SHA-256 of the cohort that the groups belong to
     noise: NoiseMode = "const"  # which noise inputs its pictures want
+    size: int | None = None  # side of the start network's own pictures in px
     licence: str | None = None  # terms of the start network, which hold for what is made of it
 
 
@@ -48,6 +50,7 @@ def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingCo
 
     Raises `UserError`: an unknown configuration, or an image size that no network fits.
     """
+    _, method = choose_method(options.method, options.start)
     _, _, config = _resolve(options, size)
     config = replace_training(
         config,
@@ -55,7 +58,8 @@ def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingCo
         target=cell.target,
         lr=cell.lr,
         augpipe=options.augpipe,
-        freeze_d=options.freeze_d,
+        freeze_d=method.freeze_d if options.freeze_d is None else options.freeze_d,
+        singular=method.singular,
         ema_kimg=options.ema_kimg,
     )
     if options.start is None:
@@ -95,8 +99,11 @@ def require_whole_groups(config: TrainingConfig, start: Start, processes: int) -
 def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     """Return the networks to begin with, the same for every cell of a grid.
 
-    Raises `UserError`: the start network cannot be read or draws pictures of another size.
+    A start of another resolution gives what it has: a generator its first layers, a discriminator its last ones.
+
+    Raises `UserError`: the start network cannot be read, or is under a licence that must be accepted first.
     """
+    choose_method(options.method, options.start)
     if options.start is None:
         generator, discriminator, _ = _resolve(options, size, c_dim)
         return Start(Networks.build(generator, discriminator, options.seed))
@@ -106,25 +113,21 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     except NetworkFileError as error:
         raise UserError(str(error)) from error
     require_rgb(source, path)
-    have = source.G.config.img_resolution
-    if have != size:
-        raise UserError(
-            f"--start {options.start}: draws {have} px pictures and the cohort has {size} px; "
-            f"prepare the cohort with --size {have}, or start from another network."
-        )
-    target = _build_like(source, options, c_dim)
+    about = read_header(path)["about"]
+    licence = about.get("licence")
+    _require_accepted(options, licence)
+    target = _build_like(source, options, size, c_dim)
     missing = [
         f"{name}/{tensor}"
         for name in ("G_ema", "G", "D")
         for tensor in _copy_matching(getattr(source, name), getattr(target, name))
     ]
     name = options.start if not Path(options.start).exists() else Path(options.start).name
-    about = read_header(path)["about"]
     seen = zip(about.get("seen_image_id", ()), about.get("seen_group_id", ()), strict=True)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    licence = about.get("licence")
     cohort, noise = about.get("cohort", ""), noise_of(about)
-    return Start(target, name, sha256, tuple(missing), tuple(seen), cohort, noise, licence)
+    have = source.G.config.img_resolution
+    return Start(target, name, sha256, tuple(missing), tuple(seen), cohort, noise, have, licence)
 
 
 def say_licence(start: Start) -> None:
@@ -134,11 +137,19 @@ def say_licence(start: Start) -> None:
         say(notice)
 
 
-def _build_like(source: Networks, options: TrainOptions, c_dim: int) -> Networks:
-    """Build networks of the start's shape (or of `--cfg`, when it is given) for `c_dim` classes."""
-    size = source.G.config.img_resolution
-    generator: GeneratorConfig = dataclasses.replace(source.G.config, c_dim=c_dim)
-    discriminator: DiscriminatorConfig = dataclasses.replace(source.D.config, c_dim=c_dim)
+def _require_accepted(options: TrainOptions, licence: str | None) -> None:
+    """Raise `UserError` when the start's licence binds what is made of it, and the user has not said to accept that."""
+    if licence_notice("", licence) is not None and not options.accept_licence:
+        raise UserError(
+            f"--start {options.start}: under the {licence}, which forbids commercial use of it and of every network "
+            "that starts from it; add --accept-licence if that is fine."
+        )
+
+
+def _build_like(source: Networks, options: TrainOptions, size: int, c_dim: int) -> Networks:
+    """Build networks of the start's shape (or of `--cfg`, when it is given) for `size` px and `c_dim` classes."""
+    generator: GeneratorConfig = dataclasses.replace(source.G.config, img_resolution=size, c_dim=c_dim)
+    discriminator: DiscriminatorConfig = dataclasses.replace(source.D.config, img_resolution=size, c_dim=c_dim)
     if options.cfg is not None:
         generator, discriminator, _ = _resolve(options, size, c_dim)
     return Networks.build(generator, discriminator, options.seed)

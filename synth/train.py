@@ -110,6 +110,9 @@ def _say_what_comes(grids: list[FoldGrid], place: Place, start: Start, jobs: int
             f"{of_fold}{count} {'cell' if count == 1 else 'cells'} of {first.options.kimg:g} kimg on "
             f"{len(grid.data.images)} images of {first.cohort.size} px, {place}{at_once}"
         )
+    if start.size is not None and start.size != first.cohort.size:
+        change = "grown" if start.size < first.cohort.size else "cut"
+        say(f"{start.name} draws {start.size} px pictures: {change} to {first.cohort.size} px")
     if start.left_new:
         say(
             f"{len(start.left_new)} tensors start anew, the start network has none that fit: {start.left_new[0]} "

@@ -25,6 +25,7 @@ PRESET_OPTIONS = frozenset(
         "ema_kimg",
         "augpipe",
         "freeze_d",
+        "method",
         "checkpoint_every",
         "save_every_min",
         "max_p",
@@ -49,11 +50,13 @@ class TrainOptions:
         label: which class is drawn; "both" trains a conditional network.
         cfg: a preset of the engine; None means `auto`, or the shape of the start network.
         start: a network to adapt: a shipped name, a file, a run folder or a grid's folder.
+        accept_licence: whether a start network may bind what is made of it to its licence.
         kimg: thousands of real images shown.
         batch: images a step; None means the configuration's.
         ema_kimg: half-life of the average of the weights; None means the configuration's.
         augpipe: which augmentations ADA uses.
-        freeze_d: how many of the discriminator's first layers stay as they are.
+        method: how to start and to adapt, a row of `synth.methods` or "auto".
+        freeze_d: None means the method's; how many of the discriminator's first layers stay as they are.
         max_p: the most that ADA's augmentation strength may become, at most 1.
         checkpoint_every: kimg between checkpoints, each with a score; None means a tenth of `kimg`, at least 4.
         save_every_min: minutes between states that are saved beside these; they never change the outcome.
@@ -81,11 +84,13 @@ class TrainOptions:
     label: Label = "positive"
     cfg: str | None = None
     start: str | None = None
+    accept_licence: bool = False
     kimg: float = 1000.0
     batch: int | None = None
     ema_kimg: float | None = None
     augpipe: str = "bgc"
-    freeze_d: int = 0
+    method: str = "auto"
+    freeze_d: int | None = None
     max_p: float = 1.0
     checkpoint_every: float | None = None
     save_every_min: float = 10.0

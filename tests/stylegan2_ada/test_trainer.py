@@ -20,7 +20,7 @@ from stylegan2_ada import (
 )
 from stylegan2_ada.data import DataOrder
 from stylegan2_ada.networks import freezable_layers
-from stylegan2_ada.optimizers import adam, set_lr
+from stylegan2_ada.optimizers import optimizer_of, set_lr
 from stylegan2_ada.trainer import MAX_BAD_STEPS
 
 CONFIG = TrainingConfig(batch=4, gamma=0.1, lr=0.002, ema_kimg=0.1, ema_rampup=0.05, initial_p=0.5, ada_kimg=1.0)
@@ -177,7 +177,7 @@ def test_one_bad_batch_does_not_stay_in_the_mean_path_length(monkeypatch: pytest
 
 def test_adam_is_corrected_for_lazy_regularisation() -> None:
     """With a regulariser every 4 steps, 4 of 5 optimiser steps are the main loss's (arXiv:1912.04958, appendix B)."""
-    optimizer = adam(torch.nn.Linear(1, 1), lr=0.0025, interval=4)
+    optimizer = optimizer_of(torch.nn.Linear(1, 1), lr=0.0025, interval=4)
     (group,) = optimizer.param_groups
     assert group["lr"] == pytest.approx(0.002)
     assert group["betas"] == pytest.approx((0.0, 0.99**0.8))

@@ -138,6 +138,7 @@ def _options(cohort: Cohort, out: Path, start: str, **changes: Any) -> TrainOpti
         cohort=cohort.path,
         out=out,
         start=start,
+        accept_licence=True,
         kimg=0.008,
         batch=8,
         quality_fakes=16,
@@ -208,11 +209,10 @@ def test_what_does_not_fit_the_nvidia_network_starts_anew(tmp_path: Path, cohort
     assert torch.equal(start.networks.G.mapping.fc1.weight, source.G.mapping.fc1.weight)
 
 
-def test_an_nvidia_network_of_another_size_is_refused(tmp_path: Path, cohort: Cohort) -> None:
-    path = tmp_path / "large.pkl"
-    path.write_bytes(dump(snapshot("networks_cond2_r32")))
-    with pytest.raises(UserError, match="draws 32 px pictures and the cohort has 16 px"):
-        train(_options(cohort, tmp_path / "run", str(path)), CELL)
+def test_a_binding_licence_must_be_accepted(tmp_path: Path, cohort: Cohort) -> None:
+    options = _options(cohort, tmp_path / "run", str(FILE), accept_licence=False)
+    with pytest.raises(UserError, match=r"forbids commercial use .* add --accept-licence"):
+        train(options, CELL)
     assert not (tmp_path / "run").exists()
 
 

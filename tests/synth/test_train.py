@@ -24,6 +24,7 @@ from synth.grid import find_network, read_provenance
 from synth.networks import SHIPPED, shipped_network
 from synth.run_folder import RunFolder
 from synth.run_log import criterion
+from synth.starts import build_start
 from synth.table1 import render, write_table1
 from synth.train import train
 from synth.train_options import Protocol, TrainOptions
@@ -200,10 +201,57 @@ def test_too_little_memory_is_one_sentence(options: TrainOptions, monkeypatch: p
         train(options, CELL)
 
 
-def test_start_of_another_size_is_refused(options: TrainOptions) -> None:
-    assert shipped_network("phantom-skin-32") is not None
-    with pytest.raises(UserError, match="draws 32 px pictures and the cohort has 16 px"):
-        train(dataclasses.replace(options, start="phantom-skin-32"), CELL)
+def test_a_larger_start_is_cut(options: TrainOptions, capsys: pytest.CaptureFixture[str]) -> None:
+    train(dataclasses.replace(options, start="phantom-skin-32", cfg=None, kimg=0.008), CELL)
+    said = capsys.readouterr().err
+    assert "phantom-skin-32 draws 32 px pictures: cut to 16 px" in " ".join(said.split())
+    assert load_networks(find_network(options.out)).G.config.img_resolution == 16
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_a_start_of_another_size_gives_what_it_has(options: TrainOptions, size: int) -> None:
+    """The generator's small layers and the discriminator's last ones; the layer that reads the picture is new."""
+    path = shipped_network("phantom-skin-32")
+    assert path is not None
+    source = load_networks(path)
+    start = build_start(dataclasses.replace(options, start="phantom-skin-32", cfg=None), size, 0)
+    common = min(size, 32)
+    for name, tensor in start.networks.G.state_dict().items():
+        block = name.split(".")[1]
+        if not block.startswith("b") or int(block[1:]) <= common:
+            assert torch.equal(tensor, source.G.state_dict()[name]), name
+    for name, tensor in start.networks.D.state_dict().items():
+        if int(name.split(".")[0][1:]) <= common and "fromrgb" not in name:
+            assert torch.equal(tensor, source.D.state_dict()[name]), name
+    new = {name for name in start.left_new if name.startswith("D/")}
+    assert {name.split("/")[1].split(".")[0] for name in new} == {f"b{size}"}
+
+
+def test_methods_are_recorded(options: TrainOptions, tmp_path: Path) -> None:
+    train(dataclasses.replace(options, kimg=0.008), CELL)
+    assert RunFolder(options.out).read_config()["method"] == "scratch"
+    for method, freeze_d, singular in (("auto", 0, False), ("freeze-d", 4, False), ("svd", 0, True)):
+        out = tmp_path / method
+        train(dataclasses.replace(options, kimg=0.008, method=method, start=str(options.out), out=out), CELL)
+        config = RunFolder(out).read_config()
+        assert config["method"] == ("transfer" if method == "auto" else method)
+        assert (config["training"]["freeze_d"], config["training"]["singular"]) == (freeze_d, singular)
+
+
+@pytest.mark.parametrize(
+    ("method", "start", "message"),
+    [
+        ("svd", None, "--method svd: adapts a network, and none is given; add --start"),
+        ("transfer", None, "--method transfer: adapts a network"),
+        ("scratch", "phantom-skin-32", "--method scratch: begins with new networks, and --start .*leave one out"),
+        ("magic", None, "--method magic: unknown; use one of auto, scratch, transfer, freeze-d, svd"),
+    ],
+)
+def test_methods_that_do_not_fit_are_one_sentence(
+    options: TrainOptions, method: str, start: str | None, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        train(dataclasses.replace(options, method=method, start=start), CELL)
     assert not options.out.exists()
 
 

@@ -97,6 +97,7 @@ class TrainingConfig:
     g_reg_interval: int = 4
     d_reg_interval: int = 16
     freeze_d: int = 0  # how many of the discriminator's first layers stay as they are
+    singular: bool = False  # train singular values of the weights only, for networks that have been trained before
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,31 @@
-"""Adam beside regularisers that run only now and then (StyleGAN2, arXiv:1912.04958, appendix B)."""
+"""Adam beside regularisers that run only now and then (StyleGAN2, arXiv:1912.04958, appendix B).
+
+It trains the weights, or their singular values.
+"""
 
 import torch
 from torch import nn
+
+from stylegan2_ada.singular import SingularValues
 
 BETAS = (0.0, 0.99)
 EPSILON = 1e-8
 
 
-def adam(module: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
+Optimizer = torch.optim.Adam | SingularValues
+
+
+def optimizer_of(module: nn.Module, lr: float, interval: int, *, singular: bool = False) -> Optimizer:
     """Return Adam for what is trained of `module`, corrected for a regulariser every `interval` steps."""
     ratio = _ratio(interval)
+    betas = BETAS[0] ** ratio, BETAS[1] ** ratio
+    if singular:
+        return SingularValues(module, lr=lr * ratio, betas=betas, eps=EPSILON)
     parameters = [p for p in module.parameters() if p.requires_grad]
-    return torch.optim.Adam(parameters, lr=lr * ratio, betas=(BETAS[0] ** ratio, BETAS[1] ** ratio), eps=EPSILON)
+    return torch.optim.Adam(parameters, lr=lr * ratio, betas=betas, eps=EPSILON)
 
 
-def set_lr(optimizer: torch.optim.Adam, lr: float, interval: int) -> None:
+def set_lr(optimizer: Optimizer, lr: float, interval: int) -> None:
     """Give an optimiser of `adam` another learning rate, corrected in the same way."""
     for group in optimizer.param_groups:
         group["lr"] = lr * _ratio(interval)

@@ -18,8 +18,9 @@ from stylegan2_ada.augment import augment_randomly
 from stylegan2_ada.config import TrainingConfig
 from stylegan2_ada.data import DataOrder, within_reach
 from stylegan2_ada.networks import Networks, freezable_layers
-from stylegan2_ada.optimizers import adam, set_lr
+from stylegan2_ada.optimizers import Optimizer, optimizer_of, set_lr
 from stylegan2_ada.ranks import Dice, Ranks
+from stylegan2_ada.singular import decomposed_layers
 
 W_AVG_DECAY = 0.995
 MAX_BAD_STEPS = 20  # in a row and of one phase, with gradients that are not finite
@@ -27,6 +28,15 @@ MAX_BAD_STEPS = 20  # in a row and of one phase, with gradients that are not fin
 
 def _as_it_is(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return function
+
+
+def _train_decomposed_alone(*networks: nn.Module) -> None:
+    """Freeze all but the layers whose singular values are trained, of what is not frozen already."""
+    for network in networks:
+        decomposed = {id(weight) for _, weight in decomposed_layers(network)}
+        for parameter in network.parameters():
+            if id(parameter) not in decomposed:
+                parameter.requires_grad_(False)
 
 
 class TrainingDivergedError(RuntimeError):
@@ -76,10 +86,12 @@ class Trainer:
         self._render, self._score = fused(self.G.synthesis.render), fused(self.D.forward)
         for layer in freezable_layers(self.D)[: config.freeze_d]:
             layer.requires_grad_(False)
+        if config.singular:
+            _train_decomposed_alone(self.G, self.D)
         self.G_parameters = [p for p in self.G.parameters() if p.requires_grad]
         self.D_parameters = [p for p in self.D.parameters() if p.requires_grad]
-        self.G_optimizer = adam(self.G, config.lr, config.g_reg_interval)
-        self.D_optimizer = adam(self.D, config.lr, config.d_reg_interval)
+        self.G_optimizer = optimizer_of(self.G, config.lr, config.g_reg_interval, singular=config.singular)
+        self.D_optimizer = optimizer_of(self.D, config.lr, config.d_reg_interval, singular=config.singular)
         self.ada = AdaController(config.target, config.ada_kimg, p=config.initial_p, max_p=config.max_p)
         self.signs = torch.zeros([], device=device)  # of this rank's real logits since ADA's last update
         self.pl_mean = torch.zeros([], device=device)
@@ -140,6 +152,8 @@ class Trainer:
         batch = max(self.config.batch // self.ranks.count // self.config.pl_batch_shrink, 1)
         c = None if self.labels is None else self.labels[self.ranks.share(index[: batch * self.ranks.count])]
         ws = self._styles(batch, c, dice)
+        if not ws.requires_grad:  # a mapping network that is not trained; the path starts at ws all the same
+            ws.requires_grad_(True)
         fake: Tensor = self.G.synthesis(ws, noise_mode=self.config.noise, generators=dice, dtype=self.dtype)
         lengths = losses.path_lengths(fake, ws, dice.normal(*fake.shape))
         mean = self.ranks.mean(lengths.mean())
@@ -207,9 +221,7 @@ class Trainer:
         for parameter in off:
             parameter.requires_grad_(False)
 
-    def _optimize(
-        self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor, phase: str
-    ) -> Tensor:
+    def _optimize(self, optimizer: Optimizer, parameters: list[nn.Parameter], loss: Tensor, phase: str) -> Tensor:
         """Step on `loss`, unless a gradient is not finite: such a step is left out and counted, never repaired.
 
         Returns the loss, its mean over all ranks.
