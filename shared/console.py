@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from shared.errors import UserError
@@ -55,6 +56,12 @@ def say(text: str) -> None:
         _voice(text)
     else:
         console().print(Text(text), soft_wrap=True)
+
+
+def tabulate(table: Table) -> None:
+    """Print a table on standard output: whole in a file or pipe, as wide as the terminal otherwise."""
+    width = None if sys.stdout.isatty() else 400
+    Console(highlight=False, width=width).print(table)
 
 
 _voice: Callable[[str], None] | None = None

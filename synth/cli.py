@@ -185,6 +185,15 @@ def export(**options: Any) -> None:
 
 
 @cli.command()
+@click.argument("folders", type=FOLDER, nargs=-1)
+def networks(folders: tuple[Path, ...]) -> None:
+    """List the shipped networks, and those in FOLDERS: size, licence and checksum of each."""
+    from synth.network_list import print_networks as run
+
+    run(folders)
+
+
+@cli.command()
 @click.argument("candidates", type=FILE)
 @click.option("--cohort", type=FILE, required=True, help="Cohort that the network was trained on.")
 @click.option("--network", type=str, required=True, help="Network that drew the candidates.")

@@ -1,0 +1,75 @@
+"""What can be started from, or drawn with, by name or as a file: size, licence and checksum of each."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from shared.console import say, tabulate
+from shared.errors import UserError
+from stylegan2_ada import NetworkFileError, read_header
+from synth.networks import SHIPPED, shipped_network
+
+SUFFIXES = (".safetensors", ".pkl")
+DIGITS = 16  # of a checksum: enough to compare by eye
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One network: what `--start` and `generate` call it, side of its pictures in px, licence and SHA-256."""
+
+    name: str
+    size: int
+    classes: int
+    licence: str
+    sha256: str
+
+
+def list_networks(folders: Sequence[Path] = ()) -> list[Listed]:
+    """Return the shipped networks and those in `folders`; what cannot be read is said and left out.
+
+    Raises `UserError`: no such folder.
+    """
+    listed = []
+    for name, path in _candidates(folders):
+        try:
+            listed.append(_describe(name, path))
+        except NetworkFileError as error:
+            if name in SHIPPED:
+                raise UserError(str(error)) from error
+            say(str(error))
+    return listed
+
+
+def print_networks(folders: Sequence[Path] = ()) -> None:
+    """Show `list_networks` as a table on standard output.
+
+    Raises `UserError`: no such folder.
+    """
+    table = Table("name", "px", "classes", "licence", "sha256", box=None, padding=(0, 2, 0, 0))
+    for each in list_networks(folders):
+        table.add_row(each.name, str(each.size), str(each.classes or "–"), each.licence, each.sha256[:DIGITS])
+    tabulate(table)
+
+
+def _candidates(folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    for name in SHIPPED:
+        path = shipped_network(name)
+        assert path is not None
+        yield name, path
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; give one with network files.")
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in SUFFIXES and path.is_file():
+                yield str(path), path
+
+
+def _describe(name: str, path: Path) -> Listed:
+    header = read_header(path)
+    generator = header["generator"]
+    licence = header["about"].get("licence") or "your own"
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Listed(name, generator["img_resolution"], generator["c_dim"], licence, sha256)
