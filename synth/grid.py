@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.errors import UserError
 from shared.files import require_file
-from synth.networks import shipped_network
+from synth.networks import SHIPPED, shipped_network
 
 TABLE = "table1.json"
 NETWORK = "network.safetensors"
@@ -21,6 +21,10 @@ def find_network(name_or_path: str | Path) -> Path:
     if shipped is not None:
         return shipped
     path = Path(name_or_path)
+    if not path.exists():
+        raise UserError(
+            f"{path}: no such network; give a file, a run's folder, or a shipped name ({', '.join(SHIPPED)})."
+        )
     if not path.is_dir():
         return require_file(path, "network")
     if (path / NETWORK).is_file():

@@ -88,6 +88,7 @@ class Run:
         if state is not None:
             self._restore(state)
             self.log.require_space(identity(meter.extractor), folder.path)
+            say(f"{folder.path}: going on from {trainer.cur_nimg / 1000:g} kimg")
 
     def go(self) -> Iterator[Moment]:
         """Train to the end, telling of every few steps; the trainer then stands at the best checkpoint.

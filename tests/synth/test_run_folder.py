@@ -97,7 +97,7 @@ def test_log_survives_a_round_trip(tmp_path: Path) -> None:
 
 
 def test_find_network(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match=r"no such network; give .*phantom-skin-32"):
         find_network(tmp_path / "missing.safetensors")
     with pytest.raises(UserError, match="no finished network"):
         find_network(tmp_path)

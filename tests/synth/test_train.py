@@ -276,7 +276,9 @@ def test_a_damaged_newest_checkpoint_is_said_and_passed_over(
     newest = Checkpoints(RunFolder(short.out).checkpoints).path(24)
     _damage(newest)
     train(dataclasses.replace(short, kimg=options.kimg), CELL)
-    assert f"{newest}: damaged; going on from the checkpoint before it\n" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{newest}: damaged; going on from the checkpoint before it\n" in said
+    assert f"{short.out}: going on from 0 kimg\n" in said
     assert_same(_trained(short.out), _trained(options.out))
 
 
