@@ -121,9 +121,10 @@ def draw(runs: Sequence[Run], minutes: float, path: Path) -> None:
     floors = [run.floor for run in runs if run.floor is not None]
     if floors:
         axes.axhline(floors[0], color="black", linestyle=":", label="half the reals against the other half")
-    axes.set(xlabel="minutes of training", ylabel="Frechet distance to the training photographs", yscale="log")
-    axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend(frameon=False)
+    axes.set(xlabel="minutes of training", ylabel="Frechet distance to the training photographs")
+    axes.set_ylim(bottom=0)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(frameon=False, loc="lower left", ncols=2)
     figure.savefig(path, dpi=150)
 
 
