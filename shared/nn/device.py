@@ -1,5 +1,7 @@
 """Which device the work runs on."""
 
+import logging
+
 import torch
 
 from shared.errors import UserError
@@ -90,12 +92,14 @@ def choose_compile(name: str, device: torch.device) -> bool:
     if name == "off" or (name == "auto" and device.type != "cuda"):
         return False
     try:
+        # What it says of CUDA on a machine without is of no use to anybody.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         # A small function first: what is missing (a compiler, as a rule) shows up before hours of work.
         torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
     except Exception as error:
         if name == "auto":
             return False
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]  # more lines are for PyTorch's authors
         raise UserError(
             f"--compile on: PyTorch cannot compile for {device} here ({reason}); install a C++ compiler, or leave the "
             "option out."

@@ -67,7 +67,7 @@ def test_precisions_that_are_not_there_are_one_sentence(name: str, device: str) 
 
 
 def _fails(*_: object, **__: object) -> object:
-    raise RuntimeError("no  compiler\nfound")
+    raise RuntimeError("no compiler found\n\nSet VERBOSE=1")
 
 
 @pytest.mark.parametrize(("name", "device"), [("off", "cpu"), ("auto", "cpu"), ("auto", "mps"), ("off", "cuda")])
