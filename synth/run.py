@@ -18,6 +18,7 @@ from shared.errors import UserError
 from shared.files import whole_file
 from shared.nn.resume import DamagedStateError
 from stylegan2_ada import Networks, Trainer, TrainingDivergedError, network_bytes
+from synth.averages import AverageFolder
 from synth.board import Board, open_board
 from synth.checkpoints import Checkpoints, State, last_good
 from synth.drawing import draw
@@ -78,10 +79,12 @@ class Run:
         self.interruption = interruption or Interruption()
         self.ranks = trainer.ranks  # all do the same, and the first alone reads and writes
         self.checkpoints = Checkpoints(folder.checkpoints)
+        self.averages = AverageFolder(folder.averages)
         self.every_nimg = 1000 * (options.checkpoint_every or max(options.kimg / CHECKPOINTS, MIN_CHECKPOINT_KIMG))
         self.total_nimg = 1000 * options.kimg
         self.log = RunLog()
         self.seconds = 0.0
+        self.processor_seconds = 0.0
         self.rollbacks = 0
         self.saturation = SaturationWatch(trainer.config.max_p, SATURATION_SHARE * trainer.config.ada_kimg)
         state = self.ranks.from_first(self.checkpoints.load_newest)
@@ -99,7 +102,8 @@ class Run:
             SystemExit: a signal asked to stop; the state is saved.
         """
         if self.ranks.first:
-            self.folder.samples.mkdir(parents=True, exist_ok=True)
+            for folder in (self.folder.samples, self.folder.averages):
+                folder.mkdir(parents=True, exist_ok=True)
             self.folder.write_log(self.log.lines)
         yield Moment(self.trainer.cur_nimg / 1000, "")
         complete = False
@@ -150,11 +154,12 @@ class Run:
         return reached // self.every_nimg > before // self.every_nimg or reached >= self.total_nimg
 
     def _step(self, board: Board) -> None:
-        started = time.monotonic()
+        started, processor_started = time.monotonic(), time.process_time()
         self.log.observe(self.trainer.train_step())
         if self.trainer.step % LOG_EVERY_STEPS == 0:
             self._log_losses(board)
         self.seconds += time.monotonic() - started
+        self.processor_seconds += time.process_time() - processor_started
 
     def _log_losses(self, board: Board) -> None:
         values = self.log.averages() | {"p": self.trainer.ada.p}
@@ -176,7 +181,8 @@ class Run:
                 board.add_scalar(name, value, self.trainer.cur_nimg)
 
     def _now(self) -> dict[str, Any]:
-        return {"kimg": self.trainer.cur_nimg / 1000, "seconds": round(self.seconds, 2)}
+        times = {"seconds": round(self.seconds, 2), "processor_seconds": round(self.processor_seconds, 2)}
+        return {"kimg": self.trainer.cur_nimg / 1000} | times
 
     def _note(self) -> str:
         return self.log.note(self.trainer.ada.p, self.trainer.bad_steps)
@@ -201,6 +207,7 @@ class Run:
         board.add_scalar("quality", quality["value"], self.trainer.cur_nimg)
         if self.ranks.first:
             save_grid(self.folder.samples / f"kimg{self.trainer.cur_nimg / 1000:07.1f}.png", samples)
+            self.averages.save(self.trainer)
         board.add_images("samples", samples, self.trainer.cur_nimg, dataformats="NHWC")
         self._save(board)
 
@@ -218,6 +225,7 @@ class Run:
             "trainer": self.trainer.state_dict(),
             "log": self.log.state_dict(),
             "seconds": self.seconds,
+            "processor_seconds": self.processor_seconds,
             "rollbacks": self.rollbacks,
             "saturation": dataclasses.asdict(self.saturation),
         }
@@ -230,7 +238,8 @@ class Run:
         try:
             self.trainer.load_state_dict(state["trainer"])
             self.log.load_state_dict(state["log"], self.trainer.device)
-            self.seconds, self.rollbacks = state["seconds"], state["rollbacks"]
+            self.seconds, self.processor_seconds = state["seconds"], state["processor_seconds"]
+            self.rollbacks = state["rollbacks"]
             self.saturation = SaturationWatch(**state["saturation"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
@@ -255,6 +264,7 @@ class Run:
         self.log.add(self._now() | {"rollback": self.rollbacks} | diverged)
         if self.ranks.first:
             self.checkpoints.drop_after(self.trainer.cur_nimg)
+            self.averages.drop_after(self.trainer.cur_nimg)
         kimg = self.trainer.cur_nimg / 1000
         say(f"{self.folder.path}: {error}; going on from {kimg:g} kimg with other random numbers, this once")
 

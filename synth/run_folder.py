@@ -1,6 +1,7 @@
 """A run folder: what was asked, what happened, and the state to go on from.
 
-config.json  log.jsonl  events.out.tfevents…  samples/  checkpoints/state-….pt  network.safetensors
+config.json  log.jsonl  events.out.tfevents…  samples/  checkpoints/state-….pt  averages/averages-….pt
+network.safetensors
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from stylegan2_ada import NetworkFileError, read_header
 from synth.run_log import criterion
 
 FORMAT = "rarescreen-run"
-VERSION = 2  # of version 1 no state can be taken up
+VERSION = 3  # of versions 1 and 2 no state can be taken up
 # A run goes on longer, elsewhere, from moved files; what they hold must be the same.
 MAY_CHANGE = frozenset({"environment", "precision", "kimg", "checkpoint_every", "save_every_min", "start.name"})
 MAX_DIFFERENCES = 5
@@ -51,6 +52,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def averages(self) -> Path:
+        """Folder of the averages of the weights at scored checkpoints."""
+        return self.path / "averages"
+
+    @property
     def network(self) -> Path:
         """The finished network; it exists only when the run is complete."""
         return self.path / "network.safetensors"
@@ -64,7 +70,7 @@ class RunFolder:
         self._refuse_other_contents()
         self.path.mkdir(parents=True, exist_ok=True)
         with claimed(self.path, busy(self.path)):
-            for folder in (self.path, self.samples, self.checkpoints):
+            for folder in (self.path, self.samples, self.checkpoints, self.averages):
                 remove_parts(folder)
             yield
 

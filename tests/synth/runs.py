@@ -80,18 +80,19 @@ def outcome(path: Path) -> dict[str, Any]:
     folder = RunFolder(path)
     state = Checkpoints(folder.checkpoints).load_newest()
     assert state is not None
-    del state["seconds"]
+    del state["seconds"], state["processor_seconds"]
     state["log"]["lines"] = [_timeless(line) for line in state["log"]["lines"]]
     return {
         "state": state,
         "log": [_timeless(line) for line in folder.read_log()],
         "network": folder.network.read_bytes(),
         "samples": {path.name: path.read_bytes() for path in folder.samples.iterdir()},
+        "averages": {path.name: path.read_bytes() for path in folder.averages.iterdir()},
     }
 
 
 def _timeless(line: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in line.items() if name != "seconds"}
+    return {name: value for name, value in line.items() if name not in ("seconds", "processor_seconds")}
 
 
 def assert_same(a: Any, b: Any, where: str = "") -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stylegan2_ada import losses
 from stylegan2_ada.ada import AdaController
 from stylegan2_ada.augment import augment_randomly
+from stylegan2_ada.averages import PowerAverages
 from stylegan2_ada.config import TrainingConfig
 from stylegan2_ada.data import DataOrder, within_reach
 from stylegan2_ada.networks import Networks, freezable_layers
@@ -92,6 +93,7 @@ class Trainer:
         self.D_parameters = [p for p in self.D.parameters() if p.requires_grad]
         self.G_optimizer = optimizer_of(self.G, config.lr, config.g_reg_interval, singular=config.singular)
         self.D_optimizer = optimizer_of(self.D, config.lr, config.d_reg_interval, singular=config.singular)
+        self.power_averages = PowerAverages(self.G)
         self.ada = AdaController(config.target, config.ada_kimg, p=config.initial_p, max_p=config.max_p)
         self.signs = torch.zeros([], device=device)  # of this rank's real logits since ADA's last update
         self.pl_mean = torch.zeros([], device=device)
@@ -254,6 +256,7 @@ class Trainer:
             average.lerp_(trained, 1 - beta)
         for copied, current in zip(self.G_ema.buffers(), self.G.buffers(), strict=True):
             copied.copy_(current)
+        self.power_averages.update(self.G)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on: tensors, numbers and dictionaries of them."""
@@ -263,6 +266,7 @@ class Trainer:
             "D": self.D.state_dict(),
             "G_optimizer": self.G_optimizer.state_dict(),
             "D_optimizer": self.D_optimizer.state_dict(),
+            "power_averages": self.power_averages.state_dict(),
             "ada": dataclasses.asdict(self.ada),
             "signs": self.ranks.sum(self.signs),
             "pl_mean": self.pl_mean,
@@ -277,7 +281,7 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a state that `state_dict` gave, on this trainer's device."""
-        for name in ("G_ema", "G", "D", "G_optimizer", "D_optimizer"):
+        for name in ("G_ema", "G", "D", "G_optimizer", "D_optimizer", "power_averages"):
             getattr(self, name).load_state_dict(state[name])
         self.ada = AdaController(**state["ada"])
         # The sum over all ranks goes on where one rank has it.
