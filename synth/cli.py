@@ -85,10 +85,13 @@ def prepare(**options: Any) -> None:
 @click.option("--kimg", type=float, help="Thousands of real images shown.  [default: 1000]")
 @click.option("--batch", type=int, help="Images a step.  [default: the configuration's]")
 @click.option("--ema-kimg", type=float, help="Half-life of the weights' average.  [default: the configuration's]")
-@click.option("--augpipe", help="ADA's augmentations: bgc, bg, bgcfnc, blit, geom, color, none …  [default: bgc]")
+@click.option(
+    "--augpipe",
+    help="bgc, bg, bgcfnc, blit, geom, color …, diffaug or none.  [default: the method's, mostly bgc]",
+)
 @click.option(
     "--method",
-    type=click.Choice(["auto", "scratch", "transfer", "freeze-d", "svd"]),
+    type=click.Choice(["auto", "scratch", "transfer", "freeze-d", "svd", "projected"]),
     help="How to start and to adapt; auto: transfer from --start, else scratch.  [default: auto]",
 )
 @click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: the method's]")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from shared.stored import StoredImages
-from stylegan2_ada import Discriminator
+from stylegan2_ada import AnyDiscriminator
 from synth.drawing import BATCH, BATCH_PIXELS, labels
 
 Images = npt.NDArray[np.uint8]  # [N, S, S, 3]
@@ -29,9 +29,9 @@ def batch_size(size: int, group_size: int) -> int:
 
 @torch.inference_mode()
 def discriminator_logits(
-    D: Discriminator, images: Images | StoredImages, partners: Images, *, class_index: int | None = None
+    D: AnyDiscriminator, images: Images | StoredImages, partners: Images, *, class_index: int | None = None
 ) -> npt.NDArray[np.float32]:
-    """Return one logit an image, float32 [N]; larger is more real.
+    """Return one logit an image, float32 [N]; larger is more real. Of several logits an image it is the mean.
 
     Args:
         D: the discriminator; it is used where it is.
@@ -52,7 +52,7 @@ def discriminator_logits(
         # In a batch of G * n, image i stands with i + n, i + 2n, ... (`stylegan2_ada.discriminator.minibatch_stddev`).
         batch = torch.cat([_to_pictures(filled, device), company])
         judged = D(batch, None if c is None else c.to(device))
-        logits[start : start + len(part)] = judged[: len(part), 0].float().cpu().numpy()
+        logits[start : start + len(part)] = judged[: len(part)].mean(dim=1).float().cpu().numpy()
     return logits
 
 

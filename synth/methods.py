@@ -1,8 +1,13 @@
 """The ways to train: each is a row. Which to use when: docs/few-shot.md."""
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from shared.errors import UserError
+from stylegan2_ada.config import AugPipe
+from synth.cells import Cell
 
 
 @dataclass(frozen=True)
@@ -10,24 +15,42 @@ class Method:
     """One way to start and to adapt.
 
     Attributes:
-        starts: whether it adapts a network that `--start` names.
+        start: whether it adapts a network that `--start` names: "needed", "optional", or "none" to begin with new ones.
         freeze_d: how many of the discriminator's first layers stay, unless `--freeze-d` says otherwise.
         singular: whether singular values of the weights are all that is trained (FSGAN, arXiv:2010.11943).
+        projected: whether the discriminator looks through a pretrained network (arXiv:2111.01007): with the hinge loss,
+            and without R1, path lengths and mixed styles, as there.
+        augpipe: the augmentations, unless `--augpipe` says otherwise.
     """
 
-    starts: bool = True
+    start: Literal["none", "optional", "needed"] = "needed"
     freeze_d: int = 0
     singular: bool = False
+    projected: bool = False
+    augpipe: AugPipe = "bgc"
 
 
 # Freezing the layers of the first resolution is what FreezeD (arXiv:2002.10964) found best on small sets, roughly.
 METHODS: dict[str, Method] = {
-    "scratch": Method(starts=False),
+    "scratch": Method(start="none"),
     "transfer": Method(),
     "freeze-d": Method(freeze_d=4),
     "svd": Method(singular=True),
+    "projected": Method(start="optional", projected=True, augpipe="diffaug"),
 }
 AUTO = "auto"
+
+
+def cells_of(method: Method, cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Return the grid's cells as the method trains them: without R1, gamma is 0.
+
+    Raises `UserError`: several values of gamma, where it means nothing.
+    """
+    if not method.projected:
+        return tuple(cells)
+    if len({cell.gamma for cell in cells}) > 1:
+        raise UserError("--gamma: the weight of R1, which --method projected does without; give one value at most.")
+    return tuple(dataclasses.replace(cell, gamma=0.0, paper_fid=None) for cell in cells)
 
 
 def choose_method(name: str, start: str | None) -> tuple[str, Method]:
@@ -40,11 +63,11 @@ def choose_method(name: str, start: str | None) -> tuple[str, Method]:
     if name not in METHODS:
         raise UserError(f"--method {name}: unknown; use one of {', '.join((AUTO, *METHODS))}.")
     method = METHODS[name]
-    if method.starts and start is None:
+    if method.start == "needed" and start is None:
         raise UserError(
             f"--method {name}: adapts a network, and none is given; add --start, phantom-skin-32 for example, or use "
             "--method scratch."
         )
-    if not method.starts and start is not None:
+    if method.start == "none" and start is not None:
         raise UserError(f"--method {name}: begins with new networks, and --start {start} is given; leave one out.")
     return name, method

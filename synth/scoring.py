@@ -11,7 +11,7 @@ from shared.errors import UserError
 from shared.progress import Bar
 from shared.splits import parts
 from shared.stored import StoredImages
-from stylegan2_ada import Discriminator
+from stylegan2_ada import AnyDiscriminator
 from synth.features import Extractor
 from synth.logits import choose_partners, discriminator_logits
 from synth.selection import ScorePair, Scores, cosine_similarity
@@ -55,7 +55,7 @@ class Judges:
     """
 
     extractor: Extractor
-    D: Discriminator
+    D: AnyDiscriminator
     class_index: int | None
     seed: int
 

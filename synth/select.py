@@ -19,6 +19,7 @@ from shared.weights import WeightSource
 from stylegan2_ada import Ranks
 from synth.features import Extractor, identity, open_extractor
 from synth.launch import joined
+from synth.projection import attach_backbone
 from synth.scoring import Judges, Rows, reference_rows, score
 from synth.selection import RULES, ScorePair, Thresholds, Verdicts, kept_by_rule, passes, thresholds_of
 from synth.trained import TrainedNetwork, open_network
@@ -124,6 +125,7 @@ def _open(options: SelectOptions, device: torch.device) -> Inputs:
         )
     reference, control = reference_rows(cohort, candidates.label, candidates.fold, candidates.protocol)
     source = WeightSource(folder=options.weights, offline=options.offline)
+    attach_backbone(trained.networks.D, source)
     extractor = open_extractor(options.features, "similarity", source=source, device=device)
     return Inputs(candidates, cohort, trained, extractor, reference, control)
 

@@ -10,11 +10,14 @@ from torch import nn
 
 from shared.console import say
 from shared.errors import UserError
+from shared.weights import WeightSource
 from stylegan2_ada import (
     DiscriminatorConfig,
     GeneratorConfig,
     NetworkFileError,
     Networks,
+    ProjectedConfig,
+    ProjectedDiscriminator,
     TrainingConfig,
     load_networks,
     read_header,
@@ -23,7 +26,8 @@ from stylegan2_ada import (
 from stylegan2_ada.config import NoiseMode, check_resolution, replace_training
 from synth.cells import Cell
 from synth.grid import find_network, licence_notice
-from synth.methods import choose_method
+from synth.methods import Method, choose_method
+from synth.projection import attach_backbone, projected_config
 from synth.train_options import TrainOptions
 from synth.trained import noise_of, require_rgb
 
@@ -57,11 +61,13 @@ def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingCo
         gamma=cell.gamma,
         target=cell.target,
         lr=cell.lr,
-        augpipe=options.augpipe,
+        augpipe=options.augpipe or method.augpipe,
         freeze_d=method.freeze_d if options.freeze_d is None else options.freeze_d,
         singular=method.singular,
         ema_kimg=options.ema_kimg,
     )
+    if method.projected:
+        config = dataclasses.replace(config, loss="hinge", pl_weight=0.0, style_mixing=0.0)
     if options.start is None:
         return config
     return dataclasses.replace(config, ada_kimg=TRANSFER_ADA_KIMG, ema_rampup=None)
@@ -103,10 +109,13 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
 
     Raises `UserError`: the start network cannot be read, or is under a licence that must be accepted first.
     """
-    choose_method(options.method, options.start)
+    _, method = choose_method(options.method, options.start)
+    _require_method_fits(options, method, c_dim)
     if options.start is None:
         generator, discriminator, _ = _resolve(options, size, c_dim)
-        return Start(Networks.build(generator, discriminator, options.seed))
+        return Start(
+            _build(generator, _projected_config(options, size) if method.projected else discriminator, options)
+        )
     path = find_network(options.start)
     try:
         source = load_networks(path)
@@ -116,7 +125,12 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     about = read_header(path)["about"]
     licence = about.get("licence")
     _require_accepted(options, licence)
-    target = _build_like(source, options, size, c_dim)
+    if isinstance(source.D, ProjectedDiscriminator) and (method.singular or method.freeze_d or options.freeze_d):
+        raise UserError(
+            f"--start {options.start}: has a projected discriminator, which leaves nothing of its own to freeze or to "
+            "decompose; use --method projected or transfer."
+        )
+    target = _build_like(source, options, method, size, c_dim)
     missing = [
         f"{name}/{tensor}"
         for name in ("G_ema", "G", "D")
@@ -146,13 +160,49 @@ def _require_accepted(options: TrainOptions, licence: str | None) -> None:
         )
 
 
-def _build_like(source: Networks, options: TrainOptions, size: int, c_dim: int) -> Networks:
+def _require_method_fits(options: TrainOptions, method: Method, c_dim: int) -> None:
+    """Raise `UserError` when options contradict the method."""
+    if method.projected and c_dim:
+        raise UserError(
+            "--method projected: its discriminator knows no classes; train one network a class, with --label positive "
+            "and --label negative."
+        )
+    if method.projected and options.freeze_d:
+        raise UserError("--freeze-d: the pretrained layers of --method projected are frozen anyway; leave it out.")
+
+
+def _build_like(source: Networks, options: TrainOptions, method: Method, size: int, c_dim: int) -> Networks:
     """Build networks of the start's shape (or of `--cfg`, when it is given) for `size` px and `c_dim` classes."""
     generator: GeneratorConfig = dataclasses.replace(source.G.config, img_resolution=size, c_dim=c_dim)
-    discriminator: DiscriminatorConfig = dataclasses.replace(source.D.config, img_resolution=size, c_dim=c_dim)
+    discriminator: DiscriminatorConfig | ProjectedConfig
+    if method.projected:
+        discriminator = _projected_config(options, size)
+    elif isinstance(source.D.config, ProjectedConfig):  # which is not what this method trains: a new one, as wide as G
+        discriminator = DiscriminatorConfig(
+            size, c_dim, channel_base=generator.channel_base, channel_max=generator.channel_max
+        )
+    else:
+        discriminator = dataclasses.replace(source.D.config, img_resolution=size, c_dim=c_dim)
     if options.cfg is not None:
-        generator, discriminator, _ = _resolve(options, size, c_dim)
-    return Networks.build(generator, discriminator, options.seed)
+        generator, like_cfg, _ = _resolve(options, size, c_dim)
+        discriminator = discriminator if method.projected else like_cfg
+    return _build(generator, discriminator, options)
+
+
+def _build(
+    generator: GeneratorConfig, discriminator: DiscriminatorConfig | ProjectedConfig, options: TrainOptions
+) -> Networks:
+    networks = Networks.build(generator, discriminator, options.seed)
+    attach_backbone(networks.D, _weight_source(options))
+    return networks
+
+
+def _projected_config(options: TrainOptions, size: int) -> ProjectedConfig:
+    return projected_config(size, _weight_source(options))
+
+
+def _weight_source(options: TrainOptions) -> WeightSource:
+    return WeightSource(folder=options.weights, offline=options.offline)
 
 
 def _copy_matching(source: nn.Module, target: nn.Module) -> list[str]:

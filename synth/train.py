@@ -18,6 +18,7 @@ from synth.cells import Cell
 from synth.fold_grid import FoldGrid, resolve_space
 from synth.interruption import Interruption, watching_signals
 from synth.launch import Place, joined
+from synth.methods import cells_of, choose_method
 from synth.starts import Start, build_start, say_licence
 from synth.table1 import write_table1
 from synth.train_options import TrainOptions
@@ -40,6 +41,7 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         joined(options.device) as (ranks, device),
         contextlib.ExitStack() as claims,
     ):
+        cells = cells_of(choose_method(options.method, options.start)[1], cells)
         place = Place.choose(options.precision, options.compile, device, ranks)
         cohort = read_cohort(options.cohort)
         start = build_start(options, cohort.size, classes(options))

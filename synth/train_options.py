@@ -54,7 +54,7 @@ class TrainOptions:
         kimg: thousands of real images shown.
         batch: images a step; None means the configuration's.
         ema_kimg: half-life of the average of the weights; None means the configuration's.
-        augpipe: which augmentations ADA uses.
+        augpipe: which augmentations ADA uses, or "diffaug", which always happens; None means the method's.
         method: how to start and to adapt, a row of `synth.methods` or "auto".
         freeze_d: None means the method's; how many of the discriminator's first layers stay as they are.
         max_p: the most that ADA's augmentation strength may become, at most 1.
@@ -88,7 +88,7 @@ class TrainOptions:
     kimg: float = 1000.0
     batch: int | None = None
     ema_kimg: float | None = None
-    augpipe: str = "bgc"
+    augpipe: str | None = None
     method: str = "auto"
     freeze_d: int | None = None
     max_p: float = 1.0
@@ -124,7 +124,7 @@ class TrainOptions:
             if count is not None and not low_count <= count <= high_count:
                 raise UserError(f"--{name.replace('_', '-')} {count}: out of range; give {low_count} to {high_count}.")
         for name, kind in (("protocol", Protocol), ("label", Label), ("augpipe", AugPipe), ("noise", NoiseMode)):
-            if getattr(self, name) not in (*get_args(kind), *([None] if name == "noise" else [])):
+            if getattr(self, name) not in (*get_args(kind), *([None] if name in ("augpipe", "noise") else [])):
                 raise UserError(f"--{name} {getattr(self, name)}: unknown; use one of {', '.join(get_args(kind))}.")
 
     @property

@@ -152,6 +152,43 @@ class OfflineBackbone:
         return features
 
 
+class LiteMaps(nn.Module):
+    """Feature maps of EfficientNet-Lite at four scales, through which gradients pass to the pictures.
+
+    Args:
+        index: which of the networks.
+        source: where its weights may come from.
+        input_px: side that pictures are brought to, a multiple of 32.
+
+    Raises `UserError`: its weights cannot be had.
+    """
+
+    STRIDES = (4, 8, 16, 32)  # of the maps, in px of the input
+    CHANNELS = (24, 40, 112, 320)  # of Lite0 and Lite1
+    _LAST_OF_SCALE = (1, 2, 4, 6)  # the stage of blocks that ends each scale
+
+    def __init__(self, index: int = 0, *, source: WeightSource = ANYWHERE, input_px: int) -> None:
+        super().__init__()
+        found = _find(index, source)
+        self.name, self.weights_sha256, self.input_px = f"EfficientNet-Lite{index}", found.sha256, input_px
+        folded = fold_for_inference(_load(index, found), input_px=input_px)
+        self.stem = nn.Sequential(folded.conv_stem, folded.bn1)  # type: ignore[arg-type]
+        self.stages = nn.ModuleList(list(folded.blocks)[: self._LAST_OF_SCALE[-1] + 1])  # type: ignore[arg-type]
+        self.requires_grad_(False).eval()
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """Return maps [N, C, P/stride, P/stride] of pictures, float32 [N, 3, S, S] in [-1, 1], P = `input_px`."""
+        side = (self.input_px, self.input_px)
+        x = F.interpolate(pictures, size=side, mode="bilinear", antialias=pictures.shape[-1] > self.input_px)
+        x = self.stem((x * 127.5 + (127.5 - PIXEL_MEAN)) / PIXEL_SCALE)
+        maps = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in self._LAST_OF_SCALE:
+                maps.append(x)
+        return maps
+
+
 def resize(images: Tensor, side_px: int) -> Tensor:
     """Resize uint8 [N, S, S, 3] to float32 [N, 3, P, P], channels-last, P = `side_px`: bilinear, antialiased."""
     x = images.permute(0, 3, 1, 2).float()

@@ -79,7 +79,10 @@ def test_stopped_and_continued_equals_straight_on(options: TrainOptions, tmp_pat
     train(short, CELL)
     train(dataclasses.replace(short, kimg=options.kimg), CELL)
     assert_same(_trained(short.out), _trained(options.out))
-    logs = [[line | {"seconds": 0, "processor_seconds": 0} for line in RunFolder(out).read_log()] for out in (options.out, short.out)]
+    logs = [
+        [line | {"seconds": 0, "processor_seconds": 0} for line in RunFolder(out).read_log()]
+        for out in (options.out, short.out)
+    ]
     assert logs[0] == logs[1]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylegan2_ada import geometry, spectrum
+from stylegan2_ada import diffaug, geometry, spectrum
 from stylegan2_ada.config import AugPipe
 from stylegan2_ada.ranks import Dice
 
@@ -204,7 +204,12 @@ def _outside_square(pictures: Tensor, centre: Tensor, size: Tensor) -> Tensor:
 
 
 def augment_randomly(pictures: Tensor, pipe: AugPipe, p: float, dice: Dice) -> Tensor:
-    """Augment pictures [N, 3, H, W] with strength `p`; at 0 they come back as they are."""
+    """Augment pictures [N, 3, H, W] with strength `p`; at 0 they come back as they are.
+
+    "diffaug" knows no strength.
+    """
+    if pipe == "diffaug":
+        return diffaug.augment(pictures, diffaug.draw_parameters(pictures.shape, dice))
     if p <= 0 or pipe == "none":
         return pictures
     return augment(pictures, draw_parameters(pipe, p, pictures.shape, dice))

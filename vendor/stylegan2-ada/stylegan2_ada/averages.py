@@ -29,7 +29,8 @@ class Profile:
 def exponent_of(width: float) -> float:
     """Return gamma of the profile whose standard deviation is `width` times t.
 
-    The profile is a beta distribution: width^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)), whose only root with gamma > 0 is wanted.
+    The profile is a beta distribution: width^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)), whose only root above 0 is
+    wanted.
 
     Raises ValueError: no such profile rises from zero.
     """

@@ -7,10 +7,14 @@ from typing import Literal
 NoiseMode = Literal["const", "random", "none"]
 NOISE_MODES: tuple[NoiseMode, ...] = ("const", "random", "none")
 Architecture = Literal["resnet", "orig", "skip"]
-AugPipe = Literal["none", "blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"]
+AugPipe = Literal[
+    "none", "blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc", "diffaug"
+]
+Loss = Literal["logistic", "hinge"]
 MAX_RESOLUTION = 1024
 MAX_WIDTH = 2048
 MAX_LAYERS = 32
+MAX_SCALES = 8
 
 
 def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
@@ -75,6 +79,49 @@ class DiscriminatorConfig:
 
 
 @dataclass(frozen=True)
+class ProjectedConfig:
+    """Shape of a projected discriminator, and which pretrained network it looks through.
+
+    Attributes:
+        backbone, backbone_sha256: name and file hash of the pretrained network, which is not part of the discriminator.
+        input_px: side that pictures are brought to before it.
+        channels, strides: of the maps that it gives, from fine to coarse; a map has input_px / stride px a side.
+        widths: channels of the mixed maps.
+        max_width: the most channels that a head has.
+    """
+
+    img_resolution: int
+    backbone: str
+    backbone_sha256: str
+    input_px: int
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    widths: tuple[int, ...]
+    max_width: int = 256
+    c_dim: int = 0
+    img_channels: int = 3
+    mbstd_group_size: int = 1  # every image is judged alone
+
+    def __post_init__(self) -> None:
+        check_resolution(self.img_resolution)
+        for name in ("channels", "strides", "widths"):
+            row = tuple(getattr(self, name))  # a file has lists
+            if not 1 <= len(row) <= MAX_SCALES or not all(isinstance(each, int) for each in row):
+                raise ValueError(f"{name} {row} must be 1 to {MAX_SCALES} whole numbers")
+            object.__setattr__(self, name, row)
+        for row in (self.channels, self.widths, (self.max_width,)):
+            for each in row:
+                _check_sizes(channel_max=each)
+        if not len(self.channels) == len(self.strides) == len(self.widths):
+            raise ValueError("channels, strides and widths must be as many")
+        check_resolution(self.input_px)
+        if any(not 1 <= stride <= self.input_px or self.input_px % stride for stride in self.strides):
+            raise ValueError(f"strides {self.strides} must divide {self.input_px} px")
+        if self.c_dim != 0 or self.mbstd_group_size != 1:
+            raise ValueError("a projected discriminator knows no labels and no groups")
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """Everything that steers optimisation; symbols as in the StyleGAN2-ADA paper (arXiv:2006.06676)."""
 
@@ -84,7 +131,8 @@ class TrainingConfig:
     ema_kimg: float
     ema_rampup: float | None = 0.05
     target: float = 0.6  # r_t that the controller holds
-    augpipe: AugPipe = "bgc"
+    augpipe: AugPipe = "bgc"  # "diffaug" always happens, and needs no controller
+    loss: Loss = "logistic"
     ada_kimg: float = 500.0  # images, in thousands, in which p can travel from 0 to 1
     ada_interval: int = 4
     initial_p: float = 0.0

@@ -1,13 +1,18 @@
-"""The losses of StyleGAN2: non-saturating logistic loss, R1 and path-length regularisation.
+"""The losses of StyleGAN2, non-saturating logistic loss, R1 and path-length regularisation, and the hinge loss.
 
-Sources: arXiv:1406.2661 (section 3), arXiv:1801.04406 (Eq. 9, R1), arXiv:1912.04958 (Eq. 4, path length).
+Sources: arXiv:1406.2661 (section 3), arXiv:1801.04406 (Eq. 9, R1), arXiv:1912.04958 (Eq. 4, path length),
+arXiv:1705.02894 (hinge).
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from stylegan2_ada.config import Loss
 
 
 def generator_loss(logits_fake: Tensor) -> Tensor:
@@ -23,6 +28,36 @@ def discriminator_loss_fake(logits_fake: Tensor) -> Tensor:
 def discriminator_loss_real(logits_real: Tensor) -> Tensor:
     """Loss of the discriminator on real pictures, logits [N, 1]: mean of -log sigmoid(D(x))."""
     return F.softplus(-logits_real).mean()
+
+
+def generator_loss_hinge(logits_fake: Tensor) -> Tensor:
+    """Loss of the generator beside a discriminator with the hinge loss, logits [N, L]: mean of -D(G(z))."""
+    return -logits_fake.mean()
+
+
+def discriminator_loss_fake_hinge(logits_fake: Tensor) -> Tensor:
+    """Hinge loss of the discriminator on generated pictures, logits [N, L]: mean of max(0, 1 + D(G(z)))."""
+    return F.relu(1 + logits_fake).mean()
+
+
+def discriminator_loss_real_hinge(logits_real: Tensor) -> Tensor:
+    """Hinge loss of the discriminator on real pictures, logits [N, L]: mean of max(0, 1 - D(x))."""
+    return F.relu(1 - logits_real).mean()
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """The three losses of one kind of game."""
+
+    generator: Callable[[Tensor], Tensor]
+    discriminator_fake: Callable[[Tensor], Tensor]
+    discriminator_real: Callable[[Tensor], Tensor]
+
+
+LOSSES: dict[Loss, Adversary] = {
+    "logistic": Adversary(generator_loss, discriminator_loss_fake, discriminator_loss_real),
+    "hinge": Adversary(generator_loss_hinge, discriminator_loss_fake_hinge, discriminator_loss_real_hinge),
+}
 
 
 def r1_penalty(logits_real: Tensor, real: Tensor) -> Tensor:

@@ -16,13 +16,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from stylegan2_ada.config import DiscriminatorConfig, GeneratorConfig
+from stylegan2_ada.config import DiscriminatorConfig, GeneratorConfig, ProjectedConfig
 from stylegan2_ada.errors import NetworkFileError
 from stylegan2_ada.networks import Networks
 from stylegan2_ada.snapshot import is_snapshot, read_snapshot
 
 FORMAT = "stylegan2-ada-networks"
 VERSION = 1
+PROJECTED = "projected"  # the key that says of which kind the discriminator is
+
+AnyConfig = DiscriminatorConfig | ProjectedConfig
 
 
 def network_bytes(networks: Networks, about: Mapping[str, Any], *, half: bool = False) -> bytes:
@@ -54,8 +57,9 @@ def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _header(generator: GeneratorConfig, discriminator: DiscriminatorConfig, about: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+def _header(generator: GeneratorConfig, discriminator: AnyConfig, about: Mapping[str, Any]) -> dict[str, Any]:
+    projected = {PROJECTED: True} if isinstance(discriminator, ProjectedConfig) else {}
+    return projected | {
         "format": FORMAT,
         "version": VERSION,
         "generator": dataclasses.asdict(generator),
@@ -102,6 +106,8 @@ def _sealed_header(path: Path) -> dict[str, Any]:
 def load_networks(path: Path, *, device: torch.device | None = None) -> Networks:
     """Read networks, in evaluation mode (`G_ema`) and training mode (`G`, `D`), float32, on `device` (default: CPU).
 
+    A projected discriminator comes without its pretrained network, which the caller attaches.
+
     Raises:
         NetworkFileError: the file is damaged, of another format or newer, or its tensors do not fit its configuration.
     """
@@ -118,7 +124,8 @@ def load_networks(path: Path, *, device: torch.device | None = None) -> Networks
 
 def _from_safetensors(path: Path, header: Mapping[str, Any]) -> Networks:
     generator = GeneratorConfig(**header["generator"])
-    discriminator = DiscriminatorConfig(**header["discriminator"])
+    kind = ProjectedConfig if header.get(PROJECTED) else DiscriminatorConfig
+    discriminator: AnyConfig = kind(**header["discriminator"])
     with safe_open(path, framework="pt") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dictionary
         networks = _build(generator, discriminator, shapes)
@@ -143,9 +150,7 @@ def _tensors(networks: Networks) -> dict[str, Tensor]:
     return {f"{prefix}/{name}": tensor for prefix, module in modules for name, tensor in module.state_dict().items()}
 
 
-def _build(
-    generator: GeneratorConfig, discriminator: DiscriminatorConfig, shapes: Mapping[str, tuple[int, ...]]
-) -> Networks:
+def _build(generator: GeneratorConfig, discriminator: AnyConfig, shapes: Mapping[str, tuple[int, ...]]) -> Networks:
     """Build networks of which a file has every tensor, and no other: none larger than the file is ever built.
 
     Raises `ValueError`: one is missing, one is left over, or one is of another shape.

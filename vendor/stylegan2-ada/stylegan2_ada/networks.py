@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from stylegan2_ada.config import DiscriminatorConfig, GeneratorConfig
+from stylegan2_ada.config import DiscriminatorConfig, GeneratorConfig, ProjectedConfig
 from stylegan2_ada.discriminator import Discriminator
 from stylegan2_ada.generator import Generator
+from stylegan2_ada.projected import ProjectedDiscriminator
+
+AnyDiscriminator = Discriminator | ProjectedDiscriminator
 
 
 @dataclass
@@ -17,15 +20,21 @@ class Networks:
 
     G_ema: Generator
     G: Generator
-    D: Discriminator
+    D: AnyDiscriminator
 
     @classmethod
-    def build(cls, generator: GeneratorConfig, discriminator: DiscriminatorConfig, seed: int) -> "Networks":
+    def build(
+        cls, generator: GeneratorConfig, discriminator: DiscriminatorConfig | ProjectedConfig, seed: int
+    ) -> "Networks":
         """Initialise networks from `seed`, without touching the process's own random state."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             G = Generator(generator)
-            D = Discriminator(discriminator)
+            D: AnyDiscriminator
+            if isinstance(discriminator, ProjectedConfig):
+                D = ProjectedDiscriminator(discriminator)
+            else:
+                D = Discriminator(discriminator)
         return cls(copy.deepcopy(G).eval().requires_grad_(False), G, D)
 
     def to(self, device: torch.device) -> "Networks":
@@ -33,8 +42,13 @@ class Networks:
         return Networks(self.G_ema.to(device), self.G.to(device), self.D.to(device))
 
 
-def freezable_layers(D: Discriminator) -> list[nn.Module]:
-    """List the discriminator's convolutions from the picture inwards, as FreezeD counts them (arXiv:2002.10964)."""
+def freezable_layers(D: AnyDiscriminator) -> list[nn.Module]:
+    """List the discriminator's convolutions from the picture inwards, as FreezeD counts them (arXiv:2002.10964).
+
+    A projected discriminator's first layers are frozen anyway: it has none to name.
+    """
+    if isinstance(D, ProjectedDiscriminator):
+        return []
     blocks = [getattr(D, f"b{size}") for size in D.resolutions]
     names = ("fromrgb", "conv0", "conv1", "skip")
     return [getattr(block, name) for block in blocks for name in names if hasattr(block, name)]

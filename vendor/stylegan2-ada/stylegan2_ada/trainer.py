@@ -20,6 +20,7 @@ from stylegan2_ada.config import TrainingConfig
 from stylegan2_ada.data import DataOrder, within_reach
 from stylegan2_ada.networks import Networks, freezable_layers
 from stylegan2_ada.optimizers import Optimizer, optimizer_of, set_lr
+from stylegan2_ada.projected import ProjectedDiscriminator
 from stylegan2_ada.ranks import Dice, Ranks
 from stylegan2_ada.singular import decomposed_layers
 
@@ -57,7 +58,7 @@ class Trainer:
         ranks: this process's place among those that train together, each with the same arguments otherwise.
         dtype: of the convolutions above 4 x 4; parameters and everything else stay in float32.
         compiled: whether `torch.compile` fuses the networks of the two main phases. The regularisers are differentiated
-            twice, which it cannot do, and stay as they are.
+            twice, which it cannot do, and stay as they are; so does a projected discriminator.
 
     Raises ValueError: the batch cannot be dealt out to the ranks in whole groups.
     """
@@ -76,6 +77,7 @@ class Trainer:
         compiled: bool = False,
     ) -> None:
         self.config, self.device, self.dtype = config, device, dtype
+        self._losses = losses.LOSSES[config.loss]
         self.ranks = ranks or Ranks()
         self.group_size = min(networks.D.config.mbstd_group_size, config.batch)
         self.ranks.share(torch.empty(config.batch), self.group_size)  # refuses a batch that does not deal out
@@ -84,7 +86,8 @@ class Trainer:
         self.images = within_reach(images, device)
         self.labels = None if labels is None else labels.to(device)
         fused = functools.partial(torch.compile, dynamic=False) if compiled else _as_it_is
-        self._render, self._score = fused(self.G.synthesis.render), fused(self.D.forward)
+        self._render = fused(self.G.synthesis.render)
+        self._score = self.D.forward if isinstance(self.D, ProjectedDiscriminator) else fused(self.D.forward)
         for layer in freezable_layers(self.D)[: config.freeze_d]:
             layer.requires_grad_(False)
         if config.singular:
@@ -127,7 +130,7 @@ class Trainer:
         self.step += 1
         self.cur_nimg += config.batch
         self._average_weights()
-        if config.augpipe != "none" and self.step % config.ada_interval == 0:
+        if config.augpipe not in ("none", "diffaug") and self.step % config.ada_interval == 0:
             self.ada.observe(float(self.ranks.sum(self.signs)), config.batch * config.ada_interval)
             self.signs.zero_()
             self.ada.update(config.batch * config.ada_interval)
@@ -144,7 +147,7 @@ class Trainer:
         self._train_only(self.G_parameters, self.D_parameters)
         dice = self._dice(self.group_size)
         fake = self._draw(self._styles(self.config.batch // self.ranks.count, c, dice), dice)
-        loss = losses.generator_loss(self._logits(fake, c, dice))
+        loss = self._losses.generator(self._logits(fake, c, dice))
         return self._optimize(self.G_optimizer, self.G_parameters, loss, "generator")
 
     def _path_length_phase(self, index: Tensor) -> dict[str, Tensor]:
@@ -172,8 +175,8 @@ class Trainer:
             fake = self._draw(self._styles(len(real), c, dice), dice)
         logits_fake = self._logits(fake, c, dice)
         logits_real = self._logits(real, c, dice)
-        self.signs += logits_real.detach().sign().sum()
-        loss = losses.discriminator_loss_fake(logits_fake) + losses.discriminator_loss_real(logits_real)
+        self.signs += logits_real.detach().sign().mean(dim=1).sum()
+        loss = self._losses.discriminator_fake(logits_fake) + self._losses.discriminator_real(logits_real)
         return self._optimize(self.D_optimizer, self.D_parameters, loss, "discriminator")
 
     def _r1_phase(self, real: Tensor, c: Tensor | None) -> Tensor:
@@ -209,7 +212,7 @@ class Trainer:
         return picture
 
     def _logits(self, pictures: Tensor, c: Tensor | None, dice: Dice) -> Tensor:
-        """Score augmented pictures [N, 3, S, S]: [N, 1]."""
+        """Score augmented pictures [N, 3, S, S]: [N, L], of one logit or several an image."""
         logits: Tensor = self._score(self._augment(pictures, dice), c, dtype=self.dtype)
         return logits
 
