@@ -121,7 +121,7 @@ def prepare(**options: Any) -> None:
 @click.option(
     "--compile",
     type=click.Choice(["auto", "on", "off"]),
-    help="Let torch.compile fuse the networks: faster after a minute or two; auto: on CUDA.  [default: auto]",
+    help="Let torch.compile fuse the networks: a little faster after a minute; auto: off.  [default: auto]",
 )
 @click.option(
     "--jobs",

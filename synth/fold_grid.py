@@ -21,6 +21,7 @@ from shared.provenance import environment
 from shared.weights import WeightSource
 from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
+from synth.configuration import resolve_training
 from synth.features import resolve_choice
 from synth.interruption import Interruption
 from synth.launch import Place
@@ -28,7 +29,7 @@ from synth.methods import choose_method
 from synth.quality import QualityMeter
 from synth.run import Run
 from synth.run_folder import RunFolder, busy
-from synth.starts import Start, require_whole_groups, resolve_training
+from synth.starts import Start, require_whole_groups
 from synth.train_options import TrainOptions
 from synth.training_set import TrainingSet
 
@@ -156,10 +157,8 @@ class FoldGrid:
         )
 
     def _training(self, cell: Cell) -> TrainingConfig:
-        """Return the full training configuration of one cell, with the bound of p."""
-        config = resolve_training(self.options, cell, self.cohort.size)
-        max_p = self.options.max_p
-        return dataclasses.replace(config, max_p=max_p, initial_p=min(config.initial_p, max_p))
+        start = self.start
+        return resolve_training(self.options, cell, self.cohort.size, start.networks.D, start.training)
 
     def _describe(self, cell: Cell) -> dict[str, Any]:
         """Return everything resolved, as config.json keeps it."""

@@ -10,6 +10,7 @@ from synth.networks import SHIPPED, shipped_network
 
 TABLE = "table1.json"
 NETWORK = "network.safetensors"
+FREE_LICENCES = frozenset({"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "MIT"})
 
 
 def find_network(name_or_path: str | Path) -> Path:
@@ -59,19 +60,21 @@ def read_provenance(network: Path) -> dict[str, Any]:
     from stylegan2_ada import NetworkFileError, read_header
 
     try:
-        about = read_header(network)["about"]
+        about: dict[str, Any] = read_header(network)["about"]
     except NetworkFileError as error:
         raise UserError(str(error)) from error
-    if not isinstance(about, dict):
-        raise UserError(f"{network}: does not say what it is; train it again or copy it again.")
+    if not isinstance(about.get("licence"), str | None):
+        raise UserError(f"{network}: its licence cannot be read; train it again or copy it again.")
     return about
 
 
 def licence_notice(name: str, licence: str | None) -> str | None:
     """Return what a user must know of a network's licence before using it, None when nothing limits the use."""
-    if licence is None or "non-commercial" not in licence:
+    if licence is None or licence in FREE_LICENCES:
         return None
-    return (
-        f"{name} is under the {licence}: not for commercial use, nor are networks that start from it; "
-        "the licence is recorded with them and with what they draw"
+    terms = (
+        "not for commercial use, nor are networks that start from it"
+        if "non-commercial" in licence
+        else ("its terms hold for networks that start from it too")
     )
+    return f"{name} is under the {licence}: {terms}; the licence is recorded with them and with what they draw"

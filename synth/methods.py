@@ -8,6 +8,7 @@ from typing import Literal
 from shared.errors import UserError
 from stylegan2_ada.config import AugPipe
 from synth.cells import Cell
+from synth.train_options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Method:
 
     Attributes:
         start: whether it adapts a network that `--start` names: "needed", "optional", or "none" to begin with new ones.
-        freeze_d: how many of the discriminator's first layers stay, unless `--freeze-d` says otherwise.
+        freeze_d: whether the discriminator's layers of the finer half of the resolutions stay as they are
+            (arXiv:2002.10964); `--freeze-d` counts layers instead.
         singular: whether singular values of the weights are all that is trained (FSGAN, arXiv:2010.11943).
         projected: whether the discriminator looks through a pretrained network (arXiv:2111.01007): with the hinge loss,
             and without R1, path lengths and mixed styles, as there.
@@ -24,17 +26,16 @@ class Method:
     """
 
     start: Literal["none", "optional", "needed"] = "needed"
-    freeze_d: int = 0
+    freeze_d: bool = False
     singular: bool = False
     projected: bool = False
     augpipe: AugPipe = "bgc"
 
 
-# Freezing the layers of the first resolution is what FreezeD (arXiv:2002.10964) found best on small sets, roughly.
 METHODS: dict[str, Method] = {
     "scratch": Method(start="none"),
     "transfer": Method(),
-    "freeze-d": Method(freeze_d=4),
+    "freeze-d": Method(freeze_d=True),
     "svd": Method(singular=True),
     "projected": Method(start="optional", projected=True, augpipe="diffaug"),
 }
@@ -71,3 +72,18 @@ def choose_method(name: str, start: str | None) -> tuple[str, Method]:
     if method.start == "none" and start is not None:
         raise UserError(f"--method {name}: begins with new networks, and --start {start} is given; leave one out.")
     return name, method
+
+
+def require_fitting(options: TrainOptions, method: Method, c_dim: int) -> None:
+    """Raise `UserError` when options contradict the method."""
+    if method.projected and c_dim:
+        raise UserError(
+            "--method projected: its discriminator knows no classes; train one network a class, with --label positive "
+            "and --label negative."
+        )
+    if method.projected and options.freeze_d:
+        raise UserError("--freeze-d: the pretrained layers of --method projected are frozen anyway; leave it out.")
+    if options.freeze_d and options.start is None:
+        raise UserError("--freeze-d: would freeze layers that nobody has trained; give a --start, or leave it out.")
+    if method.freeze_d and options.freeze_d == 0:
+        raise UserError("--freeze-d 0: freezes nothing, and --method freeze-d is to; leave one out.")

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from shared.console import say, tabulate
 from shared.errors import UserError
-from stylegan2_ada import NetworkFileError, read_header
+from stylegan2_ada import read_header
+from synth.grid import read_provenance
 from synth.networks import SHIPPED, shipped_network
 
 SUFFIXES = (".safetensors", ".pkl")
@@ -36,9 +38,9 @@ def list_networks(folders: Sequence[Path] = ()) -> list[Listed]:
     for name, path in _candidates(folders):
         try:
             listed.append(_describe(name, path))
-        except NetworkFileError as error:
+        except (UserError, OSError) as error:
             if name in SHIPPED:
-                raise UserError(str(error)) from error
+                raise
             say(str(error))
     return listed
 
@@ -50,7 +52,8 @@ def print_networks(folders: Sequence[Path] = ()) -> None:
     """
     table = Table("name", "px", "classes", "licence", "sha256", box=None, padding=(0, 2, 0, 0))
     for each in list_networks(folders):
-        table.add_row(each.name, str(each.size), str(each.classes or "–"), each.licence, each.sha256[:DIGITS])
+        row = (each.name, str(each.size), str(each.classes or "–"), each.licence, each.sha256[:DIGITS])
+        table.add_row(*map(Text, row))  # and not as markup, which a file's name may look like
     tabulate(table)
 
 
@@ -68,8 +71,8 @@ def _candidates(folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _describe(name: str, path: Path) -> Listed:
-    header = read_header(path)
-    generator = header["generator"]
-    licence = header["about"].get("licence") or "your own"
+    about = read_provenance(path)
+    generator = read_header(path)["generator"]
+    licence = about.get("licence") or ("your own" if about.get("cohort") else "not stated")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return Listed(name, generator["img_resolution"], generator["c_dim"], licence, sha256)

@@ -82,7 +82,7 @@ class RunFolder:
         Raises `UserError`: the folder holds another run (the difference is named), or something else.
         """
         self.require_same(config)
-        config = {"format": FORMAT, "version": VERSION, **config}
+        config = _as_stored(config)
         if not self.config.exists() or (self.read_config() != config and not self.is_finished(config["kimg"])):
             write_json(self.config, config)
 
@@ -91,7 +91,7 @@ class RunFolder:
 
         Raises `UserError`: the folder holds another run (the difference is named), or something else.
         """
-        config = {"format": FORMAT, "version": VERSION, **config}
+        config = _as_stored(config)
         if not self.config.exists():
             self._refuse_other_contents()
             return
@@ -161,6 +161,12 @@ class RunFolder:
 def busy(path: Path) -> str:
     """Return the sentence for a folder that another process trains in."""
     return f"{path}: another process is training here; wait until it ends, or give another --out."
+
+
+def _as_stored(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration as it is read back: stamped, and with lists for tuples."""
+    stored: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, "version": VERSION, **config}))
+    return stored
 
 
 def _differences(stored: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:

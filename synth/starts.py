@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,17 @@ from stylegan2_ada import (
     NetworkFileError,
     Networks,
     ProjectedConfig,
-    ProjectedDiscriminator,
     TrainingConfig,
     load_networks,
-    read_header,
-    resolve,
 )
-from stylegan2_ada.config import NoiseMode, check_resolution, replace_training
-from synth.cells import Cell
-from synth.grid import find_network, licence_notice
-from synth.methods import Method, choose_method
+from stylegan2_ada.config import NoiseMode
+from stylegan2_ada.networks import freezable_layers, layers_of_finer_half
+from synth.configuration import resolve_networks
+from synth.grid import find_network, licence_notice, read_provenance
+from synth.methods import Method, choose_method, require_fitting
 from synth.projection import attach_backbone, projected_config
 from synth.train_options import TrainOptions
 from synth.trained import noise_of, require_rgb
-
-TRANSFER_ADA_KIMG = 100.0  # on transfer ADA reacts faster, as the reference implementation does
 
 
 @dataclass(frozen=True)
@@ -47,48 +44,7 @@ class Start:
     noise: NoiseMode = "const"  # which noise inputs its pictures want
     size: int | None = None  # side of the start network's own pictures in px
     licence: str | None = None  # terms of the start network, which hold for what is made of it
-
-
-def resolve_training(options: TrainOptions, cell: Cell, size: int) -> TrainingConfig:
-    """Return the full training configuration of one cell.
-
-    Raises `UserError`: an unknown configuration, or an image size that no network fits.
-    """
-    _, method = choose_method(options.method, options.start)
-    _, _, config = _resolve(options, size)
-    config = replace_training(
-        config,
-        gamma=cell.gamma,
-        target=cell.target,
-        lr=cell.lr,
-        augpipe=options.augpipe or method.augpipe,
-        freeze_d=method.freeze_d if options.freeze_d is None else options.freeze_d,
-        singular=method.singular,
-        ema_kimg=options.ema_kimg,
-    )
-    if method.projected:
-        config = dataclasses.replace(config, loss="hinge", pl_weight=0.0, style_mixing=0.0)
-    if options.start is None:
-        return config
-    return dataclasses.replace(config, ada_kimg=TRANSFER_ADA_KIMG, ema_rampup=None)
-
-
-def _resolve(
-    options: TrainOptions, size: int, c_dim: int = 0
-) -> tuple[GeneratorConfig, DiscriminatorConfig, TrainingConfig]:
-    """Return what `--cfg` means for pictures of `size` px.
-
-    Raises `UserError`: an unknown configuration, or an image size that no network fits.
-    """
-    try:
-        check_resolution(size)
-    except ValueError as error:
-        raise UserError(f"{options.cohort}: {error}; prepare it again with such a --size.") from error
-    name = options.cfg or "auto"
-    try:
-        return resolve(name, size, c_dim=c_dim, batch=options.batch)
-    except ValueError as error:
-        raise UserError(f"--cfg {name}: {error}.") from error
+    training: Mapping[str, float] = dataclasses.field(default_factory=dict)  # how it was trained, and should go on
 
 
 def require_whole_groups(config: TrainingConfig, start: Start, processes: int) -> None:
@@ -107,41 +63,42 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
 
     A start of another resolution gives what it has: a generator its first layers, a discriminator its last ones.
 
-    Raises `UserError`: the start network cannot be read, or is under a licence that must be accepted first.
+    Raises `UserError`: the start network cannot be read or does not fit the method, or is under a licence that must be
+    accepted first.
     """
     _, method = choose_method(options.method, options.start)
-    _require_method_fits(options, method, c_dim)
+    require_fitting(options, method, c_dim)
     if options.start is None:
-        generator, discriminator, _ = _resolve(options, size, c_dim)
-        return Start(
-            _build(generator, _projected_config(options, size) if method.projected else discriminator, options)
-        )
+        generator, discriminator, _ = resolve_networks(options, size, c_dim)
+        chosen = _projected_config(options, size) if method.projected else discriminator
+        return Start(_build(generator, chosen, options))
     path = find_network(options.start)
+    about = read_provenance(path)
     try:
         source = load_networks(path)
     except NetworkFileError as error:
         raise UserError(str(error)) from error
     require_rgb(source, path)
-    about = read_header(path)["about"]
-    licence = about.get("licence")
-    _require_accepted(options, licence)
-    if isinstance(source.D, ProjectedDiscriminator) and (method.singular or method.freeze_d or options.freeze_d):
-        raise UserError(
-            f"--start {options.start}: has a projected discriminator, which leaves nothing of its own to freeze or to "
-            "decompose; use --method projected or transfer."
-        )
+    _require_accepted(options, about.get("licence"))
     target = _build_like(source, options, method, size, c_dim)
     missing = [
         f"{name}/{tensor}"
         for name in ("G_ema", "G", "D")
         for tensor in _copy_matching(getattr(source, name), getattr(target, name))
     ]
-    name = options.start if not Path(options.start).exists() else Path(options.start).name
-    seen = zip(about.get("seen_image_id", ()), about.get("seen_group_id", ()), strict=True)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    cohort, noise = about.get("cohort", ""), noise_of(about)
-    have = source.G.config.img_resolution
-    return Start(target, name, sha256, tuple(missing), tuple(seen), cohort, noise, have, licence)
+    _require_trained(options, method, target, missing)
+    return Start(
+        target,
+        name=options.start if not Path(options.start).exists() else Path(options.start).name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        left_new=tuple(missing),
+        seen=tuple(zip(about.get("seen_image_id", ()), about.get("seen_group_id", ()), strict=True)),
+        seen_cohort=about.get("cohort", ""),
+        noise=noise_of(about),
+        size=source.G.config.img_resolution,
+        licence=about.get("licence"),
+        training=_inherited(about),
+    )
 
 
 def say_licence(start: Start) -> None:
@@ -155,20 +112,42 @@ def _require_accepted(options: TrainOptions, licence: str | None) -> None:
     """Raise `UserError` when the start's licence binds what is made of it, and the user has not said to accept that."""
     if licence_notice("", licence) is not None and not options.accept_licence:
         raise UserError(
-            f"--start {options.start}: under the {licence}, which forbids commercial use of it and of every network "
-            "that starts from it; add --accept-licence if that is fine."
+            f"--start {options.start}: under the {licence}, whose terms hold for every network that starts from it; "
+            "add --accept-licence if that is fine."
         )
 
 
-def _require_method_fits(options: TrainOptions, method: Method, c_dim: int) -> None:
-    """Raise `UserError` when options contradict the method."""
-    if method.projected and c_dim:
+def _inherited(about: Mapping[str, Any]) -> dict[str, float]:
+    """Return how the start was trained, as far as a network should go on so: with mixed styles, and path lengths."""
+    training = about.get("training")
+    known = training if isinstance(training, dict) else {}
+    ranges = {"style_mixing": 1.0, "pl_weight": 1e6}
+    return {
+        name: float(known[name])
+        for name, most in ranges.items()
+        if isinstance(known.get(name), int | float) and 0 <= known[name] <= most
+    }
+
+
+def _require_trained(options: TrainOptions, method: Method, target: Networks, left_new: Sequence[str]) -> None:
+    """Raise `UserError` when the method keeps something as the start has it, and the start has it not."""
+    parameters = {f"{name}/{key}" for name in ("G", "D") for key, _ in getattr(target, name).named_parameters()}
+    new = [name for name in left_new if name in parameters]
+    if method.singular and new:
         raise UserError(
-            "--method projected: its discriminator knows no classes; train one network a class, with --label positive "
-            "and --label negative."
+            f"--method svd: adapts what --start {options.start} has, which is not all of this network ({new[0]} …); "
+            "give a start of the same size and classes, or use --method transfer."
         )
-    if method.projected and options.freeze_d:
-        raise UserError("--freeze-d: the pretrained layers of --method projected are frozen anyway; leave it out.")
+    D = target.D
+    count = layers_of_finer_half(D) if method.freeze_d and options.freeze_d is None else options.freeze_d or 0
+    layers = {id(layer) for layer in freezable_layers(D)[:count]}
+    frozen = [name for name, layer in D.named_modules() if id(layer) in layers]
+    lost = [name for name in new if name.startswith("D/") and name[2:].rpartition(".")[0] in frozen]
+    if lost:
+        raise UserError(
+            f"--freeze-d {count}: would freeze layers that --start {options.start} has not ({lost[0]} …); give a start "
+            "of the same size, or use --method transfer."
+        )
 
 
 def _build_like(source: Networks, options: TrainOptions, method: Method, size: int, c_dim: int) -> Networks:
@@ -184,7 +163,7 @@ def _build_like(source: Networks, options: TrainOptions, method: Method, size: i
     else:
         discriminator = dataclasses.replace(source.D.config, img_resolution=size, c_dim=c_dim)
     if options.cfg is not None:
-        generator, like_cfg, _ = _resolve(options, size, c_dim)
+        generator, like_cfg, _ = resolve_networks(options, size, c_dim)
         discriminator = discriminator if method.projected else like_cfg
     return _build(generator, discriminator, options)
 

@@ -82,14 +82,20 @@ def _fastest(device: torch.device) -> str:
     return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
 
 
+COMPILE = ("auto", "on", "off")
+
+
 def choose_compile(name: str, device: torch.device) -> bool:
-    """Return whether `torch.compile` is to fuse the networks; "auto" does so on CUDA, where it is possible.
+    """Return whether `torch.compile` is to fuse the networks; "auto" leaves it off.
 
-    On a CPU it gains a few percent (`benchmarks/results/gan_step.md`) and delays the first steps by a minute.
+    On a CPU it gains a few percent (`benchmarks/results/gan_step.md`) and delays the first steps by a minute; on a GPU
+    nobody has measured it yet.
 
-    Raises `UserError`: "on", and PyTorch cannot compile here.
+    Raises `UserError`: unknown name, or "on", and PyTorch cannot compile here.
     """
-    if name == "off" or (name == "auto" and device.type != "cuda"):
+    if name not in COMPILE:
+        raise UserError(f"--compile {name}: unknown; use one of {', '.join(COMPILE)}.")
+    if name != "on":
         return False
     try:
         # What it says of CUDA on a machine without is of no use to anybody.
@@ -97,8 +103,6 @@ def choose_compile(name: str, device: torch.device) -> bool:
         # A small function first: what is missing (a compiler, as a rule) shows up before hours of work.
         torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
     except Exception as error:
-        if name == "auto":
-            return False
         reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]  # more lines are for PyTorch's authors
         raise UserError(
             f"--compile on: PyTorch cannot compile for {device} here ({reason}); install a C++ compiler, or leave the "

@@ -7,7 +7,8 @@ import sys
 
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_NEVER = 2**31 - 1
+_LARGEST = 2**31 - 1  # that its int arguments take: 2 GiB
+_ALLOWED = 32 * 2**20  # the documented maximum of the mmap threshold; newer versions take more
 
 
 @functools.cache
@@ -20,6 +21,8 @@ def keep_freed_memory() -> None:
     if not sys.platform.startswith("linux"):
         return
     with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
-        libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
+        # Any of these calls ends glibc's own adaptation of the thresholds: so nothing else unless this one is taken.
+        if mallopt(_M_MMAP_THRESHOLD, 2**30) or mallopt(_M_MMAP_THRESHOLD, _ALLOWED):
+            mallopt(_M_TRIM_THRESHOLD, _LARGEST)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from shared.errors import UserError
 from shared.nn.backbone import (
+    LiteMaps,
     OfflineBackbone,
     fold_for_inference,
     in_batches,
@@ -41,6 +42,32 @@ def test_features_are_those_of_the_unfolded_network(backbone):
         maps = network.forward_features((resize(torch.tensor(images), 224) - 127) / 128)
     expected = maps.mean(dim=(2, 3))  # [N, 1280]
     torch.testing.assert_close(backbone(images), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(("side", "input_px"), [(32, 64), (64, 64), (96, 64)])
+def test_maps_are_those_of_timm_at_four_scales(side, input_px):
+    """timm's own way to intermediate maps, of the unfolded network; pictures are enlarged, kept, or made smaller."""
+    network = load_efficientnet_lite(0)
+    wanted = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+    wanted.load_state_dict(network.state_dict(), strict=False)
+    pictures = torch.rand(2, 3, side, side) * 2 - 1
+    resized = nn.functional.interpolate(pictures, size=(input_px, input_px), mode="bilinear", antialias=side > input_px)
+    maps = LiteMaps(0, input_px=input_px)
+    with torch.inference_mode():
+        expected = wanted.eval()((resized * 127.5 + 0.5) / 128)  # pixels are 127.5 (x + 1); (pixel - 127) / 128
+        found = maps(pictures)
+    assert [x.shape[1] for x in found] == list(LiteMaps.CHANNELS)
+    assert [input_px // x.shape[-1] for x in found] == list(LiteMaps.STRIDES)
+    for x, y in zip(found, expected, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-5 * float(y.abs().max()))
+
+
+def test_gradients_pass_through_the_maps_to_the_pictures_alone():
+    maps = LiteMaps(0, input_px=32)
+    pictures = (torch.rand(2, 3, 16, 16) * 2 - 1).requires_grad_(True)
+    sum(x.square().mean() for x in maps(pictures)).backward()
+    assert pictures.grad.abs().sum() > 0
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in maps.parameters())
 
 
 @pytest.mark.parametrize("side", [64, 72, 50], ids=["even", "odd later", "odd sooner"])

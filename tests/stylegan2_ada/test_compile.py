@@ -13,7 +13,15 @@ from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, Traine
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 
 CONFIG = TrainingConfig(
-    batch=4, gamma=0.05, lr=0.002, ema_kimg=0.1, initial_p=0.3, ada_kimg=1e9, g_reg_interval=2, d_reg_interval=3
+    batch=4,
+    gamma=0.05,
+    lr=0.002,
+    ema_kimg=0.1,
+    initial_p=0.3,
+    ada_kimg=1e9,
+    style_mixing=0.5,  # so that both kinds of styles occur
+    g_reg_interval=2,
+    d_reg_interval=3,
 )
 STEPS = 6  # one cycle of both regularisers
 

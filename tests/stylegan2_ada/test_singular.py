@@ -60,9 +60,9 @@ def test_every_convolution_and_style_layer_is_decomposed() -> None:
 def test_a_layer_has_as_many_values_as_its_rank() -> None:
     trainer = _trainer(_networks())
     for optimizer in _optimizers(trainer):
-        for weight, values in zip(optimizer.weights, optimizer.values, strict=True):
+        for weight, factors in zip(optimizer.weights, optimizer.factors, strict=True):
             out, *rest = weight.shape
-            assert values.shape == (min(out, math.prod(rest)),)
+            assert factors.shape == (min(out, math.prod(rest)),)
 
 
 def test_the_network_is_unchanged_at_the_start() -> None:
@@ -78,24 +78,38 @@ def test_the_network_is_unchanged_at_the_start() -> None:
         torch.testing.assert_close(networks.G(z), before.G(z), rtol=1e-4, atol=1e-5)
 
 
-def test_gradients_are_those_of_the_values_themselves() -> None:
-    """Against autograd through W = U diag(s) V^T."""
+def test_gradients_are_those_of_the_factors_themselves() -> None:
+    """Against autograd through W = U diag(lambda s) V^T."""
     D = _networks().D
     pictures = _pictures().float() / 127.5 - 1
     optimizer = SingularValues(D, lr=0.0, betas=(0.0, 0.99), eps=1e-8)
     weights, leaves = {}, []
     for name, weight in decomposed_layers(D):
         u, s, vt = torch.linalg.svd(weight.detach().flatten(1), full_matrices=False)
-        leaves.append(s.requires_grad_(True))
-        weights[name] = ((u * s) @ vt).view(weight.shape)
+        leaves.append(torch.ones_like(s).requires_grad_(True))
+        weights[name] = ((u * (leaves[-1] * s)) @ vt).view(weight.shape)
     logits: Tensor = functional_call(D, weights, (pictures,))
     expected = torch.autograd.grad(discriminator_loss_real(logits), leaves)
 
     discriminator_loss_real(D(pictures)).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    for value, gradient in zip(optimizer.values, expected, strict=True):
-        assert value.grad is not None
-        assert float((value.grad - gradient).norm()) < 1e-3 * float(gradient.norm())
+    for factor, gradient in zip(optimizer.factors, expected, strict=True):
+        assert factor.grad is not None
+        assert float((factor.grad - gradient).norm()) < 1e-3 * float(gradient.norm())
+
+
+def test_a_first_step_moves_every_value_by_the_learning_rate_of_itself() -> None:
+    """Adam's first step is the learning rate, whatever the gradient: so FSGAN's factors begin with 1 -+ lr."""
+    D = _networks().D
+    before = {name: torch.linalg.svdvals(weight.detach().flatten(1).double()) for name, weight in decomposed_layers(D)}
+    optimizer = SingularValues(D, lr=1e-3, betas=(0.0, 0.99), eps=1e-8)
+    discriminator_loss_real(D(_pictures().float() / 127.5 - 1)).backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    for factor in optimizer.factors:
+        torch.testing.assert_close((factor.detach() - 1).abs(), torch.full_like(factor, 1e-3), rtol=1e-3, atol=0)
+    for name, weight in decomposed_layers(D):
+        after = torch.linalg.svdvals(weight.detach().flatten(1).double())
+        assert float((after - before[name]).norm() / before[name].norm()) == pytest.approx(1e-3, rel=0.05), name
 
 
 def _moved(before: nn.Module, after: nn.Module) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ import torch
 from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, Trainer, TrainingConfig
 from synth.checkpoints import Checkpoints
 from synth.cli import cli
+from synth.features import NetworkExtractor
 from synth.interruption import Interruption
 from synth.quality import QualityMeter
 from synth.run import Run
@@ -29,6 +30,16 @@ class Pixels:
 
     def __call__(self, images: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(images[:, ::2, ::2].reshape(len(images), self.width).astype(np.float32))
+
+
+def colours(images: torch.Tensor) -> torch.Tensor:
+    """Return mean and deviation of each colour, [N, 6]."""
+    return torch.cat([images.float().mean((1, 2)), images.float().std((1, 2))], dim=1)
+
+
+def colours_extractor() -> NetworkExtractor:
+    """Return a feature space of colours instead of a network's, which takes seconds."""
+    return NetworkExtractor("colours", "moments", "none", 6, "0" * 64, torch.device("cpu"), colours)
 
 
 def make_trainer(config: TrainingConfig = CONFIG) -> Trainer:

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from runs import colours, colours_extractor
 
 from shared.bundle import Bundle, read_bundle, read_candidates, write_candidates
 from shared.cohort import STUDY, Cohort, write_cohort
 from shared.errors import UserError
 from shared.splits import parts
 from stylegan2_ada import load_networks
-from synth.features import NetworkExtractor
 from synth.generate import GenerateOptions, generate
 from synth.logits import choose_partners, discriminator_logits
 from synth.scoring import reference_rows
@@ -21,15 +21,9 @@ from synth.select import SelectOptions, select
 COUNT = 40
 
 
-def colours(images: torch.Tensor) -> torch.Tensor:
-    return torch.cat([images.float().mean((1, 2)), images.float().std((1, 2))], dim=1)
-
-
 @pytest.fixture(autouse=True)
 def small_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mean and deviation of each colour instead of a network's features, which take seconds."""
-    extractor = NetworkExtractor("colours", "moments", "none", 6, "0" * 64, torch.device("cpu"), colours)
-    monkeypatch.setattr("synth.select.open_extractor", lambda *_, **__: extractor)
+    monkeypatch.setattr("synth.select.open_extractor", lambda *_, **__: colours_extractor())
 
 
 @pytest.fixture(scope="module")

@@ -230,34 +230,6 @@ def test_a_start_of_another_size_gives_what_it_has(options: TrainOptions, size: 
     assert {name.split("/")[1].split(".")[0] for name in new} == {f"b{size}"}
 
 
-def test_methods_are_recorded(options: TrainOptions, tmp_path: Path) -> None:
-    train(dataclasses.replace(options, kimg=0.008), CELL)
-    assert RunFolder(options.out).read_config()["method"] == "scratch"
-    for method, freeze_d, singular in (("auto", 0, False), ("freeze-d", 4, False), ("svd", 0, True)):
-        out = tmp_path / method
-        train(dataclasses.replace(options, kimg=0.008, method=method, start=str(options.out), out=out), CELL)
-        config = RunFolder(out).read_config()
-        assert config["method"] == ("transfer" if method == "auto" else method)
-        assert (config["training"]["freeze_d"], config["training"]["singular"]) == (freeze_d, singular)
-
-
-@pytest.mark.parametrize(
-    ("method", "start", "message"),
-    [
-        ("svd", None, "--method svd: adapts a network, and none is given; add --start"),
-        ("transfer", None, "--method transfer: adapts a network"),
-        ("scratch", "phantom-skin-32", "--method scratch: begins with new networks, and --start .*leave one out"),
-        ("magic", None, "--method magic: unknown; use one of auto, scratch, transfer, freeze-d, svd"),
-    ],
-)
-def test_methods_that_do_not_fit_are_one_sentence(
-    options: TrainOptions, method: str, start: str | None, message: str
-) -> None:
-    with pytest.raises(UserError, match=message):
-        train(dataclasses.replace(options, method=method, start=start), CELL)
-    assert not options.out.exists()
-
-
 def test_another_configuration_in_the_same_folder_is_refused(options: TrainOptions) -> None:
     train(dataclasses.replace(options, kimg=0.008), CELL)
     with pytest.raises(UserError, match=r"seed 0 there, 1 asked"):

@@ -100,7 +100,22 @@ def _sealed_header(path: Path) -> dict[str, Any]:
             f"{path}: network format version {header.get('version')} is unknown, this program reads {VERSION}; "
             "use a newer program."
         )
+    try:
+        _configs(header)
+        if not isinstance(header["about"], dict):
+            raise TypeError("about")
+    except (KeyError, TypeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), "")[:200]
+        raise NetworkFileError(
+            f"{path}: tensors and configuration do not fit together ({reason}); copy it again."
+        ) from error
     return header
+
+
+def _configs(header: Mapping[str, Any]) -> tuple[GeneratorConfig, AnyConfig]:
+    """Return the configurations in a header; raises KeyError, TypeError or ValueError."""
+    kind = ProjectedConfig if header.get(PROJECTED) else DiscriminatorConfig
+    return GeneratorConfig(**header["generator"]), kind(**header["discriminator"])
 
 
 def load_networks(path: Path, *, device: torch.device | None = None) -> Networks:
@@ -123,9 +138,7 @@ def load_networks(path: Path, *, device: torch.device | None = None) -> Networks
 
 
 def _from_safetensors(path: Path, header: Mapping[str, Any]) -> Networks:
-    generator = GeneratorConfig(**header["generator"])
-    kind = ProjectedConfig if header.get(PROJECTED) else DiscriminatorConfig
-    discriminator: AnyConfig = kind(**header["discriminator"])
+    generator, discriminator = _configs(header)
     with safe_open(path, framework="pt") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dictionary
         networks = _build(generator, discriminator, shapes)

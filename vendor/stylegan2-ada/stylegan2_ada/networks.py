@@ -42,6 +42,17 @@ class Networks:
         return Networks(self.G_ema.to(device), self.G.to(device), self.D.to(device))
 
 
+def layers_of_finer_half(D: AnyDiscriminator) -> int:
+    """Return how many of `freezable_layers` belong to the finer half of the resolutions, 4 x 4 counted in.
+
+    At 256 px these are 256 to 32, which FreezeD (arXiv:2002.10964) freezes in its published command.
+    """
+    if isinstance(D, ProjectedDiscriminator):
+        return 0
+    half = [getattr(D, f"b{size}") for size in D.resolutions[: (len(D.resolutions) + 2) // 2]]
+    return sum(layer in list(block.children()) for layer in freezable_layers(D) for block in half)
+
+
 def freezable_layers(D: AnyDiscriminator) -> list[nn.Module]:
     """List the discriminator's convolutions from the picture inwards, as FreezeD counts them (arXiv:2002.10964).
 

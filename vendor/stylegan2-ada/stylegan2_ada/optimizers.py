@@ -26,7 +26,7 @@ def optimizer_of(module: nn.Module, lr: float, interval: int, *, singular: bool 
 
 
 def set_lr(optimizer: Optimizer, lr: float, interval: int) -> None:
-    """Give an optimiser of `adam` another learning rate, corrected in the same way."""
+    """Give an optimiser of `optimizer_of` another learning rate, corrected in the same way."""
     for group in optimizer.param_groups:
         group["lr"] = lr * _ratio(interval)
 

@@ -1,9 +1,10 @@
 """Adaptation in the space of singular values (FSGAN, arXiv:2010.11943).
 
 A weight W [O, I, K, K], seen as a matrix [O, I K^2], is U diag(s) V^T. The singular vectors U and V stay as the start
-network has them, and only s is trained: min(O, I K^2) values a layer.
+network has them, and only s is trained, as factors lambda of what it was: min(O, I K^2) values a layer.
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,26 +30,26 @@ def decomposed_layers(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 class SingularValues:
     """An optimiser of weights that moves them along their singular values only.
 
-    The derivative of a loss by s_r is that by W, seen along the r-th pair of singular vectors: u_r^T (dL/dW) v_r. So
-    networks, losses and the second derivatives of regularisers are those of ordinary training, and the weights are
-    written anew after each step.
+    With W = U diag(lambda s) V^T, the derivative of a loss by lambda_r is that by W, seen along the r-th pair of
+    singular vectors: s_r u_r^T (dL/dW) v_r. So networks, losses and the second derivatives of regularisers are those of
+    ordinary training, and the weights are written anew after each step.
 
     Args:
         network: whose layers (`decomposed_layers`) are trained; all that is left of it must not be.
-        lr, betas, eps: Adam's, on the singular values.
+        lr, betas, eps: Adam's, on the factors, which begin at 1.
     """
 
     def __init__(self, network: nn.Module, *, lr: float, betas: tuple[float, float], eps: float) -> None:
         self.weights = [weight for _, weight in decomposed_layers(network) if weight.requires_grad]
-        self.values: list[nn.Parameter] = []
-        self._left: list[Tensor] = []  # U, [O, R]
+        self.factors: list[nn.Parameter] = []  # lambda, [R]
+        self._left: list[Tensor] = []  # U diag(s), [O, R]
         self._right: list[Tensor] = []  # V^T, [R, I K^2]
         for weight in self.weights:
             u, s, vt = torch.linalg.svd(weight.detach().flatten(1).double(), full_matrices=False)
-            self.values.append(nn.Parameter(s.float()))
-            self._left.append(u.float())
+            self.factors.append(nn.Parameter(torch.ones_like(s, dtype=torch.float32)))
+            self._left.append((u * s).float())
             self._right.append(vt.float())
-        self.adam = torch.optim.Adam(self.values, lr=lr, betas=betas, eps=eps)
+        self.adam = torch.optim.Adam(self.factors, lr=lr, betas=betas, eps=eps)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -57,22 +58,24 @@ class SingularValues:
 
     def zero_grad(self, *, set_to_none: bool = True) -> None:  # noqa: ARG002 - as torch's optimisers have it
         """Forget all gradients."""
-        for parameter in (*self.weights, *self.values):
+        for parameter in (*self.weights, *self.factors):
             parameter.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
         """Move the singular values by the gradients of the weights, and write the weights."""
-        for weight, s, u, vt in zip(self.weights, self.values, self._left, self._right, strict=True):
-            if weight.grad is not None:
-                s.grad = ((weight.grad.flatten(1) @ vt.t()) * u).sum(dim=0)
-        self.adam.step()
-        for weight, s, u, vt in zip(self.weights, self.values, self._left, self._right, strict=True):
-            weight.copy_(((u * s) @ vt).view(weight.shape))
+        layers = list(zip(self.weights, self.factors, self._left, self._right, strict=True))
+        with _full_precision():
+            for weight, factor, us, vt in layers:
+                if weight.grad is not None:
+                    factor.grad = ((weight.grad.flatten(1) @ vt.t()) * us).sum(dim=0)
+            self.adam.step()
+            for weight, factor, us, vt in layers:
+                weight.copy_(((us * factor) @ vt).view(weight.shape))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return Adam's state and the singular values; the vectors are the start network's."""
-        return {"adam": self.adam.state_dict(), "values": [s.detach() for s in self.values]}
+        """Return Adam's state and the factors; all else is the start network's."""
+        return {"adam": self.adam.state_dict(), "factors": [factor.detach() for factor in self.factors]}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -81,10 +84,21 @@ class SingularValues:
         Raises ValueError: the weights are not of the start network that this optimiser has the vectors of.
         """
         self.adam.load_state_dict(state["adam"])
-        for weight, s, u, vt, value in zip(
-            self.weights, self.values, self._left, self._right, state["values"], strict=True
-        ):
-            s.copy_(value)
-            away = ((u * s) @ vt).view(weight.shape) - weight
-            if away.norm() > TOLERANCE * weight.norm():
-                raise ValueError("the singular vectors are those of another start network")
+        layers = zip(self.weights, self.factors, self._left, self._right, state["factors"], strict=True)
+        with _full_precision():
+            for weight, factor, us, vt, value in layers:
+                factor.copy_(value)
+                away = ((us * factor) @ vt).view(weight.shape) - weight
+                if away.norm() > TOLERANCE * weight.norm():
+                    raise ValueError("the singular vectors are those of another start network")
+
+
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Keep TF32 out: its rounding of a weight is larger than a step, and leaves the span of the singular vectors."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

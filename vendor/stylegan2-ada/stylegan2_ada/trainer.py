@@ -208,7 +208,10 @@ class Trainer:
         return float(torch.rand([], generator=self.order.generator))
 
     def _draw(self, ws: Tensor, dice: Dice) -> Tensor:
-        picture: Tensor = self._render(ws, self.G.synthesis.noise(len(ws), self.config.noise, dice), self.dtype)
+        # Contiguous, mixed or not: for another layout a compiled generator would be compiled once more.
+        picture: Tensor = self._render(
+            ws.contiguous(), self.G.synthesis.noise(len(ws), self.config.noise, dice), self.dtype
+        )
         return picture
 
     def _logits(self, pictures: Tensor, c: Tensor | None, dice: Dice) -> Tensor:
