@@ -1,161 +1,291 @@
-"""Ways to start from few photographs, side by side under equal training time.
+"""Ways to start from few photographs, side by side under equal device time.
 
     synth prepare --positive PHOTOS --negative OTHERS --size 32 --out cohort.h5
-    python benchmarks/fewshot.py cohort.h5 --out runs/fewshot --minutes 30 --seeds 0 1 [--methods scratch transfer ...]
+    python benchmarks/fewshot.py train cohort.h5 --out runs/fewshot --seeds 0 1 --minutes 60
+    python benchmarks/fewshot.py score cohort.h5 --out runs/fewshot
+    python benchmarks/fewshot.py report --out runs/fewshot --to docs
 
-Every row is a `synth train` command in a process of its own with one thread, `--at-once` of them beside each other, on
-the same images and seeds. A run counts the seconds of its steps, not of its scores; the table and the curves compare
-the scores at equal seconds. Stopped, the same command goes on. Give each run more kimg than it can do in the time: what
-comes later is left out.
+`train`: every row is a `synth train` command in a process of its own with one thread, `--at-once` of them beside each
+other, on the same images. Its clock is the processor time of its steps, not of its scores: what else the machine does
+changes little of it. Stopped, the same command goes on.
 
-It writes `fewshot.json` (every score of every run), `fewshot.md` and `fewshot.png` into --out.
+`score`: the averaged generator of each run at the given minutes, in feature spaces of which at most the first was
+trained with. It writes `RUN.scores.json` beside each run, and goes on where it stopped.
+
+`report`: table, curves and sheets of all that is scored.
 """
 
 import argparse
+import dataclasses
 import json
 import os
-import statistics
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from matplotlib.figure import Figure
+import numpy as np
+
+from shared.cohort import POSITIVE, read_cohort
+from shared.files import write_json, write_text
+from shared.nn.backbone import OfflineBackbone
+from shared.plots import image_sheet
+from shared.plots.curves import Panel, Series, curves
+from shared.provenance import environment
+from shared.splits import parts
+from stylegan2_ada import Generator, GeneratorConfig
+from synth.averages import AverageFolder
+from synth.comparison import Comparison, compare, turned
+from synth.drawing import draw
+from synth.quality import Features, Images, to_features
+from synth.run_folder import RunFolder
 
 START = ("--start", "phantom-skin-32")
 # name of a row -> what it adds to `synth train`
 METHODS: dict[str, tuple[str, ...]] = {
-    "scratch": ("--cfg", "tiny"),
+    "scratch": (),
     "transfer": START,
     "freeze-d": (*START, "--method", "freeze-d"),
     "svd": (*START, "--method", "svd"),
-    "svd, lr 0.02": (*START, "--method", "svd", "--lr", "0.02"),
+    "svd, lr 0.01": (*START, "--method", "svd", "--lr", "0.01"),
+    "projected": ("--method", "projected"),
+    "projected from a start": (*START, "--method", "projected"),
 }
-
-
-@dataclass(frozen=True)
-class Score:
-    """One scored checkpoint: training seconds until it, Frechet distance to the training part, KID to validation."""
-
-    seconds: float
-    kimg: float
-    distance: float
-    kid: float | None
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training and its scores, in order; `floor` is what half the reals have against the other half."""
-
-    method: str
-    seed: int
-    folder: Path
-    floor: float | None
-    scores: list[Score]
-
-    def until(self, seconds: float) -> list[Score]:
-        """Return the scores after at most so many seconds of training."""
-        return [score for score in self.scores if score.seconds <= seconds]
+FIRST_SEED = 3 << 30  # of the fakes that are scored here: no other command draws them
+SPACES = (0, 1, 2)  # EfficientNet-Lite of this index; the projected discriminator looks through 0
+SHEET_IMAGES = 20
+POLL_S = 5.0
 
 
 def folder_of(out: Path, method: str, seed: int) -> Path:
-    return out / f"{method.replace(', ', '_').replace(' ', '')}_seed{seed}"
+    """Return where a run is."""
+    return out / f"{method.replace(', ', '_').replace(' ', '-')}_seed{seed}"
 
 
-def train(options: argparse.Namespace, method: str, seed: int) -> None:
+def train(options: argparse.Namespace) -> int:
+    """Train all rows; return the worst exit code."""
+    rows = [(method, seed) for seed in options.seeds for method in options.methods]
+    with ThreadPoolExecutor(options.at_once) as pool:
+        return max(pool.map(lambda row: train_one(options, *row), rows))
+
+
+def train_one(options: argparse.Namespace, method: str, seed: int) -> int:
+    """Train one row until a scored checkpoint lies behind the time; return 0 or what it failed with."""
     folder = folder_of(options.out, method, seed)
+    if reached(folder) >= 60 * options.minutes:
+        return 0
     arguments = [str(options.cohort), "--out", str(folder), "--kimg", str(options.kimg), "--seed", str(seed)]
-    arguments += ["--checkpoint-every", str(options.every), "--precision", options.precision, "--offline"]
-    arguments += METHODS[method]
-    log = folder.with_suffix(".log")
-    with log.open("ab") as said:
-        environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
-        done = subprocess.run(
-            [sys.executable, "-m", "synth", "train", *arguments], stderr=said, env=environment, check=False
-        )
-    print(f"{folder.name}: exit code {done.returncode}", flush=True)
+    arguments += ["--cfg", "tiny", "--checkpoint-every", str(options.every), "--precision", options.precision]
+    arguments += ["--features", "offline", "--offline", "--jobs", "1", *METHODS[method]]
+    with folder.with_suffix(".log").open("ab") as said:
+        environ = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
+        process = subprocess.Popen([sys.executable, "-m", "synth", "train", *arguments], stderr=said, env=environ)
+        while process.poll() is None:
+            time.sleep(POLL_S)
+            if reached(folder) >= 60 * options.minutes:
+                process.send_signal(signal.SIGTERM)
+                process.wait()
+    done = reached(folder) >= 60 * options.minutes or process.returncode == 0
+    print(f"{folder.name}: {reached(folder) / 60:.1f} min, exit code {process.returncode}", flush=True)
+    return 0 if done else int(process.returncode)
 
 
-def read(options: argparse.Namespace, method: str, seed: int) -> Run:
-    folder = folder_of(options.out, method, seed)
-    log = folder / "log.jsonl"
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    scored = [line for line in lines if "quality" in line]
-    scores = [
-        Score(line["seconds"], line["kimg"], line["quality"]["value"], line["quality"]["kid_validation"])
-        for line in scored
-    ]
-    return Run(method, seed, folder, scored[0]["quality"]["floor"] if scored else None, scores)
+def scored(folder: Path) -> list[dict[str, Any]]:
+    """Return the log's lines that have a score."""
+    return [line for line in RunFolder(folder).read_log() if "quality" in line]
 
 
-def table(runs: Sequence[Run], minutes: float) -> str:
-    """One row a method: distance after the given time, median and range over seeds."""
+def reached(folder: Path) -> float:
+    """Return the processor seconds until the last scored checkpoint."""
+    lines = scored(folder)
+    return float(lines[-1]["processor_seconds"]) if lines else 0.0
+
+
+class Judge:
+    """Compares fakes with the photographs of the training part, in one feature space."""
+
+    def __init__(self, index: int, photographs: Images) -> None:
+        self.extractor = OfflineBackbone(index)
+        self.real = to_features(photographs, self.extractor)
+        self.real_turned = np.stack([to_features(form, self.extractor) for form in turned(photographs)])
+
+    @property
+    def name(self) -> str:
+        """The feature space."""
+        return self.extractor.name
+
+    def __call__(self, fakes: Images) -> Comparison:
+        """Compare uint8 [M, S, S, 3]."""
+        features: Features = to_features(fakes, self.extractor)
+        return compare(self.real, self.real_turned, features, seed=0)
+
+
+def score(options: argparse.Namespace) -> int:
+    """Score all runs at the times asked for."""
+    cohort = read_cohort(options.cohort)
+    train_part = parts(cohort, 0).train
+    photographs = np.asarray(cohort.images[train_part[cohort.label[train_part] == POSITIVE]])
+    judges: list[Judge] = []
+    for folder in sorted(path.parent for path in options.out.glob("*/config.json")):
+        path = folder.with_name(folder.name + ".scores.json")
+        known = json.loads(path.read_text()) if path.exists() else []
+        for line in moments(folder, options.at):
+            if any(row["kimg"] == line["kimg"] for row in known):
+                continue
+            judges = judges or [Judge(index, photographs) for index in SPACES]
+            fakes = drawn(folder, round(line["kimg"] * 1000), options.fakes)
+            found = {judge.name: dataclasses.asdict(judge(fakes)) for judge in judges}
+            known.append({"kimg": line["kimg"], "minutes": line["processor_seconds"] / 60, "spaces": found})
+            write_json(path, sorted(known, key=lambda row: row["kimg"]))
+            first = found[judges[1].name]["distance"]
+            print(f"{folder.name} {line['kimg']:g} kimg: {first['mean']:.1f} +- {first['sd']:.1f}", flush=True)
+    return 0
+
+
+def moments(folder: Path, minutes: list[float]) -> list[dict[str, Any]]:
+    """Return the last scored line at or before each of the times that the run has come to, each once."""
+    lines, end = scored(folder), reached(folder)
+    found = {
+        max((line for line in lines if line["processor_seconds"] <= 60 * at), key=lambda line: line["kimg"])["kimg"]
+        for at in minutes
+        if lines and 60 * at <= end
+    }
+    return [line for line in lines if line["kimg"] in found]
+
+
+def drawn(folder: Path, nimg: int, count: int) -> Images:
+    """Draw with the usual average of a run after `nimg` images."""
+    config = RunFolder(folder).read_config()
+    like = Generator(GeneratorConfig(**config["generator"])).eval().requires_grad_(False)
+    G = AverageFolder(RunFolder(folder).averages).usual(nimg, like)
+    return draw(G, range(FIRST_SEED, FIRST_SEED + count), noise=config["quality"]["noise"])
+
+
+def runs(out: Path) -> dict[str, dict[int, list[dict[str, Any]]]]:
+    """Return the scores by method and seed, methods in the order of `METHODS`."""
+    found: dict[str, dict[int, list[dict[str, Any]]]] = {}
+    for method in METHODS:
+        for path in sorted(out.glob(f"{folder_of(out, method, 0).name[:-1]}*.scores.json")):
+            seed = int(path.name.removesuffix(".scores.json").rpartition("seed")[2])
+            if folder_of(out, method, seed).name == path.name.removesuffix(".scores.json"):
+                found.setdefault(method, {})[seed] = json.loads(path.read_text())
+    return found
+
+
+def table(found: dict[str, dict[int, list[dict[str, Any]]]], minutes: float, space: str) -> str:
+    """Return one row a method and seed: its last scores at or before the time, and the floors."""
     lines = [
-        "| method | seeds | kimg in the time | distance: start → end, each seed | best by KID to validation |",
-        "|---|--:|--:|---|---|",
+        f"| {space}, {minutes:g} min | seed | kimg | distance | KID x 1000 | precision | recall | copies |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for method in dict.fromkeys(run.method for run in runs):
-        mine = [run for run in runs if run.method == method and run.until(60 * minutes)]
-        if not mine:
-            continue
-        ends = [run.until(60 * minutes) for run in mine]
-        kimg = statistics.median(scores[-1].kimg for scores in ends)
-        change = "; ".join(f"{scores[0].distance:.1f} → {scores[-1].distance:.1f}" for scores in ends)
-        chosen = [min(scores, key=lambda s: float("inf") if s.kid is None else s.kid) for scores in ends]
-        best = "; ".join(f"{score.distance:.1f} at {score.kimg:.0f} kimg" for score in chosen)
-        lines.append(f"| {method} | {len(mine)} | {kimg:.0f} | {change} | {best} |")
+    last: dict[str, Any] | None = None
+    for method, seeds in found.items():
+        for seed, rows in seeds.items():
+            until = [row for row in rows if row["minutes"] <= minutes]
+            if not until or rows[-1]["minutes"] < 0.8 * minutes:
+                continue
+            row = until[-1]
+            last = row["spaces"][space]
+            lines.append(
+                f"| {method} | {seed} | {row['kimg']:.0f} | {_shown(last['distance'], 1)} | "
+                f"{1000 * last['kid']:.1f} ± {1000 * last['kid_sd']:.1f} | {_shown(last['precision'], 2)} | "
+                f"{_shown(last['recall'], 2)} | {100 * last['copies']['mean']:.1f} % |"
+            )
+    if last is not None:
+        floor = {name: f"{last[name]['floor']:.2f} ± {last[name]['floor_sd']:.2f}" for name in ("precision", "recall")}
+        lines.append(
+            f"| *photographs* | | | {last['distance']['floor']:.1f} ± {last['distance']['floor_sd']:.1f} | 0 | "
+            f"{floor['precision']} | {floor['recall']} | {100 * last['copies']['floor']:.1f} % |"
+        )
     return "\n".join(lines)
 
 
-def draw(runs: Sequence[Run], minutes: float, path: Path) -> None:
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for number, method in enumerate(METHODS):
-        for run in (run for run in runs if run.method == method):
-            scores = run.until(60 * minutes)
-            first = run.seed == min(other.seed for other in runs if other.method == method)
-            x, y = [s.seconds / 60 for s in scores], [s.distance for s in scores]
-            axes.plot(x, y, ".-", color=f"C{number}", label=method if first else None, alpha=1 if first else 0.6)
-    floors = [run.floor for run in runs if run.floor is not None]
-    if floors:
-        axes.axhline(floors[0], color="black", linestyle=":", label="half the reals against the other half")
-    axes.set(xlabel="minutes of training", ylabel="Frechet distance to the training photographs")
-    axes.set_ylim(bottom=0)
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend(frameon=False, loc="lower left", ncols=2)
-    figure.savefig(path, dpi=150)
+def _shown(spread: dict[str, float], digits: int) -> str:
+    return f"{spread['mean']:.{digits}f} ± {spread['sd']:.{digits}f}"
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write tables, curves and sheets of all that is scored."""
+    found = runs(options.out)
+    if not found:
+        print(f"{options.out}: nothing is scored yet")
+        return 2
+    spaces = list(next(iter(next(iter(found.values())).values()))[0]["spaces"])
+    text = "\n\n".join(table(found, minutes, space) for minutes in options.at for space in spaces)
+    write_text(options.to / "fewshot.md", text + "\n")
+    configs = {
+        folder_of(options.out, method, seed).name: RunFolder(folder_of(options.out, method, seed)).read_config()
+        for method, seeds in found.items()
+        for seed in seeds
+        if folder_of(options.out, method, seed).is_dir()
+    }
+    write_json(options.to / "fewshot.json", {"scores": found, "configs": configs, "environment": environment("cpu")})
+    panels = []
+    for space in spaces:
+        series = [
+            Series(
+                f"{method}, seed {seed}",
+                [row["minutes"] for row in rows],
+                [row["spaces"][space]["distance"]["mean"] for row in rows],
+            )
+            for method, seeds in found.items()
+            for seed, rows in seeds.items()
+        ]
+        floor = next(iter(next(iter(found.values())).values()))[0]["spaces"][space]["distance"]["floor"]
+        title = f"{space}, half of the photographs against as many images"
+        panels.append(
+            Panel(title, "minutes of one core", "Frechet distance", series, {"the other half": floor}, shows=[0.0])
+        )
+    curves(options.to / "few_shot_curves.png", panels, columns=len(panels))
+    sheets(options, found)
+    print(text)
+    return 0
+
+
+def sheets(options: argparse.Namespace, found: dict[str, dict[int, list[dict[str, Any]]]]) -> None:
+    """Draw the last scored images of every method's first seed that is at hand."""
+    blocks = []
+    for method, seeds in found.items():
+        seed = min(seeds)
+        folder, row = folder_of(options.out, method, seed), seeds[seed][-1]
+        if folder.is_dir():
+            label = f"{method}, {row['minutes']:.0f} min, {row['kimg']:.0f} kimg"
+            blocks.append((label, drawn(folder, round(row["kimg"] * 1000), SHEET_IMAGES)))
+    if blocks:
+        image_sheet(options.to / "few_shot_samples.png", blocks, columns=SHEET_IMAGES, cell_px=64)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cohort", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    parser.add_argument("--minutes", type=float, default=30, help="training time that is compared")
-    parser.add_argument("--kimg", type=float, default=100, help="of each run, more than the time allows")
-    parser.add_argument("--every", type=float, default=4, help="kimg between scores")
-    parser.add_argument("--at-once", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1, help="of each run")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--read", action="store_true", help="train nothing; write tables and curves anew")
+    stages = parser.add_subparsers(required=True)
+    training = stages.add_parser("train")
+    training.add_argument("cohort", type=Path)
+    training.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    training.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    training.add_argument("--minutes", type=float, default=60, help="processor minutes of each run's steps")
+    training.add_argument("--kimg", type=float, default=1000, help="of each run, more than the time allows")
+    training.add_argument("--every", type=float, default=16, help="kimg between checkpoints")
+    training.add_argument("--at-once", type=int, default=2)
+    training.add_argument("--threads", type=int, default=1, help="of each run")
+    training.add_argument("--precision", default="bf16")
+    training.set_defaults(run=train)
+    scoring = stages.add_parser("score")
+    scoring.add_argument("cohort", type=Path)
+    scoring.add_argument("--fakes", type=int, default=500)
+    scoring.set_defaults(run=score)
+    reporting = stages.add_parser("report")
+    reporting.add_argument("--to", type=Path, default=Path("docs"))
+    reporting.set_defaults(run=report)
+    for stage in (training, scoring, reporting):
+        stage.add_argument("--out", type=Path, default=Path("runs/fewshot"))
+    for stage, times in ((scoring, [5, 10, 20, 40, 60]), (reporting, [20, 60])):
+        stage.add_argument("--at", nargs="+", type=float, default=times, help="minutes")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    rows = [(method, seed) for seed in options.seeds for method in options.methods]
-    if not options.read:
-        with ThreadPoolExecutor(options.at_once) as pool:
-            list(pool.map(lambda row: train(options, *row), rows))
-    runs = [read(options, *row) for row in rows]
-    text = table(runs, options.minutes)
-    (options.out / "fewshot.md").write_text(text + "\n")
-    found = [
-        {"method": r.method, "seed": r.seed, "floor": r.floor, "scores": [vars(s) for s in r.scores]} for r in runs
-    ]
-    (options.out / "fewshot.json").write_text(json.dumps(found, indent=1) + "\n")
-    draw(runs, options.minutes, options.out / "fewshot.png")
-    print(text)
+    sys.exit(options.run(options))
 
 
 if __name__ == "__main__":

@@ -154,7 +154,11 @@ def train(**options: Any) -> None:
 @click.option("--count", type=int, help="How many images, from --seed on.  [default: 1000]")
 @click.option("--seed", type=int, help="First seed.  [default: 0]")
 @click.option("--seeds", help='Single seeds and ranges, such as "0-7,42", instead of --count.')
-@click.option("--truncation", type=float, default=1.0, help="psi: 1 draws all there is, less draws what is typical.")
+@click.option(
+    "--truncation",
+    type=float,
+    help="psi: 1 draws all there is, less draws what is typical.  [default: as `synth refine` chose, else 1]",
+)
 @click.option(
     "--noise",
     type=click.Choice(["const", "random", "none"]),
@@ -185,6 +189,26 @@ def export(**options: Any) -> None:
     from synth.export import export as run
 
     run(ExportOptions(**options))
+
+
+@cli.command()
+@click.argument("run", type=str)
+@click.option("--cohort", type=FILE, required=True, help="Cohort that the run was trained on.")
+@click.option("--out", type=FILE, required=True, help="Network file to write; a table and a picture go beside it.")
+@click.option("--width", type=float, multiple=True, help="Width of the weights' average to try; repeat.  [default: 7]")
+@click.option("--truncation", type=float, multiple=True, help="Truncation to try; repeat.  [default: 0.5 to 1]")
+@click.option("--fakes", type=int, default=1000, help="Generated images that each choice is judged by.")
+@click.option("--features", type=click.Choice(["auto", "offline", "inception"]), default="auto", help="Feature space.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")
+@click.option("--offline", is_flag=True, help="Never touch the network.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
+def refine(**options: Any) -> None:
+    """Choose, after the training in RUN, how wide its weights are averaged and how far styles are truncated."""
+    from synth.refine import RefineOptions
+    from synth.refine import refine as call
+
+    call(RefineOptions(**{name: value for name, value in options.items() if value != ()}))
 
 
 @cli.command()

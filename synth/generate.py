@@ -22,9 +22,8 @@ from synth.drawing import BATCH, draw
 from synth.grid import licence_notice
 from synth.launch import joined
 from synth.seeds import Seeds, choose_seeds
-from synth.trained import TrainedNetwork, open_network
+from synth.trained import MAX_TRUNCATION, TrainedNetwork, open_network
 
-MAX_TRUNCATION = 2.0
 MAX_BATCH = 4096
 MAX_IMAGE_BYTES = 1 << 34
 SHEET_IMAGES = 60
@@ -43,7 +42,7 @@ class GenerateOptions:
     count: int | None = None
     seed: int | None = None
     seeds: str | None = None
-    truncation: float = 1.0
+    truncation: float | None = None
     noise: NoiseMode | None = None
     class_index: int | None = None
     png: Path | None = None
@@ -52,10 +51,9 @@ class GenerateOptions:
     force: bool = False
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.truncation) and abs(self.truncation) <= MAX_TRUNCATION):
-            raise UserError(
-                f"--truncation {self.truncation:g}: out of range; give {-MAX_TRUNCATION:g} to {MAX_TRUNCATION:g}."
-            )
+        psi = self.truncation
+        if psi is not None and not (math.isfinite(psi) and abs(psi) <= MAX_TRUNCATION):
+            raise UserError(f"--truncation {psi:g}: out of range; give {-MAX_TRUNCATION:g} to {MAX_TRUNCATION:g}.")
         if self.noise not in (None, *get_args(NoiseMode)):
             raise UserError(f"--noise {self.noise}: no such noise; give {', '.join(get_args(NoiseMode))}.")
         if not 1 <= self.batch <= MAX_BATCH:
@@ -95,7 +93,7 @@ def _generate(options: GenerateOptions, seeds: Seeds, sheet: Path, ranks: Ranks,
         generator=trained.about["generator"]
         | {
             "network": trained.sha256,
-            "truncation": options.truncation,
+            "truncation": truncation_of(trained, options),
             "noise": options.noise or trained.noise,
             "class": options.class_index,
         }
@@ -113,6 +111,11 @@ def _generate(options: GenerateOptions, seeds: Seeds, sheet: Path, ranks: Ranks,
     write_candidates(options.out, candidates)
     say(f"{options.out}: {len(images)} synthetic images of {class_name}, {trained.size} px, by {trained.path}")
     return candidates
+
+
+def truncation_of(trained: TrainedNetwork, options: GenerateOptions) -> float:
+    """Return psi: what is asked for, else what the network was refined to."""
+    return trained.truncation if options.truncation is None else options.truncation
 
 
 def drawn_class(trained: TrainedNetwork, class_index: int | None) -> tuple[int, str]:
@@ -148,7 +151,7 @@ def _draw_all(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions) -
             images[start : start + len(part)] = draw(
                 trained.networks.G_ema,
                 part,
-                truncation=options.truncation,
+                truncation=truncation_of(trained, options),
                 noise=options.noise or trained.noise,
                 class_index=options.class_index,
                 batch=options.batch,

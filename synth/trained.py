@@ -18,6 +18,7 @@ from stylegan2_ada.config import NOISE_MODES, NoiseMode
 from synth.grid import find_network, read_provenance
 
 RGB = 3
+MAX_TRUNCATION = 2.0
 # What is true of a network that no cohort trained: it has seen no image of one, so it keeps to every protocol, and its
 # label means nothing.
 NO_COHORT: dict[str, Any] = {
@@ -67,6 +68,14 @@ class TrainedNetwork:
     def noise(self) -> NoiseMode:
         """The noise inputs that its pictures want."""
         return noise_of(self.about)
+
+    @property
+    def truncation(self) -> float:
+        """How far its styles are truncated unless asked otherwise: as `synth refine` chose, else not at all."""
+        refined = self.about.get("refined")
+        psi = refined.get("truncation") if isinstance(refined, dict) else None
+        known = isinstance(psi, int | float) and not isinstance(psi, bool) and abs(psi) <= MAX_TRUNCATION
+        return float(psi) if known and psi is not None else 1.0
 
     def seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
         """Return image_id [K] and group_id [K] of the real images that the network or its choice saw.

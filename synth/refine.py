@@ -1,0 +1,226 @@
+"""What can still be chosen after a training: how wide the weights are averaged, and how far styles are truncated."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from shared.cohort import Cohort, read_cohort
+from shared.console import say
+from shared.errors import UserError
+from shared.files import require_new, whole_file, write_json
+from shared.nn.device import choose_device
+from shared.progress import progress
+from stylegan2_ada import Generator, Networks, network_bytes
+from stylegan2_ada.averages import MAX_WIDTH
+from synth.averages import AverageFolder
+from synth.comparison import Comparison, compare, turned
+from synth.drawing import draw
+from synth.quality import Images, QualityMeter, to_features
+from synth.refine_report import print_trials, write_curves
+from synth.run_folder import RunFolder
+from synth.train_options import TrainOptions
+from synth.trained import MAX_TRUNCATION, TrainedNetwork, open_network
+from synth.training_set import TrainingSet
+
+WIDTHS = (0.03, 0.05, 0.075, 0.10, 0.15, 0.20, 0.25)
+TRUNCATIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+FIRST_SEED = 5 << 29  # of the fakes: seeds that nobody types
+
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """Options of `synth refine`.
+
+    `run` is a run's folder, or a grid's (its best cell); `width` and `truncation` are what is tried; `fakes` how many
+    images each choice is judged by.
+    """
+
+    run: str | Path
+    cohort: Path
+    out: Path
+    width: tuple[float, ...] = WIDTHS
+    truncation: tuple[float, ...] = TRUNCATIONS
+    fakes: int = 1000
+    features: str = "auto"
+    device: str = "auto"
+    weights: Path | None = None
+    offline: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        for width in self.width:
+            if not (math.isfinite(width) and 0.01 <= width <= MAX_WIDTH):
+                raise UserError(f"--width {width:g}: out of range; give 0.01 to {MAX_WIDTH:g}.")
+        for psi in self.truncation:
+            if not (math.isfinite(psi) and 0 < psi <= MAX_TRUNCATION):
+                raise UserError(
+                    f"--truncation {psi:g}: out of range; give more than 0, and {MAX_TRUNCATION:g} at most."
+                )
+        if not self.truncation:
+            raise UserError("--truncation: none given; give at least one, 1 for the whole distribution.")
+        if not 100 <= self.fakes <= 100_000:
+            raise UserError(f"--fakes {self.fakes}: out of range; give 100 to 100000.")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One choice and what came of it.
+
+    Attributes:
+        width: of the average, None for the usual one.
+        truncation: psi.
+        comparison: with the training images, at equal numbers.
+        quality: a `synth.quality.QualityScore` as a dictionary.
+    """
+
+    width: float | None
+    truncation: float
+    comparison: Comparison
+    quality: dict[str, Any]
+
+    @property
+    def held_out(self) -> float:
+        """KID to the validation images; to the training images where there are too few of these."""
+        kid = self.quality["kid_validation"]
+        return self.comparison.kid if kid is None else float(kid)
+
+    @property
+    def in_words(self) -> str:
+        """The choice in words."""
+        width = "the usual average" if self.width is None else f"averages of width {self.width:g}"
+        return f"{width}, truncation {self.truncation:g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run, and what its images are compared with.
+
+    Attributes:
+        trained: its network.
+        averages, nimg: the averages of its checkpoints, and which checkpoint the network is.
+        meter: of quality.
+        turned: features of the training images in their eight forms, [8, N, F].
+        seed: of the run.
+    """
+
+    trained: TrainedNetwork
+    averages: AverageFolder
+    nimg: int
+    meter: QualityMeter
+    turned: Any
+    seed: int
+
+    def generator(self, width: float | None) -> Generator:
+        """Return the generator with averages of a width."""
+        usual = self.trained.networks.G_ema
+        return usual if width is None else self.averages.of_width(self.nimg, width, usual)
+
+    def attempt(self, width: float | None, truncation: float, fakes: int) -> Trial:
+        """Draw and compare."""
+        seeds = range(FIRST_SEED, FIRST_SEED + fakes)
+        images: Images = draw(self.generator(width), seeds, truncation=truncation, noise=self.trained.noise)
+        features = to_features(images, self.meter.extractor)
+        comparison = compare(self.turned[0], self.turned, features, seed=self.seed)
+        return Trial(width, truncation, comparison, dataclasses.asdict(self.meter.compare(features)))
+
+
+def refine(options: RefineOptions) -> list[Trial]:
+    """Choose the width by KID to the validation part, then the truncation, and write the network, a table and a picture.
+
+    Raises `UserError`: whatever the user can mend, before anything is drawn.
+    """
+    table, picture = options.out.with_suffix(".json"), options.out.with_suffix(".png")
+    for path in (options.out, table, picture):
+        require_new(path, force=options.force)
+    run = _open(options, choose_device(options.device))
+    widths: list[float | None] = [None]
+    if run.nimg > 0 and run.nimg in run.averages.nimgs():
+        widths += options.width
+    elif options.width:
+        say(f"{run.averages.folder}: no averages of {run.nimg / 1000:g} kimg: the width stays as it is")
+    psis = sorted(set(options.truncation))
+    with progress("comparing", len(widths) + len(psis), unit="choices") as bar:
+
+        def attempt(width: float | None, truncation: float) -> Trial:
+            trial = run.attempt(width, truncation, options.fakes)
+            bar.advance(1)
+            return trial
+
+        wide = [attempt(width, 1.0) for width in widths]
+        best = min(wide, key=lambda trial: trial.held_out)
+        narrow = [attempt(best.width, psi) for psi in psis]
+    chosen = most_diverse(narrow)
+    _write_network(options.out, run, chosen)
+    trials = {"width": wide, "truncation": narrow}
+    rows = {name: [dataclasses.asdict(trial) for trial in group] for name, group in trials.items()}
+    write_json(table, {"chosen": dataclasses.asdict(chosen)} | rows)
+    write_curves(picture, wide, narrow)
+    print_trials(wide, narrow, best, chosen)
+    say(f"{options.out}: {chosen.in_words}; see {picture.name} and {table.name}")
+    return [*wide, *narrow]
+
+
+def most_diverse(trials: Sequence[Trial]) -> Trial:
+    """Return the trial of the largest truncation whose distance is within one standard deviation of the least.
+
+    Of choices that cannot be told apart, that is the most diverse one.
+    """
+    least = min((trial.comparison.distance for trial in trials), key=lambda distance: distance.mean)
+    near = [trial for trial in trials if trial.comparison.distance.mean <= least.mean + least.sd]
+    return max(near, key=lambda trial: trial.truncation)
+
+
+def _open(options: RefineOptions, device: torch.device) -> Run:
+    trained = open_network(options.run, device)
+    folder = RunFolder(trained.path.parent)
+    if not folder.config.exists() or trained.path != folder.network:
+        raise UserError(f"{options.run}: not a run of `synth train`; give the folder of a finished run, or of a grid.")
+    cohort = read_cohort(options.cohort)
+    if trained.about["cohort"] != cohort.sha256:
+        raise UserError(f"--cohort {options.cohort}: not what {options.run} was trained on; give that cohort.")
+    if trained.c_dim:
+        raise UserError(f"{options.run}: draws several classes, which cannot be refined together; train one a class.")
+    data, seed = _training_set(cohort, folder)
+    meter = QualityMeter.build(
+        data.images,
+        data.validation,
+        features=options.features,
+        fakes=options.fakes,
+        seed=seed,
+        device=device,
+        weights=options.weights,
+        offline=options.offline,
+    )
+    forms = np.stack([to_features(form, meter.extractor) for form in turned(data.images)])
+    nimg = round(1000 * trained.about["generator"]["kimg"])
+    return Run(trained, AverageFolder(folder.averages), nimg, meter, forms, seed)
+
+
+def _training_set(cohort: Cohort, folder: RunFolder) -> tuple[TrainingSet, int]:
+    """Return what the run saw, and its seed.
+
+    Raises `UserError`: its configuration is damaged.
+    """
+    config = folder.read_config()
+    try:
+        asked = TrainOptions(folder.path, folder.path, label=config["label"], protocol=config["protocol"])
+        return TrainingSet.of(cohort, int(config["fold"]), asked), int(config["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder.config}: damaged; train the run again.") from error
+
+
+def _write_network(path: Path, run: Run, chosen: Trial) -> None:
+    """Write the network with the chosen average, which says what was chosen, and its scores with it."""
+    networks = run.trained.networks
+    about = run.trained.about | {
+        "quality": chosen.quality,
+        "refined": {"width": chosen.width, "truncation": chosen.truncation, "from": run.trained.sha256},
+    }
+    with whole_file(path) as part:
+        part.write_bytes(network_bytes(Networks(run.generator(chosen.width), networks.G, networks.D), about))

@@ -1,0 +1,98 @@
+"""Comparison at equal numbers: what perfect, collapsed and copied fakes get."""
+
+import numpy as np
+import pytest
+
+from shared.errors import UserError
+from synth.comparison import HALVINGS, compare, nearest, turned
+from synth.quality import Moments, frechet_distance
+
+WIDTH = 6
+
+
+def _features(count: int, seed: int, *, shift: float = 0.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, WIDTH)) + shift
+
+
+def _forms(real: np.ndarray) -> np.ndarray:
+    """Features of eight forms: the image's own first, and seven far away."""
+    return np.stack([real, *(real + 100.0 * form for form in range(1, 8))])
+
+
+REAL = _features(120, 0)
+
+
+def test_perfect_fakes_are_at_the_floor() -> None:
+    found = compare(REAL, _forms(REAL), _features(400, 1), seed=0)
+    assert found.n == 60
+    for spread in (found.distance, found.precision, found.recall):
+        assert spread.mean == pytest.approx(spread.floor, abs=3 * spread.floor_sd)
+    assert found.copies.mean == pytest.approx(0.05, abs=0.04)
+    assert found.copies.floor == pytest.approx(0.05, abs=0.04)
+    assert abs(found.kid) < 3 * found.kid_sd
+
+
+def test_shifted_fakes_are_far() -> None:
+    """Far outside of every neighbourhood; the distance grows by the squared shift, up to the sampling of the rest."""
+    found = compare(REAL, _forms(REAL), _features(400, 1, shift=20.0), seed=0)
+    assert (found.precision.mean, found.recall.mean, found.copies.mean) == (0, 0, 0)
+    assert found.distance.mean == pytest.approx(20.0**2 * WIDTH, rel=0.05)
+    assert found.kid > 10 * found.kid_sd
+
+
+def test_one_picture_over_and_over_has_no_diversity() -> None:
+    """At the centre it is typical, and it reaches nobody else."""
+    same = np.zeros((200, WIDTH)) + 1e-3 * _features(200, 2)
+    found = compare(REAL, _forms(REAL), same, seed=0)
+    assert found.precision.mean == 1
+    assert found.recall.mean == 0
+    assert found.recall.floor > 0.5
+
+
+def test_copies_are_found_in_any_form() -> None:
+    """Half of the fakes are photographs, turned, and half of these of the half that is compared; of the rest 5 %."""
+    forms = _forms(REAL)
+    copies = forms[3][np.arange(200) % 120] + 1e-6
+    found = compare(REAL, forms, np.concatenate([copies, _features(200, 1)]), seed=0)
+    assert found.copies.mean == pytest.approx(0.25 + 0.75 * 0.05, abs=0.04)
+    assert found.copies.floor == pytest.approx(0.05, abs=0.04)
+
+
+def test_the_distance_is_the_mean_over_halves_of_equal_size() -> None:
+    """Against the distance of one half to itself, which is 0, and to the other half, in a set of two values."""
+    twice = np.repeat(REAL[:4], 10, axis=0)
+    found = compare(twice, _forms(twice), twice, seed=0)
+    assert found.n == 20
+    everything = Moments.of(twice)
+    assert found.distance.mean < everything.spread
+    assert frechet_distance(everything, everything) == pytest.approx(0, abs=1e-9)
+    assert found.distance.floor == pytest.approx(found.distance.mean, abs=3 * found.distance.floor_sd)
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    fakes = _features(100, 1)
+    assert compare(REAL, _forms(REAL), fakes, seed=3) == compare(REAL, _forms(REAL), fakes, seed=3)
+    assert compare(REAL, _forms(REAL), fakes, seed=3) != compare(REAL, _forms(REAL), fakes, seed=4)
+    assert HALVINGS >= 10
+
+
+def test_nearest_against_a_loop() -> None:
+    images, forms = _features(5, 1), np.stack([_features(7, seed) for seed in range(8)])
+    expected = [[min(np.linalg.norm(x - forms[f, i]) for f in range(8)) for i in range(7)] for x in images]
+    assert nearest(images, forms) == pytest.approx(np.array(expected))
+
+
+def test_turned_has_every_form_once() -> None:
+    image = np.arange(3 * 3 * 3, dtype=np.uint8).reshape(1, 3, 3, 3)
+    forms = turned(image)
+    assert len({form.tobytes() for form in forms}) == 8
+    assert np.array_equal(forms[0], image)
+    for form in forms:  # all turned again are the same eight
+        assert {each.tobytes() for each in turned(form)} == {each.tobytes() for each in forms}
+
+
+@pytest.mark.parametrize(("reals", "fakes"), [(7, 100), (120, 59), (0, 0)])
+def test_too_few_images_are_one_sentence(reals: int, fakes: int) -> None:
+    real = _features(reals, 0)
+    with pytest.raises(UserError, match="too few to compare; give at least 8 photographs"):
+        compare(real, _forms(real), _features(fakes, 1), seed=0)
