@@ -6,9 +6,9 @@ from shared.weights import EFFICIENTNET_LITE, WeightSource, find_weights
 from stylegan2_ada import AnyDiscriminator, ProjectedConfig, ProjectedDiscriminator
 
 BACKBONE = "EfficientNet-Lite0"
-INPUT_PX = 128  # at least: pictures are enlarged to it
-MAX_INPUT_PX = 256
-WIDTHS = (32, 64, 128, 256)
+MIN_INPUT_PX, MAX_INPUT_PX = 64, 256  # pictures are enlarged twice, within these bounds
+WIDTHS = (32, 64, 128, 128)
+MAX_WIDTH = 128  # of the heads
 
 
 def projected_config(size: int, source: WeightSource) -> ProjectedConfig:
@@ -20,10 +20,11 @@ def projected_config(size: int, source: WeightSource) -> ProjectedConfig:
         img_resolution=size,
         backbone=BACKBONE,
         backbone_sha256=find_weights(EFFICIENTNET_LITE[0], source).sha256,
-        input_px=min(max(size, INPUT_PX), MAX_INPUT_PX),
+        input_px=min(max(2 * size, MIN_INPUT_PX), MAX_INPUT_PX),
         channels=LiteMaps.CHANNELS,
         strides=LiteMaps.STRIDES,
         widths=WIDTHS,
+        max_width=MAX_WIDTH,
     )
 
 

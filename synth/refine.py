@@ -131,7 +131,7 @@ class Run:
 
 
 def refine(options: RefineOptions) -> list[Trial]:
-    """Choose the width by KID to the validation part, then the truncation, and write the network, a table and a picture.
+    """Choose the width by KID to the validation part, then the truncation; write network, table and picture.
 
     Raises `UserError`: whatever the user can mend, before anything is drawn.
     """
