@@ -1,0 +1,219 @@
+"""Choices after a training: what is tried, what is chosen, and what the network then says of itself."""
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from runs import colours_extractor
+
+from shared.bundle import read_candidates
+from shared.cohort import Cohort
+from shared.errors import UserError
+from shared.splits import parts
+from stylegan2_ada import load_networks, read_header
+from synth.averages import AverageFolder, thinned
+from synth.cells import product
+from synth.comparison import Comparison, Spread
+from synth.generate import GenerateOptions, generate
+from synth.grid import find_network
+from synth.refine import RefineOptions, Trial, most_diverse, refine
+from synth.run_folder import RunFolder
+from synth.train import train
+from synth.train_options import TrainOptions
+
+CELL = product([0.1], [0.6], [0.002])
+
+
+@pytest.fixture(autouse=True)
+def small_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synth.quality.open_extractor", lambda *_, **__: colours_extractor())
+
+
+@pytest.fixture(scope="module")
+def run(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
+    """A run of six steps and three checkpoints, whose last is the best of all by decree."""
+    assert cohort.path is not None
+    options = TrainOptions(
+        cohort=cohort.path,
+        out=tmp_path_factory.mktemp("refined") / "run",
+        cfg="tiny",
+        kimg=0.024,
+        batch=4,
+        lr=(0.02,),
+        checkpoint_every=0.008,
+        quality_fakes=16,
+        features="offline",
+        device="cpu",
+        offline=True,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("synth.quality.open_extractor", lambda *_, **__: colours_extractor())
+        later = itertools.count()
+        patch.setattr("synth.run_log.criterion", lambda _: -next(later))
+        train(options, product([0.1], [0.6], [0.02]))
+    return options
+
+
+def _asked(trained: TrainOptions, tmp_path: Path, **changes: Any) -> RefineOptions:
+    asked = RefineOptions(
+        trained.out,
+        trained.cohort,
+        tmp_path / "refined.safetensors",
+        width=(0.05, 0.2),
+        truncation=(0.5, 1.0),
+        fakes=100,
+        device="cpu",
+    )
+    return dataclasses.replace(asked, **changes)
+
+
+def _best_nimg(run: TrainOptions) -> int:
+    return round(1000 * read_header(find_network(run.out))["about"]["generator"]["kimg"])
+
+
+def test_what_is_chosen_is_written(run: TrainOptions, tmp_path: Path) -> None:
+    asked = _asked(run, tmp_path)
+    trials = refine(asked)
+    best = _best_nimg(run)
+    assert best == 24
+    tried = [(None, 1.0), (0.05, 1.0), (0.2, 1.0)]
+    assert [(trial.width, trial.truncation) for trial in trials[: len(tried)]] == tried
+    width = min(trials[: len(tried)], key=lambda trial: trial.held_out).width
+    assert [(trial.width, trial.truncation) for trial in trials[len(tried) :]] == [(width, 0.5), (width, 1.0)]
+    chosen = most_diverse(trials[len(tried) :])
+
+    about = read_header(asked.out)["about"]
+    original = read_header(find_network(run.out))["about"]
+    assert about["refined"]["width"] == width
+    assert about["refined"]["truncation"] == chosen.truncation
+    assert about["quality"] == json.loads(json.dumps(chosen.quality))
+    assert {name: about[name] for name in original if name != "quality"} == {
+        name: original[name] for name in original if name != "quality"
+    }
+    written, before = load_networks(asked.out), load_networks(find_network(run.out))
+    like = before.G_ema
+    expected = like if width is None else AverageFolder(RunFolder(run.out).averages).of_width(best, width, like)
+    for name, tensor in written.G_ema.state_dict().items():
+        assert torch.equal(tensor, expected.state_dict()[name]), name
+    for name, tensor in written.D.state_dict().items():
+        assert torch.equal(tensor, before.D.state_dict()[name]), name
+    table = json.loads(asked.out.with_suffix(".json").read_text())
+    assert len(table["width"]) + len(table["truncation"]) == len(trials)
+    assert asked.out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pictures_are_truncated_as_was_chosen(run: TrainOptions, tmp_path: Path) -> None:
+    asked = _asked(run, tmp_path, truncation=(0.5,))
+    refine(asked)
+    for truncation, wanted in ((None, 0.5), (0.8, 0.8)):
+        out = tmp_path / f"{wanted}.h5"
+        generate(GenerateOptions(network=asked.out, out=out, count=2, truncation=truncation))
+        assert read_candidates(out).generator["truncation"] == wanted
+    explicit, chosen = tmp_path / "explicit.h5", tmp_path / "chosen.h5"
+    generate(GenerateOptions(network=asked.out, out=explicit, count=3, truncation=0.5))
+    generate(GenerateOptions(network=asked.out, out=chosen, count=3))
+    assert np.array_equal(read_candidates(explicit).images, read_candidates(chosen).images)
+
+
+@pytest.mark.parametrize("refined", [None, [], {"truncation": "x"}, {"truncation": 1e9}, {"truncation": True}])
+def test_nonsense_truncates_nothing(make_network: Any, tmp_path: Path, refined: Any) -> None:
+    network = make_network(refined=refined)
+    generate(GenerateOptions(network=network, out=tmp_path / "c.h5", count=2))
+    assert read_candidates(tmp_path / "c.h5").generator["truncation"] == 1.0
+
+
+def _trial(truncation: float, mean: float, sd: float) -> Trial:
+    spread = Spread(mean, sd, 0.0, 0.0)
+    return Trial(None, truncation, Comparison(10, spread, spread, spread, spread, 0.0, 0.0), {"kid_validation": None})
+
+
+def test_of_equals_the_most_diverse_is_chosen() -> None:
+    """0.9 lies within one deviation of the least, 1.0 does not."""
+    trials = [_trial(0.5, 12.0, 1.0), _trial(0.7, 10.0, 1.0), _trial(0.9, 10.9, 0.1), _trial(1.0, 11.2, 5.0)]
+    assert most_diverse(trials).truncation == 0.9
+
+
+def test_only_photographs_of_the_run_are_compared_with(
+    run: TrainOptions, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+
+    class Spy:
+        def __call__(self, images: np.ndarray) -> torch.Tensor:
+            seen.append(np.asarray(images))
+            return colours_extractor()(images)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(colours_extractor(), name)
+
+    monkeypatch.setattr("synth.quality.open_extractor", lambda *_, **__: Spy())
+    refine(_asked(run, tmp_path, width=()))
+    test = cohort.images[parts(cohort, 0).test]
+    drawn = {image.tobytes() for images in seen for image in images}
+    assert not {np.ascontiguousarray(image).tobytes() for image in test} & drawn
+    train_part = parts(cohort, 0).train
+    positives = cohort.images[train_part[cohort.label[train_part] == 1]]
+    assert {np.ascontiguousarray(image).tobytes() for image in positives} <= drawn
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": (0.5,)}, "--width 0.5: out of range; give 0.01 to 0.28"),
+        ({"width": (float("nan"),)}, "--width nan"),
+        ({"truncation": (0.0,)}, "--truncation 0: out of range"),
+        ({"truncation": ()}, "--truncation: none given"),
+        ({"fakes": 10}, "--fakes 10: out of range"),
+    ],
+)
+def test_bad_options_are_one_sentence(run: TrainOptions, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        _asked(run, tmp_path, **changes)
+
+
+def test_what_is_no_run_is_one_sentence(run: TrainOptions, run_folder: Path, tmp_path: Path) -> None:
+    for other in (run_folder, "phantom-skin-32"):
+        with pytest.raises(UserError, match=r"not a run of `synth train`; give the folder of a finished run"):
+            refine(_asked(run, tmp_path, run=other))
+    refine(_asked(run, tmp_path, width=()))
+    with pytest.raises(UserError, match=r"refined.safetensors: exists"):
+        refine(_asked(run, tmp_path))
+
+
+@pytest.mark.parametrize("count", [1, 2, 40, 41, 200])
+def test_averages_are_thinned_evenly_by_ratio(count: int) -> None:
+    nimgs = list(range(1000, 1000 * (count + 1), 1000))
+    left = thinned(nimgs)
+    assert len(left) == min(count, 40)
+    assert (left[0], left[-1]) == (nimgs[0], nimgs[-1])
+    assert sorted(set(left) & set(nimgs)) == left
+    if count == 200:  # from 1,000 to 200,000 in 39 steps: a ratio of 1.15 each, where the list is fine enough
+        ratios = [b / a for a, b in itertools.pairwise(left) if a > 20_000]
+        assert min(ratios) > 1.05
+        assert max(ratios) < 1.25
+
+
+def test_damaged_averages_are_one_sentence(run: TrainOptions, tmp_path: Path) -> None:
+    folder = AverageFolder(RunFolder(run.out).averages)
+    like = load_networks(find_network(run.out)).G_ema
+    last = folder.nimgs()[-1]
+    path = folder.path(last)
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:-9])
+        with pytest.raises(UserError, match="not a complete checkpoint"):
+            folder.of_width(last, 0.1, like)
+        path.unlink()
+        with pytest.raises(UserError, match=r"no averages of 0.024 kimg"):
+            folder.of_width(last, 0.1, like)
+    finally:
+        path.write_bytes(content)
+    usual = folder.usual(last, like)
+    made = folder.of_width(last, 0.1, like)
+    assert all(torch.isfinite(tensor).all() for tensor in made.state_dict().values())
+    assert usual.state_dict().keys() == made.state_dict().keys()
