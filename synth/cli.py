@@ -78,7 +78,7 @@ def prepare(**options: Any) -> None:
     "--label", type=click.Choice(["positive", "negative", "both"]), help="Class to draw.  [default: positive]"
 )
 @click.option("--cfg", help="auto, paper256, paper512, paper1024, cifar or tiny.  [default: auto]")
-@click.option("--start", help="Network to adapt: a shipped name (phantom-skin-32), a file, or a run's folder.")
+@click.option("--start", help="Network to adapt: a name (see `synth networks`), a file, or a run's folder.")
 @click.option(
     "--accept-licence", is_flag=True, default=None, help="Start from a network whose licence binds what is made of it."
 )
@@ -171,7 +171,7 @@ def train(**options: Any) -> None:
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def generate(**options: Any) -> None:
-    """Draw candidates with NETWORK: a shipped name, a file (NVIDIA's .pkl too), a run's or a grid's folder."""
+    """Draw candidates with NETWORK: a name, a file (NVIDIA's .pkl too), a run's or a grid's folder."""
     from synth.generate import GenerateOptions
     from synth.generate import generate as run
 
@@ -184,7 +184,7 @@ def generate(**options: Any) -> None:
 @click.option("--half", is_flag=True, help="Store half precision, at half the size.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def export(**options: Any) -> None:
-    """Write NETWORK (a shipped name, a file, NVIDIA's .pkl too, a run's or a grid's folder) as a network file."""
+    """Write NETWORK (a name, a file, NVIDIA's .pkl too, a run's or a grid's folder) as a network file."""
     from synth.export import ExportOptions
     from synth.export import export as run
 
@@ -214,7 +214,7 @@ def refine(**options: Any) -> None:
 @cli.command()
 @click.argument("folders", type=FOLDER, nargs=-1)
 def networks(folders: tuple[Path, ...]) -> None:
-    """List the shipped networks, and those in FOLDERS: size, licence and checksum of each."""
+    """List the networks known by name, and those in FOLDERS: size, licence and checksum of each."""
     from synth.network_list import print_networks as run
 
     run(folders)

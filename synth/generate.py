@@ -33,8 +33,8 @@ SHEET_IMAGES = 60
 class GenerateOptions:
     """Options of `synth generate`.
 
-    `network` is a shipped name, a file, a run's folder or a grid's folder; `seeds` excludes `seed` and `count`;
-    `class_index` belongs to conditional networks, which need it.
+    `network` is a name that `synth networks` lists, a file, a run's folder or a grid's folder; `seeds` excludes `seed`
+    and `count`; `class_index` belongs to conditional networks, which need it.
     """
 
     network: str | Path

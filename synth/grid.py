@@ -6,25 +6,33 @@ from typing import Any
 
 from shared.errors import UserError
 from shared.files import require_file
+from shared.weights import ANYWHERE, WeightSource, find_weights
 from synth.networks import SHIPPED, shipped_network
+from synth.networks.known import KNOWN
 
 TABLE = "table1.json"
 NETWORK = "network.safetensors"
 FREE_LICENCES = frozenset({"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "MIT"})
 
 
-def find_network(name_or_path: str | Path) -> Path:
-    """Return the network file that a shipped name, a file, a run folder or a grid's folder stands for (its best cell).
+def find_network(name_or_path: str | Path, source: WeightSource = ANYWHERE) -> Path:
+    """Return the network file that a name, a file, a run folder or a grid's folder stands for (its best cell).
+
+    A network that others publish is downloaded, if `source` allows it.
 
     Raises `UserError`: there is none.
     """
     shipped = shipped_network(str(name_or_path))
     if shipped is not None:
         return shipped
+    known = KNOWN.get(str(name_or_path))
+    if known is not None:
+        return find_weights(known.file, source).path
     path = Path(name_or_path)
     if not path.exists():
         raise UserError(
-            f"{path}: no such network; give a file, a run's folder, or a shipped name ({', '.join(SHIPPED)})."
+            f"{path}: no such network; give a file, a run's folder, or a name that `synth networks` lists "
+            f"({', '.join(SHIPPED)}, …)."
         )
     if not path.is_dir():
         return require_file(path, "network")

@@ -1,5 +1,6 @@
 """What can be started from, or drawn with, by name or as a file: size, licence and checksum of each."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from rich.text import Text
 
 from shared.console import say, tabulate
 from shared.errors import UserError
+from shared.weights import WeightSource, find_weights
 from stylegan2_ada import read_header
 from synth.grid import read_provenance
 from synth.networks import SHIPPED, shipped_network
+from synth.networks.known import KNOWN, KnownNetwork
 
 SUFFIXES = (".safetensors", ".pkl")
 DIGITS = 16  # of a checksum: enough to compare by eye
@@ -20,7 +23,10 @@ DIGITS = 16  # of a checksum: enough to compare by eye
 
 @dataclass(frozen=True)
 class Listed:
-    """One network: what `--start` and `generate` call it, side of its pictures in px, licence and SHA-256."""
+    """One network: what `--start` and `generate` call it, side of its pictures in px, licence and SHA-256.
+
+    `sha256` is empty for a published network that was not downloaded yet.
+    """
 
     name: str
     size: int
@@ -30,17 +36,16 @@ class Listed:
 
 
 def list_networks(folders: Sequence[Path] = ()) -> list[Listed]:
-    """Return the shipped networks and those in `folders`; what cannot be read is said and left out.
+    """Return shipped and published networks, and those in `folders`; what cannot be read is said and left out.
 
     Raises `UserError`: no such folder.
     """
-    listed = []
+    listed = [_describe(name, path) for name, path in _shipped()]
+    listed += [_published(name, network) for name, network in KNOWN.items()]
     for name, path in _candidates(folders):
         try:
             listed.append(_describe(name, path))
         except (UserError, OSError) as error:
-            if name in SHIPPED:
-                raise
             say(str(error))
     return listed
 
@@ -52,16 +57,28 @@ def print_networks(folders: Sequence[Path] = ()) -> None:
     """
     table = Table("name", "px", "classes", "licence", "sha256", box=None, padding=(0, 2, 0, 0))
     for each in list_networks(folders):
-        row = (each.name, str(each.size), str(each.classes or "–"), each.licence, each.sha256[:DIGITS])
+        checksum = each.sha256[:DIGITS] or "not downloaded"
+        row = (each.name, str(each.size), str(each.classes or "–"), each.licence, checksum)
         table.add_row(*map(Text, row))  # and not as markup, which a file's name may look like
     tabulate(table)
 
 
-def _candidates(folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+def _shipped() -> Iterator[tuple[str, Path]]:
     for name in SHIPPED:
         path = shipped_network(name)
         assert path is not None
         yield name, path
+
+
+def _published(name: str, network: KnownNetwork) -> Listed:
+    """Describe a published network without fetching it."""
+    sha256 = ""
+    with contextlib.suppress(UserError):
+        sha256 = find_weights(network.file, WeightSource(offline=True)).sha256
+    return Listed(name, network.size, network.classes, network.licence, sha256)
+
+
+def _candidates(folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; give one with network files.")

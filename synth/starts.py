@@ -26,6 +26,7 @@ from stylegan2_ada.networks import freezable_layers, layers_of_finer_half
 from synth.configuration import resolve_networks
 from synth.grid import find_network, licence_notice, read_provenance
 from synth.methods import Method, choose_method, require_fitting
+from synth.networks.known import KNOWN
 from synth.projection import attach_backbone, projected_config
 from synth.train_options import TrainOptions
 from synth.trained import noise_of, require_rgb
@@ -72,7 +73,9 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
         generator, discriminator, _ = resolve_networks(options, size, c_dim)
         chosen = _projected_config(options, size) if method.projected else discriminator
         return Start(_build(generator, chosen, options))
-    path = find_network(options.start)
+    if options.start in KNOWN:  # before its download
+        _require_accepted(options, KNOWN[options.start].licence)
+    path = find_network(options.start, _weight_source(options))
     about = read_provenance(path)
     try:
         source = load_networks(path)

@@ -49,7 +49,7 @@ class TrainOptions:
         protocol: "strict" or "paper".
         label: which class is drawn; "both" trains a conditional network.
         cfg: a preset of the engine; None means `auto`, or the shape of the start network.
-        start: a network to adapt: a shipped name, a file, a run folder or a grid's folder.
+        start: a network to adapt: a name (see `synth networks`), a file, a run folder or a grid's folder.
         accept_licence: whether a start network may bind what is made of it to its licence.
         kimg: thousands of real images shown.
         batch: images a step; None means the configuration's.

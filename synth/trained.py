@@ -93,7 +93,7 @@ class TrainedNetwork:
 
 
 def open_network(name_or_path: str | Path, device: torch.device) -> TrainedNetwork:
-    """Open a network file, or the one that a shipped name, a run folder or a grid's folder means.
+    """Open a network file, or the one that a name, a run folder or a grid's folder means.
 
     Raises `UserError`: there is none, it is damaged, or it draws no RGB.
     """
