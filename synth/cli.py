@@ -12,6 +12,7 @@ from shared.errors import UserError
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 ANY = click.Path(path_type=Path)
+QUALITY_SPACES = ("auto", "offline", "lite1", "inception")
 
 
 class Commands(click.Group):
@@ -110,7 +111,9 @@ def prepare(**options: Any) -> None:
     help="Noise inputs of the pictures that are scored, shown and later drawn.  [default: the start's, else const]",
 )
 @click.option("--quality-fakes", type=int, help="Generated images a score is computed from.  [default: 1000]")
-@click.option("--features", type=click.Choice(["auto", "offline", "inception"]), help="Feature space.  [default: auto]")
+@click.option(
+    "--features", type=click.Choice(["auto", "offline", "lite1", "inception"]), help="Feature space.  [default: auto]"
+)
 @click.option("--seed", type=int, help="Of networks, data order, latents and augmentation.  [default: 0]")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
 @click.option(
@@ -198,7 +201,9 @@ def export(**options: Any) -> None:
 @click.option("--width", type=float, multiple=True, help="Width of the weights' average to try; repeat.  [default: 7]")
 @click.option("--truncation", type=float, multiple=True, help="Truncation to try; repeat.  [default: 0.5 to 1]")
 @click.option("--fakes", type=int, default=1000, help="Generated images that each choice is judged by.")
-@click.option("--features", type=click.Choice(["auto", "offline", "inception"]), default="auto", help="Feature space.")
+@click.option(
+    "--features", type=click.Choice(["auto", "offline", "lite1", "inception"]), default="auto", help="Feature space."
+)
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")
 @click.option("--offline", is_flag=True, help="Never touch the network.")

@@ -19,7 +19,7 @@ from shared.weights import FID_INCEPTION, VGG16, WeightSource, find_weights
 
 Purpose = Literal["quality", "similarity"]
 
-AUTO, OFFLINE = "auto", "offline"
+AUTO, OFFLINE, LITE1 = "auto", "offline", "lite1"
 PAPER_SPACE: dict[Purpose, str] = {"quality": "inception", "similarity": "vgg16"}
 WEIGHTS = {"inception": FID_INCEPTION, "vgg16": VGG16}
 FID_SPACE = "InceptionV3"
@@ -87,6 +87,11 @@ def offline(source: WeightSource, device: torch.device) -> Extractor:
     return OfflineBackbone(source=source, device=device)
 
 
+def lite1(source: WeightSource, device: torch.device) -> Extractor:
+    """Build the space of EfficientNet-Lite1, for networks that were trained with the features of EfficientNet-Lite0."""
+    return OfflineBackbone(1, source=source, device=device)
+
+
 def inception(source: WeightSource, device: torch.device) -> Extractor:
     """Build the space of the FID: torch-fidelity's InceptionV3 with the weights of the original TensorFlow graph."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -128,6 +133,7 @@ def vgg16(source: WeightSource, device: torch.device) -> Extractor:
 
 SPACES: dict[str, Callable[[WeightSource, torch.device], Extractor]] = {
     OFFLINE: offline,
+    LITE1: lite1,
     "inception": inception,
     "vgg16": vgg16,
 }
@@ -142,10 +148,10 @@ def open_extractor(choice: str, purpose: Purpose, *, source: WeightSource, devic
     return SPACES[resolve_choice(choice, purpose, source)](source, device)
 
 
-def resolve_choice(choice: str, purpose: Purpose, source: WeightSource) -> str:
+def resolve_choice(choice: str, purpose: Purpose, source: WeightSource, *, otherwise: str = OFFLINE) -> str:
     """Return the space that `choice` means for `purpose`; "auto" means the paper's, if its weights can be had.
 
-    Raises `UserError`: no such space.
+    `otherwise` is what "auto" means where they cannot. Raises `UserError`: no such space.
     """
     if choice != AUTO:
         if choice not in SPACES:
@@ -156,5 +162,5 @@ def resolve_choice(choice: str, purpose: Purpose, source: WeightSource) -> str:
         find_weights(WEIGHTS[space], source)
     except UserError as error:
         say(f"{purpose} is measured in the offline feature space: {error}")
-        return OFFLINE
+        return otherwise
     return space

@@ -22,7 +22,7 @@ from shared.weights import WeightSource
 from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
 from synth.configuration import resolve_training
-from synth.features import resolve_choice
+from synth.features import LITE1, OFFLINE, resolve_choice
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
@@ -55,7 +55,7 @@ class FoldGrid:
         """
         self.cohort, self.fold, self.cells, self.start, self.place = cohort, fold, cells, start, place
         self.options = dataclasses.replace(options, noise=options.noise or start.noise)
-        self.features = features or options.features
+        self.features = features
         self.out = fold_folder(options, fold)
         self.data = TrainingSet.of(cohort, fold, options)
         self.folders = [RunFolder(self.out if len(cells) == 1 else self.out / cell.name) for cell in cells]
@@ -147,7 +147,7 @@ class FoldGrid:
         return QualityMeter.build(
             self.data.images,
             self.data.validation,
-            features=self.features,
+            features=self.features or resolve_space(self.options),
             fakes=self.options.quality_fakes,
             seed=self.options.seed,
             device=self.place.device,
@@ -215,8 +215,15 @@ class FoldGrid:
 
 
 def resolve_space(options: TrainOptions) -> str:
-    """Return the feature space that the scores of a training will have."""
-    return resolve_choice(options.features, "quality", WeightSource(folder=options.weights, offline=options.offline))
+    """Return the feature space that the scores of a training will have: one that the training does not look through."""
+    _, method = choose_method(options.method, options.start)
+    source = WeightSource(folder=options.weights, offline=options.offline)
+    if method.projected and options.features == OFFLINE:
+        say(
+            "--features offline: the discriminator looks through the same network, which flatters the scores; lite1 "
+            "does not"
+        )
+    return resolve_choice(options.features, "quality", source, otherwise=LITE1 if method.projected else OFFLINE)
 
 
 def fold_folder(options: TrainOptions, fold: int) -> Path:

@@ -16,11 +16,13 @@ from shared.errors import UserError
 from shared.files import require_new, whole_file, write_json
 from shared.nn.device import choose_device
 from shared.progress import progress
-from stylegan2_ada import Generator, Networks, network_bytes
+from shared.weights import WeightSource
+from stylegan2_ada import Generator, Networks, ProjectedDiscriminator, network_bytes
 from stylegan2_ada.averages import MAX_WIDTH
 from synth.averages import AverageFolder
 from synth.comparison import Comparison, compare, turned
 from synth.drawing import draw
+from synth.features import LITE1, OFFLINE, resolve_choice
 from synth.quality import Images, QualityMeter, to_features
 from synth.refine_report import print_trials, write_curves
 from synth.run_folder import RunFolder
@@ -187,10 +189,13 @@ def _open(options: RefineOptions, device: torch.device) -> Run:
     if trained.c_dim:
         raise UserError(f"{options.run}: draws several classes, which cannot be refined together; train one a class.")
     data, seed = _training_set(cohort, folder)
+    source = WeightSource(folder=options.weights, offline=options.offline)
+    projected = isinstance(trained.networks.D, ProjectedDiscriminator)  # a space that the network was not trained with
+    features = resolve_choice(options.features, "quality", source, otherwise=LITE1 if projected else OFFLINE)
     meter = QualityMeter.build(
         data.images,
         data.validation,
-        features=options.features,
+        features=features,
         fakes=options.fakes,
         seed=seed,
         device=device,

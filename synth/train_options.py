@@ -63,7 +63,7 @@ class TrainOptions:
         noise: noise inputs of the pictures that are scored, shown and later drawn; None means as for the start network,
             and stored ones from scratch.
         quality_fakes: how many images a score is computed from.
-        features: feature space of the score ("auto", "offline", "inception").
+        features: feature space of the score ("auto", "offline", "lite1", "inception").
         seed: of networks, data order, latents and augmentation.
         device: "auto", "cpu", "cuda", "cuda:N", "mps".
         precision: of the large convolutions: "auto", "fp32", "tf32", "bf16".

@@ -137,6 +137,28 @@ def projected_run(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> T
     return options
 
 
+@pytest.mark.parametrize(
+    ("method", "features", "extractor"),
+    [("auto", "auto", 0), ("projected", "auto", 1), ("projected", "offline", 0), ("projected", "lite1", 1)],
+)
+def test_scores_are_in_a_space_that_training_does_not_look_through(
+    options: TrainOptions,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    method: str,
+    features: str,
+    extractor: int,
+) -> None:
+    """The paper's space is nowhere to be had; Lite0 on request, with a warning."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    train(_short(options, method=method, features=features), CELL)
+    quality = RunFolder(options.out).read_log()[0]["quality"]
+    assert quality["extractor"] == f"EfficientNet-Lite{extractor}"
+    flattered = method == "projected" and extractor == 0
+    assert ("which flatters the scores" in " ".join(capsys.readouterr().err.split())) == flattered
+
+
 def test_a_projected_run_is_recorded(projected_run: TrainOptions) -> None:
     config = RunFolder(projected_run.out).read_config()
     training = config["training"]
