@@ -1,8 +1,9 @@
 """Train a few steps as one rank of several, and write what came out.
 
-`ddp_worker.py STORE RANK COUNT STEPS OUT [STATE]`; with STATE the steps go on from there.
+`ddp_worker.py STORE RANK COUNT STEPS OUT KIND [STATE]`; with STATE the steps go on from there.
 """
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from projection import projected_networks
 
 from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, Ranks, Trainer, TrainingConfig
 
@@ -18,8 +20,15 @@ CONFIG = TrainingConfig(
 )
 
 
-def build(ranks: Ranks) -> Trainer:
-    """Return a conditional trainer at 8 px, the same on every rank."""
+def build(ranks: Ranks, kind: str = "plain") -> Trainer:
+    """Return a trainer that is the same on every rank: conditional at 8 px, or of the projected discriminator's tests.
+
+    `kind` is "plain", "singular" or "projected".
+    """
+    if kind == "projected":
+        images = torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        config = dataclasses.replace(CONFIG, gamma=0.0, pl_weight=0.0, loss="hinge", augpipe="diffaug")
+        return Trainer(projected_networks(), config, images, None, seed=1, device=torch.device("cpu"), ranks=ranks)
     G = GeneratorConfig(img_resolution=8, z_dim=8, w_dim=8, c_dim=2, mapping_layers=2, channel_base=64, channel_max=8)
     D = DiscriminatorConfig(img_resolution=8, c_dim=2, channel_base=64, channel_max=8)
     networks = Networks.build(G, D, seed=0)
@@ -29,12 +38,13 @@ def build(ranks: Ranks) -> Trainer:
                 parameter.fill_(0.3)
     images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     labels = torch.nn.functional.one_hot(torch.arange(40) % 2, 2).float()
-    return Trainer(networks, CONFIG, images, labels, seed=1, device=torch.device("cpu"), ranks=ranks)
+    config = dataclasses.replace(CONFIG, singular=kind == "singular")
+    return Trainer(networks, config, images, labels, seed=1, device=torch.device("cpu"), ranks=ranks)
 
 
-def run(ranks: Ranks, steps: int, state: dict[str, Any] | None = None) -> dict[str, Any]:
+def run(ranks: Ranks, steps: int, state: dict[str, Any] | None = None, kind: str = "plain") -> dict[str, Any]:
     """Return the losses of every step and the state behind the last."""
-    trainer = build(ranks)
+    trainer = build(ranks, kind)
     if state is not None:
         trainer.load_state_dict(state)
     losses = [{name: float(value) for name, value in trainer.train_step().items()} for _ in range(steps)]
@@ -42,13 +52,13 @@ def run(ranks: Ranks, steps: int, state: dict[str, Any] | None = None) -> dict[s
 
 
 def main() -> None:
-    store, rank, count, steps, out, *state = sys.argv[1:]
+    store, rank, count, steps, out, kind, *state = sys.argv[1:]
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(count), device_id=None
     )
     ranks = Ranks.joined()
-    result = run(ranks, int(steps), torch.load(state[0], weights_only=True) if state else None)
+    result = run(ranks, int(steps), torch.load(state[0], weights_only=True) if state else None, kind)
     result["most"] = [ranks.most(0), ranks.most(ranks.rank)]
     result["first"] = ranks.from_first(lambda: f"of rank {ranks.rank}")
     result["gathered"] = ranks.gather(ranks.part(range(5))[0])

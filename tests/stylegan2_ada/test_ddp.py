@@ -19,14 +19,16 @@ STEPS = 7  # several path-length and R1 phases; the controller has updated p onc
 MORE = 3
 
 
-def _run_ranks(count: int, folder: Path, steps: int = STEPS, state: Path | None = None) -> list[dict[str, Any]]:
+def _run_ranks(
+    count: int, folder: Path, steps: int = STEPS, state: Path | None = None, kind: str = "plain"
+) -> list[dict[str, Any]]:
     worker = Path(__file__).with_name("ddp_worker.py")
     outs = [folder / f"rank{rank}.pt" for rank in range(count)]
     processes = [
         subprocess.Popen(
             [
                 sys.executable,
-                *map(str, [worker, folder / "store", rank, count, steps, out, *([state] if state else [])]),
+                *map(str, [worker, folder / "store", rank, count, steps, out, kind, *([state] if state else [])]),
             ],
             stderr=subprocess.PIPE,
             text=True,
@@ -40,6 +42,8 @@ def _run_ranks(count: int, folder: Path, steps: int = STEPS, state: Path | None 
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if isinstance(value, list):
+        value = dict(enumerate(value))
     if isinstance(value, dict):
         return {key: inner for part in value for key, inner in _flat(value[part], f"{name}/{part}").items()}
     return {name: value}
@@ -55,6 +59,13 @@ def test_ddp_two_processes_take_the_steps_of_one(two_ranks: list[dict[str, Any]]
     _assert_near(two_ranks[0], ddp_worker.run(Ranks(), STEPS))
     assert two_ranks[0]["state"]["ada"]["p"] != ddp_worker.CONFIG.initial_p
     assert two_ranks[0]["state"]["signs"] != 0
+
+
+@pytest.mark.parametrize("kind", ["singular", "projected"])
+def test_ddp_other_ways_to_train(tmp_path: Path, kind: str) -> None:
+    """Singular values are moved by averaged gradients; power iterations of spectral norm are the same everywhere."""
+    for result in _run_ranks(2, tmp_path, MORE, kind=kind):
+        _assert_near(result, ddp_worker.run(Ranks(), MORE, kind=kind))
 
 
 def _assert_near(result: dict[str, Any], expected: dict[str, Any]) -> None:
