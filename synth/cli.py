@@ -69,8 +69,8 @@ def prepare(**options: Any) -> None:
 @cli.command()
 @click.argument("cohort", type=FILE)
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run or grid; the same command goes on in it.")
-@click.option("--gamma", type=float, multiple=True, help="Weight of R1; repeat for a grid.  [default: 0.1]")
-@click.option("--target", type=float, multiple=True, help="ADA's target; repeat for a grid.  [default: 0.6]")
+@click.option("--gamma", type=float, multiple=True, help="Weight of R1; repeat for a grid.  [default: 0.1, or none]")
+@click.option("--target", type=float, multiple=True, help="ADA's target; repeat for a grid.  [default: 0.6, or none]")
 @click.option("--lr", type=float, multiple=True, help="Learning rate; repeat for a grid.  [default: 0.002]")
 @click.option("--cells", help="Preset (demo, paper, paper-full) or TOML file with the cells of the grid.")
 @click.option("--fold", help="Fold that stays unseen, or all.  [default: 0]")
@@ -93,7 +93,7 @@ def prepare(**options: Any) -> None:
 @click.option(
     "--method",
     type=click.Choice(["auto", "scratch", "transfer", "freeze-d", "svd", "projected"]),
-    help="How to start and to adapt; auto: transfer from --start, else scratch.  [default: auto]",
+    help="How to start and to adapt; auto: projected, without --gamma, --target and --cells.  [default: auto]",
 )
 @click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: the method's]")
 @click.option(

@@ -46,7 +46,7 @@ def resolve_training(
 
     Raises `UserError`: an unknown configuration, or an image size that no network fits.
     """
-    _, method = choose_method(options.method, options.start)
+    _, method = choose_method(options)
     _, _, config = resolve_networks(options, size)
     if options.cfg is None:
         config = replace_training(config, **inherited)

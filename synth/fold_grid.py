@@ -168,7 +168,7 @@ class FoldGrid:
             "fold": self.fold,
             "protocol": options.protocol,
             "label": options.label,
-            "method": choose_method(options.method, options.start)[0],
+            "method": choose_method(options)[0],
             "cell": dataclasses.asdict(cell),
             "kimg": options.kimg,
             "checkpoint_every": options.checkpoint_every,
@@ -216,7 +216,7 @@ class FoldGrid:
 
 def resolve_space(options: TrainOptions) -> str:
     """Return the feature space that the scores of a training will have: one that the training does not look through."""
-    _, method = choose_method(options.method, options.start)
+    _, method = choose_method(options)
     source = WeightSource(folder=options.weights, offline=options.offline)
     if method.projected and options.features == OFFLINE:
         say(

@@ -45,22 +45,29 @@ AUTO = "auto"
 def cells_of(method: Method, cells: Sequence[Cell]) -> tuple[Cell, ...]:
     """Return the grid's cells as the method trains them: without R1, gamma is 0.
 
-    Raises `UserError`: several values of gamma, where it means nothing.
+    Raises `UserError`: cells that differ in nothing else.
     """
     if not method.projected:
         return tuple(cells)
-    if len({cell.gamma for cell in cells}) > 1:
-        raise UserError("--gamma: the weight of R1, which --method projected does without; give one value at most.")
+    if len({(cell.target, cell.lr) for cell in cells}) < len(cells):
+        raise UserError("--cells: some differ in gamma alone, which --method projected does without; leave these out.")
     return tuple(dataclasses.replace(cell, gamma=0.0, paper_fid=None) for cell in cells)
 
 
-def choose_method(name: str, start: str | None) -> tuple[str, Method]:
-    """Return the name and row of a method; "auto" adapts the start network, if there is one, by transfer.
+def choose_method(options: TrainOptions) -> tuple[str, Method]:
+    """Return the name and row of the method that options ask for.
+
+    "auto" is what was best by far in the comparison (docs/few-shot.md), "projected", unless options ask for what that
+    has not: gamma or target, a list of cells, several classes, or layers to freeze. Then it is "transfer" from a start
+    network, else "scratch".
 
     Raises `UserError`: unknown, or a start network is missing or left over.
     """
+    name, start = options.method, options.start
     if name == AUTO:
-        name = "scratch" if start is None else "transfer"
+        asked = (options.gamma, options.target, options.cells, options.freeze_d)
+        plain = any(value is not None for value in asked) or options.label == "both"
+        name = ("scratch" if start is None else "transfer") if plain else "projected"
     if name not in METHODS:
         raise UserError(f"--method {name}: unknown; use one of {', '.join((AUTO, *METHODS))}.")
     method = METHODS[name]
@@ -81,6 +88,10 @@ def require_fitting(options: TrainOptions, method: Method, c_dim: int) -> None:
             "--method projected: its discriminator knows no classes; train one network a class, with --label positive "
             "and --label negative."
         )
+    if method.projected and options.gamma is not None:
+        raise UserError("--gamma: the weight of R1, which --method projected does without; leave it out.")
+    if (options.augpipe or method.augpipe) == "diffaug" and options.target is not None:
+        raise UserError("--target: of ADA's strength, which diffaug has not; leave it out, or give --augpipe bgc.")
     if method.projected and options.freeze_d:
         raise UserError("--freeze-d: the pretrained layers of --method projected are frozen anyway; leave it out.")
     if options.freeze_d and options.start is None:

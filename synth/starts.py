@@ -67,7 +67,7 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     Raises `UserError`: the start network cannot be read or does not fit the method, or is under a licence that must be
     accepted first.
     """
-    _, method = choose_method(options.method, options.start)
+    _, method = choose_method(options)
     require_fitting(options, method, c_dim)
     if options.start is None:
         generator, discriminator, _ = resolve_networks(options, size, c_dim)

@@ -41,7 +41,7 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         joined(options.device) as (ranks, device),
         contextlib.ExitStack() as claims,
     ):
-        cells = cells_of(choose_method(options.method, options.start)[1], cells)
+        cells = cells_of(choose_method(options)[1], cells)
         place = Place.choose(options.precision, options.compile, device, ranks)
         cohort = read_cohort(options.cohort)
         start = build_start(options, cohort.size, classes(options))
@@ -104,13 +104,14 @@ def _memory_gib() -> int:
 
 def _say_what_comes(grids: list[FoldGrid], place: Place, start: Start, jobs: int) -> None:
     first = grids[0]
+    method, _ = choose_method(first.options)
     count = len(first.cells)
     at_once = f", {jobs} at once" if jobs > 1 else ""
     for grid in grids:
         of_fold = f"fold {grid.fold}: " if len(grids) > 1 else ""
         say(
             f"{of_fold}{count} {'cell' if count == 1 else 'cells'} of {first.options.kimg:g} kimg on "
-            f"{len(grid.data.images)} images of {first.cohort.size} px, {place}{at_once}"
+            f"{len(grid.data.images)} images of {first.cohort.size} px, {method}, {place}{at_once}"
         )
     if start.size is not None and start.size != first.cohort.size:
         change = "grown" if start.size < first.cohort.size else "cut"

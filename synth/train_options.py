@@ -14,6 +14,7 @@ from synth.cells import Cell, CellFile, product, read_cells
 Protocol = Literal["strict", "paper"]
 Label = Literal["positive", "negative", "both"]
 ALL_FOLDS = "all"
+GAMMA, TARGET = 0.1, 0.6
 MAX_P = 8.0  # from 1 on every augmentation always happens; more lets the controller wind up, as the reference does
 _INTERVAL = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(kimg|min|)")
 PRESET_OPTIONS = frozenset(
@@ -43,7 +44,7 @@ class TrainOptions:
 
     Attributes:
         cohort, out: the cohort file and the folder to write.
-        gamma, target, lr: values whose product is the grid.
+        gamma, target, lr: values whose product is the grid; None means 0.1 and 0.6, of methods that have them.
         cells: a preset's name or a TOML file with the grid's cells, instead of the three above.
         fold: the fold that stays unseen, or "all" for one grid a fold.
         protocol: "strict" or "paper".
@@ -75,8 +76,8 @@ class TrainOptions:
 
     cohort: Path
     out: Path
-    gamma: tuple[float, ...] = (0.1,)
-    target: tuple[float, ...] = (0.6,)
+    gamma: tuple[float, ...] | None = None
+    target: tuple[float, ...] | None = None
     lr: tuple[float, ...] = (0.002,)
     cells: str | None = None
     fold: str = "0"
@@ -178,7 +179,7 @@ def resolve_cells(asked: dict[str, Any]) -> tuple[TrainOptions, tuple[Cell, ...]
     given = {name: value for name, value in asked.items() if value is not None}
     if given.get("cells") is None:
         options = TrainOptions(**given)
-        return options, product(options.gamma, options.target, options.lr)
+        return options, product(options.gamma or (GAMMA,), options.target or (TARGET,), options.lr)
     for name in ("gamma", "target", "lr"):
         if name in given:
             raise UserError(f"--{name}: cannot be combined with --cells, which lists whole cells; leave one out.")

@@ -49,11 +49,12 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 @pytest.fixture
 def options(cohort: Cohort, tmp_path: Path) -> TrainOptions:
-    """A training of seconds on the small cohort."""
+    """A training of seconds on the small cohort; gamma asks for a method with R1."""
     assert cohort.path is not None
     return TrainOptions(
         cohort=cohort.path,
         out=tmp_path / "run",
+        gamma=(0.1,),
         cfg="tiny",
         kimg=0.048,
         batch=8,

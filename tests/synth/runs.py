@@ -132,7 +132,9 @@ def saving_every_step(options: TrainOptions = OPTIONS) -> TrainOptions:
 
 def command_line(cohort: Path, out: Path) -> list[str]:
     """Return a `synth train` of seconds, which saves its state after nearly every step."""
-    options = "--cfg tiny --batch 8 --kimg 0.16 --quality-fakes 16 --features offline --device cpu --offline"
+    options = (
+        "--gamma 0.1 --cfg tiny --batch 8 --kimg 0.16 --quality-fakes 16 --features offline --device cpu --offline"
+    )
     intervals = "--checkpoint-every 0.064kimg --checkpoint-every 0.002min"
     return ["train", str(cohort), "--out", str(out), *options.split(), *intervals.split()]
 

@@ -135,6 +135,7 @@ CELL = product([0.1], [0.6], [0.002])
 def _options(cohort: Cohort, out: Path, start: str, **changes: Any) -> TrainOptions:
     assert cohort.path is not None
     options = TrainOptions(
+        gamma=(0.1,),
         cohort=cohort.path,
         out=out,
         start=start,

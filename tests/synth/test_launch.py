@@ -28,7 +28,7 @@ TORCHRUN = (
     *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
     *("--signals-to-handle", SIGNALS, "-m", "synth"),
 )
-SMALL = "--cfg tiny --batch 8 --kimg 0.032 --quality-fakes 32 --features offline --device cpu --offline"
+SMALL = "--gamma 0.1 --cfg tiny --batch 8 --kimg 0.032 --quality-fakes 32 --features offline --device cpu --offline"
 TRAIN = (*SMALL.split(), "--precision", "fp32")
 OFTEN = ("--checkpoint-every", "0.016kimg")
 

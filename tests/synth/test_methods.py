@@ -18,6 +18,7 @@ from synth.cells import product
 from synth.generate import GenerateOptions, generate
 from synth.grid import find_network
 from synth.logits import choose_partners, discriminator_logits
+from synth.methods import choose_method
 from synth.networks import shipped_network
 from synth.projection import attach_backbone
 from synth.run_folder import RunFolder
@@ -54,7 +55,12 @@ def test_methods_are_recorded(options: TrainOptions, tmp_path: Path) -> None:
         ({"method": "magic"}, "--method magic: unknown; use one of auto, scratch, transfer, freeze-d, svd, projected"),
         ({"method": "freeze-d", "start": SHIPPED, "freeze_d": 0}, "--freeze-d 0: freezes nothing"),
         ({"freeze_d": 2}, "--freeze-d: would freeze layers that nobody has trained"),
-        ({"method": "projected", "freeze_d": 2}, "--freeze-d: the pretrained layers of --method projected are frozen"),
+        (
+            {"method": "projected", "gamma": None, "freeze_d": 2},
+            "--freeze-d: the pretrained layers of --method projected are frozen",
+        ),
+        ({"method": "projected"}, "--gamma: the weight of R1, which --method projected does without; leave it out"),
+        ({"augpipe": "diffaug", "target": (0.5,)}, "--target: of ADA's strength, which diffaug has not"),
         ({"method": "projected", "label": "both"}, "--method projected: its discriminator knows no classes"),
         # The start draws 32 px, the cohort has 16 px: the layer that reads the picture is new.
         ({"method": "freeze-d", "start": SHIPPED, "cfg": None}, r"--freeze-d 7: would freeze layers .*D/b16.fromrgb"),
@@ -68,9 +74,27 @@ def test_what_does_not_fit_is_one_sentence(options: TrainOptions, changes: dict[
     assert not options.out.exists()
 
 
-def test_several_gammas_without_r1_are_one_sentence(options: TrainOptions) -> None:
-    with pytest.raises(UserError, match="--gamma: the weight of R1, which --method projected does without"):
-        train(dataclasses.replace(options, method="projected"), product([0.1, 0.5], [0.6], [0.002]))
+def test_cells_that_differ_in_gamma_alone_without_r1_are_one_sentence(options: TrainOptions) -> None:
+    with pytest.raises(UserError, match="--cells: some differ in gamma alone"):
+        train(dataclasses.replace(options, method="projected", gamma=None), product([0.1, 0.5], [0.6], [0.002]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "method"),
+    [
+        ({}, "projected"),
+        ({"start": SHIPPED}, "projected"),
+        ({"gamma": (0.1,)}, "scratch"),
+        ({"target": (0.6,)}, "scratch"),
+        ({"cells": "paper"}, "scratch"),
+        ({"label": "both"}, "scratch"),
+        ({"start": SHIPPED, "gamma": (0.1,)}, "transfer"),
+        ({"start": SHIPPED, "freeze_d": 2}, "transfer"),
+        ({"start": SHIPPED, "label": "both"}, "transfer"),
+    ],
+)
+def test_auto_follows_the_comparison_unless_asked_for_what_it_has_not(changes: dict[str, Any], method: str) -> None:
+    assert choose_method(TrainOptions(Path("cohort.h5"), Path("run"), **changes))[0] == method
 
 
 def test_svd_of_another_number_of_classes_is_one_sentence(options: TrainOptions, tmp_path: Path) -> None:
@@ -137,6 +161,13 @@ def projected_run(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> T
     return options
 
 
+def test_the_plain_command_is_projected(options: TrainOptions, capsys: pytest.CaptureFixture[str]) -> None:
+    train(_short(options, gamma=None), CELL)
+    config = RunFolder(options.out).read_config()
+    assert (config["method"], config["cell"]["gamma"]) == ("projected", 0)
+    assert "16 px, projected, cpu" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("method", "features", "extractor"),
     [("auto", "auto", 0), ("projected", "auto", 1), ("projected", "offline", 0), ("projected", "lite1", 1)],
@@ -152,7 +183,8 @@ def test_scores_are_in_a_space_that_training_does_not_look_through(
 ) -> None:
     """The paper's space is nowhere to be had; Lite0 on request, with a warning."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
-    train(_short(options, method=method, features=features), CELL)
+    gamma = None if method == "projected" else (0.1,)
+    train(_short(options, method=method, gamma=gamma, features=features), CELL)
     quality = RunFolder(options.out).read_log()[0]["quality"]
     assert quality["extractor"] == f"EfficientNet-Lite{extractor}"
     flattered = method == "projected" and extractor == 0
@@ -217,7 +249,7 @@ def test_projected_from_a_network_keeps_its_generator(options: TrainOptions) -> 
     path = shipped_network(SHIPPED)
     assert path is not None
     source = load_networks(path)
-    start = build_start(dataclasses.replace(options, start=SHIPPED, cfg=None, method="projected"), 32, 0)
+    start = build_start(dataclasses.replace(options, start=SHIPPED, cfg=None, gamma=None, method="projected"), 32, 0)
     assert isinstance(start.networks.D, ProjectedDiscriminator)
     assert start.networks.D.is_attached
     for name, tensor in source.G_ema.state_dict().items():
@@ -226,7 +258,7 @@ def test_projected_from_a_network_keeps_its_generator(options: TrainOptions) -> 
 
 
 def test_projected_from_projected_keeps_both(options: TrainOptions, projected_run: TrainOptions) -> None:
-    asked = dataclasses.replace(options, start=str(projected_run.out), cfg=None, method="projected")
+    asked = dataclasses.replace(options, start=str(projected_run.out), cfg=None, gamma=None, method="projected")
     assert build_start(asked, 16, 0).left_new == ()
 
 

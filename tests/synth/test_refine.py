@@ -41,6 +41,7 @@ def run(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> TrainOption
     options = TrainOptions(
         cohort=cohort.path,
         out=tmp_path_factory.mktemp("refined") / "run",
+        gamma=(0.1,),
         cfg="tiny",
         kimg=0.024,
         batch=4,
