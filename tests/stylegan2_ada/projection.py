@@ -13,7 +13,7 @@ D_CONFIG = ProjectedConfig(
     backbone_sha256="0" * 64,
     input_px=32,
     channels=(3, 5, 7),
-    strides=(2, 4, 8),
+    strides=(4, 8, 16),
     widths=(4, 6, 8),
     max_width=16,
 )

@@ -104,6 +104,17 @@ def test_mixing_keeps_the_variance() -> None:
     assert 0.5 < fine < 1.1
 
 
+def test_every_scale_counts_the_same() -> None:
+    """The mean of all logits is the mean over scales of each scale's mean, whose own number of logits is 16, 16, 4."""
+    D, pictures = _D().eval().requires_grad_(False), _pictures()
+    logits = D(pictures).reshape(5, 3, 4, 4)
+    coarsest = logits[:, 2]
+    assert torch.equal(coarsest, coarsest[:, ::2, ::2].repeat_interleave(2, dim=1).repeat_interleave(2, dim=2))
+    own = [logits[:, 0], logits[:, 1], coarsest[:, ::2, ::2]]
+    expected = torch.stack([scale.flatten(1).mean(dim=1) for scale in own]).mean(dim=0)
+    torch.testing.assert_close(D(pictures).mean(dim=1), expected)
+
+
 def test_only_the_heads_are_trained_and_every_one_of_their_kernels_is() -> None:
     D = _D()
     pictures = _pictures().requires_grad_(True)
@@ -123,7 +134,7 @@ def test_heads_have_kernels_of_unit_spectral_norm() -> None:
     for _ in range(200):
         D(_pictures(1))
     kernels = [module.weight for module in D.modules() if isinstance(module, nn.Conv2d)]
-    assert len(kernels) == (2 + 2) + (1 + 2) + (0 + 2)  # halvings of 16, 8 and 4 px, and two more each
+    assert len(kernels) == (1 + 2) + (0 + 2) + (0 + 2)  # halvings of 8, 4 and 2 px, and two more each
     for kernel in kernels:
         assert float(torch.linalg.svdvals(kernel.detach().flatten(1))[0]) == pytest.approx(1, rel=0.02)
 
@@ -205,8 +216,8 @@ def test_a_file_holds_heads_and_mixing(tmp_path: Path) -> None:
         ("widths", [4, 6], "must be as many"),
         ("widths", [4, 6, 10**9], "out of range"),
         ("max_width", 10**9, "out of range"),
-        ("strides", [2, 4, 5], "must divide"),
-        ("strides", [2, 4, 0], "must divide"),
+        ("strides", [4, 8, 5], "must divide"),
+        ("strides", [4, 8, 0], "must divide"),
         ("channels", list(range(1, 1000)), "whole numbers"),
         ("channels", ["a", "b", "c"], "whole numbers"),
         ("input_px", 2**20, "does not fit"),

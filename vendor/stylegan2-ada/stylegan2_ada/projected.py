@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from stylegan2_ada.config import ProjectedConfig
 
-LOGITS_SIDE = 4  # each head ends with so many logits squared, or as many as its map has
+LOGITS_SIDE = 4  # each head ends with so many logits squared
 LEAK = 0.2
 
 
@@ -40,7 +40,7 @@ class ProjectedDiscriminator(nn.Module):
             self.register_buffer(f"mix_scales{scale}", _random_kernel(fine, coarse, 3))
         sides = [config.input_px // stride for stride in config.strides]
         self.heads = nn.ModuleList(
-            _head(width, side, config.max_width) for width, side in zip(widths, sides, strict=True)
+            Head(width, side, config.max_width) for width, side in zip(widths, sides, strict=True)
         )
         self.to(memory_format=torch.channels_last)
 
@@ -59,7 +59,8 @@ class ProjectedDiscriminator(nn.Module):
     def forward(self, img: Tensor, c: Tensor | None = None, *, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return logits, float32 [N, L], of pictures [N, 3, S, S] in [-1, 1], each of its image alone.
 
-        The heads run in `dtype`, the pretrained network and its mixing in its own type.
+        All heads have as many among them, so that in a mean each scale counts the same. Their convolutions run in
+        `dtype`, the pretrained network and its mixing in its own type.
 
         Raises RuntimeError: no pretrained network is attached.
         """
@@ -67,10 +68,8 @@ class ProjectedDiscriminator(nn.Module):
             raise RuntimeError(f"attach {self.config.backbone} first")
         assert c is None, "a projected discriminator takes no labels"
         maps: list[Tensor] = self._backbone[0](img)
-        with torch.autocast(img.device.type, dtype, enabled=dtype != torch.float32):
-            mixed = self.mix(maps)
-            logits = [head(x).flatten(1) for head, x in zip(self.heads, mixed, strict=True)]
-        return torch.cat(logits, dim=1).float()
+        logits = [head(x, dtype) for head, x in zip(self.heads, self.mix(maps), strict=True)]
+        return torch.cat(logits, dim=1)
 
     def mix(self, maps: list[Tensor]) -> list[Tensor]:
         """Mix channels, then scales from the coarsest on: maps [N, C, side, side] to [N, width, side, side], a list."""
@@ -95,12 +94,27 @@ def _random_kernel(out_channels: int, in_channels: int, side: int) -> Tensor:
     return torch.randn(out_channels, in_channels, side, side) / math.sqrt(in_channels * side**2)
 
 
-def _head(channels: int, side: int, max_width: int) -> nn.Sequential:
-    """Halve maps [N, C, side, side] until few logits a side are left: [N, 1, side', side']."""
-    halvings = max(math.ceil(math.log2(side / LOGITS_SIDE)), 0)
-    widths = [channels] + [min(channels * 2**i, max_width) for i in range(1, halvings + 1)]
-    layers: list[nn.Module] = []
-    for have, want in itertools.pairwise(widths):
-        layers += [spectral_norm(nn.Conv2d(have, want, 4, stride=2, padding=1)), nn.LeakyReLU(LEAK)]
-    layers += [spectral_norm(nn.Conv2d(widths[-1], widths[-1], 3, padding=1)), nn.LeakyReLU(LEAK)]
-    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 1)))
+class Head(nn.Module):
+    """Judge maps of one scale: halve them until few are left a side, and give `LOGITS_SIDE` logits squared."""
+
+    def __init__(self, channels: int, side: int, max_width: int) -> None:
+        super().__init__()
+        halvings = max(math.ceil(math.log2(side / LOGITS_SIDE)), 0)
+        widths = [channels] + [min(channels * 2**i, max_width) for i in range(1, halvings + 1)]
+        layers = [nn.Conv2d(have, want, 4, stride=2, padding=1) for have, want in itertools.pairwise(widths)]
+        layers += [nn.Conv2d(widths[-1], widths[-1], 3, padding=1), nn.Conv2d(widths[-1], 1, 1)]
+        self.layers = nn.ModuleList(spectral_norm(layer) for layer in layers)
+
+    def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return logits, float32 [N, LOGITS_SIDE^2], of maps [N, C, side, side]; convolutions run in `dtype`."""
+        x = x.to(dtype)
+        for index, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.Conv2d)
+            # The kernel is normalised in its own type: power iterations of spectral norm need it.
+            weight, bias = layer.weight.to(dtype), None if layer.bias is None else layer.bias.to(dtype)
+            x = F.conv2d(x, weight, bias, layer.stride, layer.padding)
+            if index < len(self.layers) - 1:
+                x = F.leaky_relu(x, LEAK)
+        if x.shape[-1] < LOGITS_SIDE:  # of the coarsest maps: each counts for several
+            x = F.interpolate(x, size=(LOGITS_SIDE, LOGITS_SIDE), mode="nearest")
+        return x.flatten(1).float()
