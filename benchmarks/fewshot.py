@@ -34,7 +34,6 @@ from shared.files import write_json, write_text
 from shared.nn.backbone import OfflineBackbone
 from shared.plots import image_sheet
 from shared.plots.curves import Panel, Series, curves
-from shared.provenance import environment
 from shared.splits import parts
 from stylegan2_ada import Generator, GeneratorConfig
 from synth.averages import AverageFolder
@@ -55,6 +54,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "projected from a start": (*START, "--method", "projected"),
 }
 FIRST_SEED = 3 << 30  # of the fakes that are scored here: no other command draws them
+NOISE = "random"  # of all pictures, as in training: of another kind a start wants other ones than a new network
 SPACES = (0, 1, 2)  # EfficientNet-Lite of this index; the projected discriminator looks through 0
 SHEET_IMAGES = 20
 POLL_S = 5.0
@@ -66,10 +66,11 @@ def folder_of(out: Path, method: str, seed: int) -> Path:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train all rows; return the worst exit code."""
+    """Train all rows; return what the first that failed ended with, else 0."""
     rows = [(method, seed) for seed in options.seeds for method in options.methods]
     with ThreadPoolExecutor(options.at_once) as pool:
-        return max(pool.map(lambda row: train_one(options, *row), rows))
+        codes = list(pool.map(lambda row: train_one(options, *row), rows))
+    return next((abs(code) for code in codes if code != 0), 0)
 
 
 def train_one(options: argparse.Namespace, method: str, seed: int) -> int:
@@ -80,7 +81,7 @@ def train_one(options: argparse.Namespace, method: str, seed: int) -> int:
     arguments = [str(options.cohort), "--out", str(folder), "--kimg", str(options.kimg), "--seed", str(seed)]
     arguments += ["--cfg", "tiny", "--checkpoint-every", str(options.every), "--precision", options.precision]
     arguments += ["--features", "offline", "--offline", "--jobs", "1", *METHODS[method]]
-    with folder.with_suffix(".log").open("ab") as said:
+    with folder.with_name(folder.name + ".log").open("ab") as said:  # a name may hold a dot
         environ = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
         process = subprocess.Popen([sys.executable, "-m", "synth", "train", *arguments], stderr=said, env=environ)
         while process.poll() is None:
@@ -133,13 +134,15 @@ def score(options: argparse.Namespace) -> int:
         path = folder.with_name(folder.name + ".scores.json")
         known = json.loads(path.read_text()) if path.exists() else []
         for line in moments(folder, options.at):
-            if any(row["kimg"] == line["kimg"] for row in known):
+            judged = {"kimg": line["kimg"], "fakes": options.fakes, "cohort": cohort.sha256}
+            if any({name: row.get(name) for name in judged} == judged for row in known):
                 continue
             judges = judges or [Judge(index, photographs) for index in SPACES]
             fakes = drawn(folder, round(line["kimg"] * 1000), options.fakes)
             found = {judge.name: dataclasses.asdict(judge(fakes)) for judge in judges}
-            known.append({"kimg": line["kimg"], "minutes": line["processor_seconds"] / 60, "spaces": found})
-            write_json(path, sorted(known, key=lambda row: row["kimg"]))
+            known = [row for row in known if row["kimg"] != line["kimg"]]
+            known.append(judged | {"minutes": line["processor_seconds"] / 60, "spaces": found})
+            write_json(path, sorted(known, key=lambda row: float(row["kimg"])))
             first = found[judges[1].name]["distance"]
             print(f"{folder.name} {line['kimg']:g} kimg: {first['mean']:.1f} +- {first['sd']:.1f}", flush=True)
     return 0
@@ -161,7 +164,7 @@ def drawn(folder: Path, nimg: int, count: int) -> Images:
     config = RunFolder(folder).read_config()
     like = Generator(GeneratorConfig(**config["generator"])).eval().requires_grad_(False)
     G = AverageFolder(RunFolder(folder).averages).usual(nimg, like)
-    return draw(G, range(FIRST_SEED, FIRST_SEED + count), noise=config["quality"]["noise"])
+    return draw(G, range(FIRST_SEED, FIRST_SEED + count), noise=NOISE)
 
 
 def runs(out: Path) -> dict[str, dict[int, list[dict[str, Any]]]]:
@@ -192,13 +195,13 @@ def table(found: dict[str, dict[int, list[dict[str, Any]]]], minutes: float, spa
             lines.append(
                 f"| {method} | {seed} | {row['kimg']:.0f} | {_shown(last['distance'], 1)} | "
                 f"{1000 * last['kid']:.1f} ± {1000 * last['kid_sd']:.1f} | {_shown(last['precision'], 2)} | "
-                f"{_shown(last['recall'], 2)} | {100 * last['copies']['mean']:.1f} % |"
+                f"{_shown(last['recall'], 2)} | {100 * last['copies']:.1f} % |"
             )
     if last is not None:
         floor = {name: f"{last[name]['floor']:.2f} ± {last[name]['floor_sd']:.2f}" for name in ("precision", "recall")}
         lines.append(
             f"| *photographs* | | | {last['distance']['floor']:.1f} ± {last['distance']['floor_sd']:.1f} | 0 | "
-            f"{floor['precision']} | {floor['recall']} | {100 * last['copies']['floor']:.1f} % |"
+            f"{floor['precision']} | {floor['recall']} | {100 * last['copies_floor']:.1f} % |"
         )
     return "\n".join(lines)
 
@@ -222,7 +225,10 @@ def report(options: argparse.Namespace) -> int:
         for seed in seeds
         if folder_of(options.out, method, seed).is_dir()
     }
-    write_json(options.to / "fewshot.json", {"scores": found, "configs": configs, "environment": environment("cpu")})
+    commits = sorted({str(config["environment"].get("commit")) for config in configs.values()})
+    write_json(options.to / "fewshot.json", {"scores": found, "configs": configs})
+    if len(commits) > 1:
+        print(f"runs of {len(commits)} states of the code are compared: {', '.join(commits)}")
     panels = []
     for space in spaces:
         series = [

@@ -2,16 +2,17 @@
 
 import copy
 import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from shared.errors import UserError
 from shared.nn.resume import load_state, save_state
 from stylegan2_ada import Generator, Trainer
-from stylegan2_ada.averages import Profile, mixture
+from stylegan2_ada.averages import WIDTHS, Mixture, Profile, mixture
 
 FORMAT = "rarescreen-gan-averages"
 VERSION = 1
@@ -19,18 +20,18 @@ MOST = 40  # files a run keeps
 _NAME = re.compile(r"averages-([0-9]{7,})\.([0-9]{3})\.pt")
 
 
-def thinned(nimgs: list[int], most: int = MOST) -> list[int]:
-    """Return at most so many of the ascending `nimgs`: first and last stay, the closest by ratio go."""
+def thinned(nimgs: Sequence[int], keep: Collection[int] = (), most: int = MOST) -> list[int]:
+    """Return at most so many of the ascending `nimgs`: the last and those to `keep` stay, the closest by ratio go."""
     left = list(nimgs)
     while len(left) > most:
-        index = min(range(1, len(left) - 1), key=lambda i: left[i + 1] / max(left[i - 1], 1))
-        del left[index]
+        may_go = [i for i in range(1, len(left) - 1) if left[i] not in keep]
+        del left[min(may_go, key=lambda i: left[i + 1] / max(left[i - 1], 1))]
     return left
 
 
 @dataclass(frozen=True)
 class AverageFolder:
-    """The files of one run: its usual average with all buffers, and the parameters of the power-function averages."""
+    """The files of one run: parameters of its usual and its power-function averages, and buffers."""
 
     folder: Path
 
@@ -43,24 +44,24 @@ class AverageFolder:
         names = [_NAME.fullmatch(entry.name) for entry in self.folder.glob("averages-*.pt")]
         return sorted(int(name[1]) * 1000 + int(name[2]) for name in names if name)
 
-    def save(self, trainer: Trainer) -> None:
-        """Write the averages of this moment, in half the precision, and thin out the files of before."""
-        kept = trainer.power_averages.state_dict()
+    def save(self, trainer: Trainer, keep: Collection[int] = ()) -> None:
+        """Write the averages of this moment, in half precision, and thin out those of before but what to `keep`."""
+        kept = trainer.power_averages.state_dict()["averages"]
+        parameters = dict(trainer.G_ema.named_parameters())
         save_state(
             self.path(trainer.cur_nimg),
             {
                 "format": FORMAT,
                 "version": VERSION,
-                "step": kept["step"],
-                "G_ema": trainer.G_ema.state_dict(),
+                "usual": {name: tensor.half() for name, tensor in parameters.items()},
+                "buffers": dict(trainer.G_ema.named_buffers()),
                 "averages": {
-                    width: {name: tensor.half() for name, tensor in average.items()}
-                    for width, average in kept["averages"].items()
+                    width: {name: tensor.half() for name, tensor in average.items()} for width, average in kept.items()
                 },
             },
         )
         nimgs = self.nimgs()
-        for old in set(nimgs) - set(thinned(nimgs)):
+        for old in set(nimgs) - set(thinned(nimgs, keep)):
             self.path(old).unlink()
 
     def drop_after(self, nimg: int) -> None:
@@ -84,35 +85,43 @@ class AverageFolder:
 
     def usual(self, nimg: int, like: Generator) -> Generator:
         """Return the usual average after `nimg` images, in a copy of the generator `like`."""
-        return _filled(like, self.load(nimg)["G_ema"], self.path(nimg))
+        state = self.load(nimg)
+        return self._filled(like, state["usual"], state["buffers"], nimg)
+
+    def mixture(self, nimg: int, width: float) -> Mixture:
+        """Return how the averages until `nimg` images make one of a width there."""
+        return mixture([profile for _, _, profile in self._kept(nimg)], Profile(width, float(nimg)))
 
     def of_width(self, nimg: int, width: float, like: Generator) -> Generator:
-        """Return the average of any width after `nimg` images, made of all files until then.
+        """Return the average of a width after `nimg` images, made of all files until then.
 
         Raises `UserError`: no file is of that moment, or files do not fit the generator `like`.
         """
-        states = {n: self.load(n) for n in self.nimgs() if n <= nimg}
-        if nimg not in states or states[nimg]["step"] == 0:
+        if nimg not in self.nimgs() or nimg == 0:
             raise UserError(f"{self.folder}: no averages of {nimg / 1000:g} kimg; give another moment of this run.")
-        kept = [
-            (Profile(float(name), float(state["step"])), average)
-            for state in states.values()
-            if state["step"] > 0
-            for name, average in state["averages"].items()
+        factors = self.mixture(nimg, width).factors
+        total: dict[str, Tensor] = {}
+        state: dict[str, Any] = {}
+        for (at, name, _), factor in zip(self._kept(nimg), factors, strict=True):
+            if state.get("at") != at:  # one file at a time
+                state = self.load(at) | {"at": at}
+            for key, tensor in state["averages"][name].items():
+                total[key] = total.get(key, 0.0) + factor * tensor.double()
+        return self._filled(like, total, state["buffers"], nimg)
+
+    def _kept(self, nimg: int) -> list[tuple[int, str, Profile]]:
+        """Return moment, name and profile of every average until `nimg` images; the start counts in none."""
+        return [
+            (at, str(width), Profile(width, float(at))) for at in self.nimgs() if 0 < at <= nimg for width in WIDTHS
         ]
-        wanted = Profile(width, float(states[nimg]["step"]))
-        factors = mixture([profile for profile, _ in kept], wanted)
-        tensors = {
-            name: sum(factor * average[name].double() for factor, (_, average) in zip(factors, kept, strict=True))
-            for name in kept[0][1]
-        }
-        return _filled(like, states[nimg]["G_ema"] | tensors, self.path(nimg))
 
-
-def _filled(like: Generator, tensors: dict[str, Any], path: Path) -> Generator:
-    generator = copy.deepcopy(like)
-    try:
-        generator.load_state_dict({name: torch.as_tensor(tensor).float() for name, tensor in tensors.items()})
-    except (RuntimeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: does not fit the run's generator; train the run again.") from error
-    return generator
+    def _filled(
+        self, like: Generator, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], nimg: int
+    ) -> Generator:
+        generator = copy.deepcopy(like)
+        try:
+            state = {name: tensor.float() for name, tensor in (*parameters.items(), *buffers.items())}
+            generator.load_state_dict(state)
+        except (AttributeError, RuntimeError, KeyError, TypeError) as error:
+            raise UserError(f"{self.path(nimg)}: does not fit the run's generator; train the run again.") from error
+        return generator

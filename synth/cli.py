@@ -13,6 +13,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 ANY = click.Path(path_type=Path)
 QUALITY_SPACES = ("auto", "offline", "lite1", "inception")
+SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16")
 
 
 class Commands(click.Group):
@@ -111,9 +112,7 @@ def prepare(**options: Any) -> None:
     help="Noise inputs of the pictures that are scored, shown and later drawn.  [default: the start's, else const]",
 )
 @click.option("--quality-fakes", type=int, help="Generated images a score is computed from.  [default: 1000]")
-@click.option(
-    "--features", type=click.Choice(["auto", "offline", "lite1", "inception"]), help="Feature space.  [default: auto]"
-)
+@click.option("--features", type=click.Choice(QUALITY_SPACES), help="Feature space.  [default: auto]")
 @click.option("--seed", type=int, help="Of networks, data order, latents and augmentation.  [default: 0]")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
 @click.option(
@@ -201,9 +200,7 @@ def export(**options: Any) -> None:
 @click.option("--width", type=float, multiple=True, help="Width of the weights' average to try; repeat.  [default: 7]")
 @click.option("--truncation", type=float, multiple=True, help="Truncation to try; repeat.  [default: 0.5 to 1]")
 @click.option("--fakes", type=int, default=1000, help="Generated images that each choice is judged by.")
-@click.option(
-    "--features", type=click.Choice(["auto", "offline", "lite1", "inception"]), default="auto", help="Feature space."
-)
+@click.option("--features", type=click.Choice(QUALITY_SPACES), default="auto", help="Feature space.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")
 @click.option("--offline", is_flag=True, help="Never touch the network.")
@@ -236,7 +233,9 @@ def networks(folders: tuple[Path, ...]) -> None:
     default="union",
     help="Which score must pass: either, both, or one of them.",
 )
-@click.option("--features", type=click.Choice(["auto", "offline", "vgg16"]), default="auto", help="Feature space.")
+@click.option(
+    "--features", type=click.Choice(["auto", "offline", "lite1", "vgg16"]), default="auto", help="Feature space."
+)
 @click.option("--out", type=FILE, required=True, help="Bundle to write.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")

@@ -40,8 +40,9 @@ class Comparison:
         distance: Frechet distance.
         precision: share of fakes within the photographs' neighbourhoods (fidelity).
         recall: share of photographs within the fakes' (diversity).
-        copies: share of fakes that are nearer to a photograph, turned and mirrored, than 95 % of the photographs are to
-            any other; 5 % is expected of fakes that know the disease and not the photographs.
+        copies: share of all fakes that are nearer to any photograph, turned and mirrored, than 95 % of the photographs
+            are to any other; about 5 % is expected of fakes that know the disease and not the photographs.
+        copies_floor: the same of one half of the photographs against the other.
         kid, kid_sd: kernel distance between all photographs and all fakes, over subsets; 0 is expected of perfect ones.
     """
 
@@ -49,7 +50,8 @@ class Comparison:
     distance: Spread
     precision: Spread
     recall: Spread
-    copies: Spread
+    copies: float
+    copies_floor: float
     kid: float
     kid_sd: float
 
@@ -74,51 +76,53 @@ def compare(real: Features, real_turned: npt.NDArray[np.float64], fakes: Feature
 
     Raises `UserError`: too few images.
     """
+    require_enough(len(real), len(fakes), "generated images:")
     n = len(real) // 2
-    if n < MIN_IMAGES // 2 or len(fakes) < n:
-        raise UserError(
-            f"{len(real)} photographs and {len(fakes)} generated images are too few to compare; give at least "
-            f"{MIN_IMAGES} photographs, and half as many generated images."
-        )
     rng = np.random.default_rng([seed, len(real), len(fakes)])
-    near_fake = nearest(fakes, real_turned)
-    near_real = nearest(real, real_turned)
-    rows: list[tuple[tuple[float, float], ...]] = []
+    near = nearest(real, real_turned)
+    np.fill_diagonal(near, np.inf)  # to any other
+    copies = float((nearest(fakes, real_turned).min(axis=1) < _limit(near)).mean())
+    rows: list[list[tuple[float, float]]] = []  # [halvings, scores, 2]
+    copies_floor: list[float] = []
     for _ in range(HALVINGS):
         order = rng.permutation(len(real))
         a, b = order[:n], order[n : 2 * n]
-        drawn = rng.choice(len(fakes), n, replace=False)
+        candidates = (fakes[rng.choice(len(fakes), n, replace=False)], real[b])
         half = Moments.of(real[a])
-        candidates = (fakes[drawn], real[b])
-        within = near_real[np.ix_(a, a)].copy()
-        np.fill_diagonal(within, np.inf)
-        limit = float(np.quantile(within.min(axis=1), NEAR))
-        prc = [_precision_recall(each, real[a]) for each in candidates]
-        rows.append(
-            (
-                tuple(frechet_distance(half, Moments.of(each)) for each in candidates),  # type: ignore[arg-type]
-                (prc[0][0], prc[1][0]),
-                (prc[0][1], prc[1][1]),
-                (
-                    float((near_fake[:, a].min(axis=1) < limit).mean()),
-                    float((near_real[np.ix_(b, a)].min(axis=1) < limit).mean()),
-                ),
-            )
-        )
-    table = np.array(rows)  # [halvings, scores, 2]
+        distances = [frechet_distance(half, Moments.of(each)) for each in candidates]
+        (precision, recall), (precision_floor, recall_floor) = (_precision_recall(each, real[a]) for each in candidates)
+        rows.append([(distances[0], distances[1]), (precision, precision_floor), (recall, recall_floor)])
+        copies_floor.append(float((near[np.ix_(b, a)].min(axis=1) < _limit(near[np.ix_(a, a)])).mean()))
+    table = np.array(rows)
     means, sds = table.mean(axis=0), table.std(axis=0, ddof=1)
-    spreads = [Spread(*map(float, (m[0], s[0], m[1], s[1]))) for m, s in zip(means, sds, strict=True)]
+    distance, precision_spread, recall_spread = (
+        Spread(*map(float, (m[0], s[0], m[1], s[1]))) for m, s in zip(means, sds, strict=True)
+    )
     kid = kernel_distance(fakes, real, seed=seed)
     assert kid is not None
-    distance, precision, recall, copies = spreads
-    return Comparison(n, distance, precision, recall, copies, *kid)
+    return Comparison(n, distance, precision_spread, recall_spread, copies, float(np.mean(copies_floor)), *kid)
+
+
+def require_enough(photographs: int, fakes: int, option: str) -> None:
+    """Raise `UserError` when there are too few to compare; `option` is what sets the number of fakes."""
+    n = photographs // 2
+    if photographs < MIN_IMAGES:
+        raise UserError(f"{photographs} photographs are too few to compare with; at least {MIN_IMAGES} are needed.")
+    if fakes < n:
+        raise UserError(f"{option} {fakes}: fewer than half of the {photographs} photographs; give at least {n}.")
+
+
+def _limit(near: npt.NDArray[np.float64]) -> float:
+    """Return the distance to the nearest other photograph that `NEAR` of the photographs fall below."""
+    return float(np.quantile(near.min(axis=1), NEAR))
 
 
 def nearest(images: Features, real_turned: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the distance of every image [M, F] to every photograph in its nearest of eight forms [8, N, F]: [M, N]."""
     x = torch.from_numpy(np.ascontiguousarray(images))
-    forms = (torch.cdist(x, torch.from_numpy(np.ascontiguousarray(form))) for form in real_turned)
-    least = torch.stack(list(forms)).amin(dim=0)
+    least = torch.full((len(images), real_turned.shape[1]), torch.inf, dtype=torch.float64)
+    for form in real_turned:
+        torch.minimum(least, torch.cdist(x, torch.from_numpy(np.ascontiguousarray(form))), out=least)
     return np.asarray(least.numpy())
 
 

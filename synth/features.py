@@ -140,19 +140,31 @@ SPACES: dict[str, Callable[[WeightSource, torch.device], Extractor]] = {
 CHOICES = (AUTO, *SPACES)
 
 
-def open_extractor(choice: str, purpose: Purpose, *, source: WeightSource, device: torch.device) -> Extractor:
-    """Build the feature space that `choice` (one of `CHOICES`) means for `purpose`.
+def open_extractor(
+    choice: str, purpose: Purpose, *, source: WeightSource, device: torch.device, looked_through: bool = False
+) -> Extractor:
+    """Build the feature space that `choice` means for `purpose` (`resolve_choice`).
 
     Raises `UserError`: no such space, or its weights cannot be had.
     """
-    return SPACES[resolve_choice(choice, purpose, source)](source, device)
+    return SPACES[resolve_choice(choice, purpose, source, looked_through=looked_through)](source, device)
 
 
-def resolve_choice(choice: str, purpose: Purpose, source: WeightSource, *, otherwise: str = OFFLINE) -> str:
+def resolve_choice(choice: str, purpose: Purpose, source: WeightSource, *, looked_through: bool = False) -> str:
     """Return the space that `choice` means for `purpose`; "auto" means the paper's, if its weights can be had.
 
-    `otherwise` is what "auto" means where they cannot. Raises `UserError`: no such space.
+    Args:
+        choice: one of `CHOICES`.
+        purpose: what it is for.
+        source: where weights may come from.
+        looked_through: whether what is judged was trained through the offline space, which then flatters it: "auto"
+            avoids it, and who asks for it is warned.
+
+    Raises `UserError`: no such space.
     """
+    otherwise = LITE1 if looked_through else OFFLINE
+    if looked_through and choice == OFFLINE:
+        say(f"--features {OFFLINE}: the training looks through the same network, which flatters; {LITE1} does not")
     if choice != AUTO:
         if choice not in SPACES:
             raise UserError(f"--features {choice}: no such feature space; give one of {', '.join(CHOICES)}.")
@@ -161,6 +173,6 @@ def resolve_choice(choice: str, purpose: Purpose, source: WeightSource, *, other
     try:
         find_weights(WEIGHTS[space], source)
     except UserError as error:
-        say(f"{purpose} is measured in the offline feature space: {error}")
+        say(f"{purpose} is measured in the {otherwise} feature space: {error}")
         return otherwise
     return space

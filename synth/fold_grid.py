@@ -22,7 +22,7 @@ from shared.weights import WeightSource
 from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
 from synth.configuration import resolve_training
-from synth.features import LITE1, OFFLINE, resolve_choice
+from synth.features import resolve_choice
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
@@ -218,12 +218,7 @@ def resolve_space(options: TrainOptions) -> str:
     """Return the feature space that the scores of a training will have: one that the training does not look through."""
     _, method = choose_method(options)
     source = WeightSource(folder=options.weights, offline=options.offline)
-    if method.projected and options.features == OFFLINE:
-        say(
-            "--features offline: the discriminator looks through the same network, which flatters the scores; lite1 "
-            "does not"
-        )
-    return resolve_choice(options.features, "quality", source, otherwise=LITE1 if method.projected else OFFLINE)
+    return resolve_choice(options.features, "quality", source, looked_through=method.projected)
 
 
 def fold_folder(options: TrainOptions, fold: int) -> Path:

@@ -1,6 +1,7 @@
 """A grid's folder: which run is its best, and what a network says of itself."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,26 @@ def read_provenance(network: Path) -> dict[str, Any]:
         about: dict[str, Any] = read_header(network)["about"]
     except NetworkFileError as error:
         raise UserError(str(error)) from error
-    if not isinstance(about.get("licence"), str | None):
-        raise UserError(f"{network}: its licence cannot be read; train it again or copy it again.")
+    odd = next((name for name, fits in _FITS.items() if name in about and not fits(about[name])), None)
+    if odd is None and len(about.get("seen_image_id", ())) != len(about.get("seen_group_id", ())):
+        odd = "seen_group_id"
+    if odd is not None:
+        raise UserError(f"{network}: what it says of itself ({odd}) cannot be read; train it again or copy it again.")
     return about
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# name of an entry -> whether a value of it can be worked with
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "licence": lambda value: isinstance(value, str | None),
+    "cohort": lambda value: isinstance(value, str),
+    "seen_image_id": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    "seen_group_id": lambda value: isinstance(value, list) and all(type(each) is int for each in value),
+    "generator": lambda value: isinstance(value, dict) and all(_is_number(value[n]) for n in ("kimg",) if n in value),
+}
 
 
 def licence_notice(name: str, licence: str | None) -> str | None:

@@ -20,9 +20,10 @@ from shared.weights import WeightSource
 from stylegan2_ada import Generator, Networks, ProjectedDiscriminator, network_bytes
 from stylegan2_ada.averages import MAX_WIDTH
 from synth.averages import AverageFolder
-from synth.comparison import Comparison, compare, turned
+from synth.comparison import Comparison, compare, require_enough, turned
 from synth.drawing import draw
-from synth.features import LITE1, OFFLINE, resolve_choice
+from synth.features import resolve_choice
+from synth.networks.known import KNOWN
 from synth.quality import Images, QualityMeter, to_features
 from synth.refine_report import print_trials, write_curves
 from synth.run_folder import RunFolder
@@ -32,6 +33,7 @@ from synth.training_set import TrainingSet
 
 WIDTHS = (0.03, 0.05, 0.075, 0.10, 0.15, 0.20, 0.25)
 TRUNCATIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+MAX_RESIDUAL = 0.1  # relative, of the profile that kept averages make
 FIRST_SEED = 5 << 29  # of the fakes: seeds that nobody types
 
 
@@ -66,6 +68,10 @@ class RefineOptions:
                 )
         if not self.truncation:
             raise UserError("--truncation: none given; give at least one, 1 for the whole distribution.")
+        if self.out.suffix != ".safetensors":
+            raise UserError(
+                f"--out {self.out}: a network file, a table and a picture; let its name end in .safetensors."
+            )
         if not 100 <= self.fakes <= 100_000:
             raise UserError(f"--fakes {self.fakes}: out of range; give 100 to 100000.")
 
@@ -87,10 +93,10 @@ class Trial:
     quality: dict[str, Any]
 
     @property
-    def held_out(self) -> float:
-        """KID to the validation images; to the training images where there are too few of these."""
-        kid = self.quality["kid_validation"]
-        return self.comparison.kid if kid is None else float(kid)
+    def kid(self) -> tuple[float, float]:
+        """KID and its deviation, to the validation images; to the training images where there are too few of these."""
+        kid, sd = self.quality["kid_validation"], self.quality["kid_validation_std"]
+        return (self.comparison.kid, self.comparison.kid_sd) if kid is None else (float(kid), float(sd))
 
     @property
     def in_words(self) -> str:
@@ -133,7 +139,7 @@ class Run:
 
 
 def refine(options: RefineOptions) -> list[Trial]:
-    """Choose the width by KID to the validation part, then the truncation; write network, table and picture.
+    """Choose the width of the average, then the truncation; write network, table and picture.
 
     Raises `UserError`: whatever the user can mend, before anything is drawn.
     """
@@ -141,31 +147,38 @@ def refine(options: RefineOptions) -> list[Trial]:
     for path in (options.out, table, picture):
         require_new(path, force=options.force)
     run = _open(options, choose_device(options.device))
-    widths: list[float | None] = [None]
-    if run.nimg > 0 and run.nimg in run.averages.nimgs():
-        widths += options.width
-    elif options.width:
-        say(f"{run.averages.folder}: no averages of {run.nimg / 1000:g} kimg: the width stays as it is")
-    psis = sorted(set(options.truncation))
-    with progress("comparing", len(widths) + len(psis), unit="choices") as bar:
+    widths = _widths(run, options)
+    psis = sorted(set(options.truncation) - {1.0})
+    with progress("comparing", 1 + len(widths) + len(psis), unit="choices") as bar:
 
         def attempt(width: float | None, truncation: float) -> Trial:
             trial = run.attempt(width, truncation, options.fakes)
             bar.advance(1)
             return trial
 
-        wide = [attempt(width, 1.0) for width in widths]
-        best = min(wide, key=lambda trial: trial.held_out)
-        narrow = [attempt(best.width, psi) for psi in psis]
+        usual = attempt(None, 1.0)
+        others = [attempt(width, 1.0) for width in widths]
+        best = nearest_or_usual(usual, others)
+        narrow = [attempt(best.width, psi) for psi in psis] + ([best] if 1.0 in options.truncation else [])
+    narrow.sort(key=lambda trial: trial.truncation)
     chosen = most_diverse(narrow)
     _write_network(options.out, run, chosen)
-    trials = {"width": wide, "truncation": narrow}
-    rows = {name: [dataclasses.asdict(trial) for trial in group] for name, group in trials.items()}
+    groups = {"width": [usual, *others], "truncation": narrow}
+    rows = {name: [dataclasses.asdict(trial) for trial in group] for name, group in groups.items()}
     write_json(table, {"chosen": dataclasses.asdict(chosen)} | rows)
-    write_curves(picture, wide, narrow)
-    print_trials(wide, narrow, best, chosen)
+    write_curves(picture, groups["width"], narrow)
+    print_trials(groups["width"], best, narrow, chosen)
     say(f"{options.out}: {chosen.in_words}; see {picture.name} and {table.name}")
-    return [*wide, *narrow]
+    return [usual, *others, *(trial for trial in narrow if trial is not best)]
+
+
+def nearest_or_usual(usual: Trial, others: Sequence[Trial]) -> Trial:
+    """Return the trial of the least KID, if it beats the usual average by more than one standard deviation of that."""
+    if not others:
+        return usual
+    best = min(others, key=lambda trial: trial.kid[0])
+    kid, sd = usual.kid
+    return best if best.kid[0] < kid - sd else usual
 
 
 def most_diverse(trials: Sequence[Trial]) -> Trial:
@@ -178,20 +191,41 @@ def most_diverse(trials: Sequence[Trial]) -> Trial:
     return max(near, key=lambda trial: trial.truncation)
 
 
+def _widths(run: Run, options: RefineOptions) -> list[float]:
+    """Return the widths that can be put together well from the averages that the run has kept."""
+    if run.nimg not in run.averages.nimgs() or run.nimg == 0:
+        if options.width:
+            say(f"{run.averages.folder}: no averages of {run.nimg / 1000:g} kimg: the width stays as it is")
+        return []
+    residuals = {width: run.averages.mixture(run.nimg, width).residual for width in options.width}
+    poor = [f"{width:g}" for width, residual in residuals.items() if residual > MAX_RESIDUAL]
+    if poor:
+        say(
+            f"{run.averages.folder}: too few averages until {run.nimg / 1000:g} kimg for a width of {', '.join(poor)}; "
+            "a smaller --checkpoint-every keeps more"
+        )
+    return [width for width, residual in residuals.items() if residual <= MAX_RESIDUAL]
+
+
 def _open(options: RefineOptions, device: torch.device) -> Run:
-    trained = open_network(options.run, device)
+    source = WeightSource(folder=options.weights, offline=options.offline)
+    if str(options.run) in KNOWN:
+        raise UserError(f"{options.run}: not a run of `synth train`; give the folder of a finished run, or of a grid.")
+    trained = open_network(options.run, device, source)
     folder = RunFolder(trained.path.parent)
     if not folder.config.exists() or trained.path != folder.network:
         raise UserError(f"{options.run}: not a run of `synth train`; give the folder of a finished run, or of a grid.")
     cohort = read_cohort(options.cohort)
+    if options.out.resolve().parent == folder.path.resolve():
+        raise UserError(f"--out {options.out}: within the run's own folder, whose files it may replace; give another.")
     if trained.about["cohort"] != cohort.sha256:
         raise UserError(f"--cohort {options.cohort}: not what {options.run} was trained on; give that cohort.")
     if trained.c_dim:
         raise UserError(f"{options.run}: draws several classes, which cannot be refined together; train one a class.")
     data, seed = _training_set(cohort, folder)
-    source = WeightSource(folder=options.weights, offline=options.offline)
-    projected = isinstance(trained.networks.D, ProjectedDiscriminator)  # a space that the network was not trained with
-    features = resolve_choice(options.features, "quality", source, otherwise=LITE1 if projected else OFFLINE)
+    require_enough(len(data.images), options.fakes, "--fakes")
+    projected = isinstance(trained.networks.D, ProjectedDiscriminator)
+    features = resolve_choice(options.features, "quality", source, looked_through=projected)
     meter = QualityMeter.build(
         data.images,
         data.validation,
@@ -203,7 +237,7 @@ def _open(options: RefineOptions, device: torch.device) -> Run:
         offline=options.offline,
     )
     forms = np.stack([to_features(form, meter.extractor) for form in turned(data.images)])
-    nimg = round(1000 * trained.about["generator"]["kimg"])
+    nimg = round(1000 * trained.about["generator"].get("kimg", 0))
     return Run(trained, AverageFolder(folder.averages), nimg, meter, forms, seed)
 
 
@@ -225,6 +259,7 @@ def _write_network(path: Path, run: Run, chosen: Trial) -> None:
     networks = run.trained.networks
     about = run.trained.about | {
         "quality": chosen.quality,
+        # Its quality is the best of several tries on the same images, and so a little too good.
         "refined": {"width": chosen.width, "truncation": chosen.truncation, "from": run.trained.sha256},
     }
     with whole_file(path) as part:

@@ -13,22 +13,27 @@ if TYPE_CHECKING:
     from synth.refine import Trial
 
 
-def print_trials(wide: Sequence["Trial"], narrow: Sequence["Trial"], best: "Trial", chosen: "Trial") -> None:
-    """Show all trials on standard output; what was chosen has a star."""
-    names = ("width", "truncation", "distance", "KID x 1000 held out", "precision", "recall", "copies", "")
-    table = Table(*names, box=None, padding=(0, 2, 0, 0))
-    for trial in (*wide, *narrow):
-        found = trial.comparison
-        table.add_row(
-            "usual" if trial.width is None else f"{trial.width:g}",
-            f"{trial.truncation:g}",
-            f"{found.distance.mean:.1f} ± {found.distance.sd:.1f}",
-            f"{1000 * trial.held_out:.1f}",
-            f"{found.precision.mean:.2f}",
-            f"{found.recall.mean:.2f}",
-            f"{100 * found.copies.mean:.1f} %",
-            "*" if trial in (best, chosen) else "",
-        )
+def print_trials(wide: Sequence["Trial"], best: "Trial", narrow: Sequence["Trial"], chosen: "Trial") -> None:
+    """Show all trials on standard output, in two groups; what was chosen of each has a star."""
+    held_out = chosen.quality["kid_validation"] is not None
+    kid = "KID x 1000 to validation" if held_out else "KID x 1000 to training"
+    table = Table(
+        "width", "truncation", "distance", kid, "precision", "recall", "copies", "", box=None, padding=(0, 2, 0, 0)
+    )
+    for group, star in ((wide, best), (narrow, chosen)):
+        for trial in group:
+            found, (value, sd) = trial.comparison, trial.kid
+            table.add_row(
+                "usual" if trial.width is None else f"{trial.width:g}",
+                f"{trial.truncation:g}",
+                f"{found.distance.mean:.1f} ± {found.distance.sd:.1f}",
+                f"{1000 * value:.1f} ± {1000 * sd:.1f}",
+                f"{found.precision.mean:.2f}",
+                f"{found.recall.mean:.2f}",
+                f"{100 * found.copies:.1f} %",
+                "*" if trial is star else "",
+            )
+        table.add_section()
     floor = chosen.comparison
     table.add_row(
         "photographs",
@@ -37,7 +42,7 @@ def print_trials(wide: Sequence["Trial"], narrow: Sequence["Trial"], best: "Tria
         "0",
         f"{floor.precision.floor:.2f}",
         f"{floor.recall.floor:.2f}",
-        f"{100 * floor.copies.floor:.1f} %",
+        f"{100 * floor.copies_floor:.1f} %",
         "",
     )
     tabulate(table)

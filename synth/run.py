@@ -20,7 +20,7 @@ from shared.nn.resume import DamagedStateError
 from stylegan2_ada import Networks, Trainer, TrainingDivergedError, network_bytes
 from synth.averages import AverageFolder
 from synth.board import Board, open_board
-from synth.checkpoints import Checkpoints, State, last_good
+from synth.checkpoints import Checkpoints, State, best_of, last_good
 from synth.drawing import draw
 from synth.features import identity
 from synth.health import (
@@ -207,7 +207,7 @@ class Run:
         board.add_scalar("quality", quality["value"], self.trainer.cur_nimg)
         if self.ranks.first:
             save_grid(self.folder.samples / f"kimg{self.trainer.cur_nimg / 1000:07.1f}.png", samples)
-            self.averages.save(self.trainer)
+            self.averages.save(self.trainer, keep={best_of(self.log.scores()).nimg})
         board.add_images("samples", samples, self.trainer.cur_nimg, dataformats="NHWC")
         self._save(board)
 

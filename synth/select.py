@@ -16,7 +16,7 @@ from shared.files import require_new
 from shared.plots import ScorePanel, image_sheet, score_histograms
 from shared.progress import progress
 from shared.weights import WeightSource
-from stylegan2_ada import Ranks
+from stylegan2_ada import ProjectedDiscriminator, Ranks
 from synth.features import Extractor, identity, open_extractor
 from synth.launch import joined
 from synth.projection import attach_backbone
@@ -113,7 +113,8 @@ def _open(options: SelectOptions, device: torch.device) -> Inputs:
             f"--cohort {options.cohort}: not the cohort that {options.candidates} stands for; give the file that the "
             "network was trained on."
         )
-    trained = open_network(options.network, device)
+    source = WeightSource(folder=options.weights, offline=options.offline)
+    trained = open_network(options.network, device, source)
     if candidates.generator.get("network") != trained.sha256:
         raise UserError(
             f"--network {options.network}: {trained.path} did not draw {options.candidates}; give the network that did."
@@ -124,9 +125,14 @@ def _open(options: SelectOptions, device: torch.device) -> Inputs:
             f"network {trained.size} px; draw them again."
         )
     reference, control = reference_rows(cohort, candidates.label, candidates.fold, candidates.protocol)
-    source = WeightSource(folder=options.weights, offline=options.offline)
     attach_backbone(trained.networks.D, source)
-    extractor = open_extractor(options.features, "similarity", source=source, device=device)
+    extractor = open_extractor(
+        options.features,
+        "similarity",
+        source=source,
+        device=device,
+        looked_through=isinstance(trained.networks.D, ProjectedDiscriminator),
+    )
     return Inputs(candidates, cohort, trained, extractor, reference, control)
 
 

@@ -13,6 +13,7 @@ import torch
 from shared.bundle import ALL_FOLDS
 from shared.cohort import POSITIVE
 from shared.errors import UserError
+from shared.weights import ANYWHERE, WeightSource
 from stylegan2_ada import NetworkFileError, Networks, load_networks
 from stylegan2_ada.config import NOISE_MODES, NoiseMode
 from synth.grid import find_network, read_provenance
@@ -92,12 +93,12 @@ class TrainedNetwork:
         return image_id, group_id
 
 
-def open_network(name_or_path: str | Path, device: torch.device) -> TrainedNetwork:
+def open_network(name_or_path: str | Path, device: torch.device, source: WeightSource = ANYWHERE) -> TrainedNetwork:
     """Open a network file, or the one that a name, a run folder or a grid's folder means.
 
     Raises `UserError`: there is none, it is damaged, or it draws no RGB.
     """
-    path = find_network(name_or_path)
+    path = find_network(name_or_path, source)
     about = NO_COHORT | read_provenance(path)
     try:
         networks = load_networks(path, device=device)

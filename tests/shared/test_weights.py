@@ -47,6 +47,28 @@ def put(folder: Path, content: bytes = CONTENT) -> Path:
     return path
 
 
+def test_a_download_that_ends_early_is_not_kept(server, cache, monkeypatch):
+    """Of a file whose hash nobody publishes, its length is all that tells."""
+    unhashed = WeightFile(name="tiny.pkl", url="https://weights.example/tiny.pkl")
+    server[unhashed.url] = CONTENT[:-1]
+    answer = urllib.request.urlopen
+
+    def cut(url, timeout):
+        stream = answer(url, timeout)
+        stream.headers = Message()
+        stream.headers["Content-Length"] = str(len(CONTENT))
+        return stream
+
+    monkeypatch.setattr(urllib.request, "urlopen", cut)
+    with pytest.raises(
+        UserError, match=rf"tiny.pkl: its download ended after {len(CONTENT) - 1} of {len(CONTENT)} bytes"
+    ):
+        find_weights(unhashed, WeightSource())
+    assert not list(cache.glob("tiny*"))
+    server[unhashed.url] = CONTENT
+    assert find_weights(unhashed, WeightSource()).sha256 == SHA256
+
+
 def test_the_users_folder_comes_before_the_cache(tmp_path, cache):
     in_cache, in_folder = put(cache), put(tmp_path / "mine")
     assert find_weights(FILE, OFFLINE).path == in_cache

@@ -75,19 +75,43 @@ def test_averages_against_the_weights_of_their_profile() -> None:
 def test_a_kept_average_is_made_of_itself_alone(rows: list[tuple[float, int]], data: st.DataObject) -> None:
     kept = [Profile(width, float(time)) for width, time in rows]
     wanted = data.draw(st.sampled_from(kept))
-    factors = mixture(kept, wanted)
+    factors = mixture(kept, wanted).factors
     tau = np.linspace(0, 1000, 20_001)
     made = sum(factor * _profile(profile, tau) for factor, profile in zip(factors, kept, strict=True))
     assert np.linalg.norm(made - _profile(wanted, tau)) <= 1e-3 * np.linalg.norm(_profile(wanted, tau))
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 20])
+@pytest.mark.parametrize("width", [0.03, 0.1, 0.25])
+def test_factors_are_one_in_sum_and_the_residual_says_how_near_they_come(count: int, width: float) -> None:
+    """Against the profiles on a grid."""
+    kept = [Profile(each, 100.0 * (i + 1) / count) for i in range(count) for each in WIDTHS]
+    wanted = Profile(width, 100.0)
+    made = mixture(kept, wanted)
+    assert sum(made.factors) == pytest.approx(1, abs=1e-6)
+    tau = (np.arange(100_000) + 0.5) / 1000
+    target = _profile(wanted, tau)
+    profile = sum(factor * _profile(each, tau) for factor, each in zip(made.factors, kept, strict=True))
+    residual = np.linalg.norm(profile - target) / np.linalg.norm(target)
+    assert made.residual == pytest.approx(residual, rel=0.02, abs=2e-3)
+    if width == 0.1:
+        assert made.residual < 1e-3
+    if width == 0.25:
+        fewer = mixture(kept[2:], wanted) if count > 1 else None
+        assert fewer is None or made.residual <= fewer.residual
+        assert made.residual > 0.3 or count > 1
+        assert made.residual < 0.15 or count < 20
+
+
 def test_the_mixture_is_the_least_squares_fit_of_profiles_on_a_grid() -> None:
+    """The nearest of all whose factors are 1 in sum: the last factor is what the others leave."""
     kept = [Profile(width, time) for time in (100.0, 200.0, 300.0) for width in WIDTHS]
     wanted = Profile(0.16, 300.0)
     tau = (np.arange(300_000) + 0.5) / 1000
     columns = np.stack([_profile(profile, tau) for profile in kept], axis=1)
-    expected = np.linalg.lstsq(columns, _profile(wanted, tau), rcond=None)[0]
-    assert mixture(kept, wanted) == pytest.approx(expected, rel=1e-3)
+    others, last = columns[:, :-1], columns[:, -1]
+    free = np.linalg.lstsq(others - last[:, None], _profile(wanted, tau) - last, rcond=None)[0]
+    assert mixture(kept, wanted).factors == pytest.approx([*free, 1 - free.sum()], rel=1e-3)
 
 
 @pytest.mark.parametrize("width", [0.03, 0.07, 0.13, 0.2])
@@ -99,6 +123,6 @@ def test_an_average_of_another_width_is_near_the_one_kept_while_training(width: 
         for known, average in zip(WIDTHS, after[step - 1].averages, strict=True):
             kept.append(Profile(known, float(step)))
             tensors.append(average["weight"][0].numpy())
-    made = np.array(mixture(kept, Profile(width, 400.0))) @ np.stack(tensors)
+    made = np.array(mixture(kept, Profile(width, 400.0)).factors) @ np.stack(tensors)
     expected = np.diff((np.arange(401) / 400) ** (exponent_of(width) + 1)) @ path
     assert np.abs(made - expected).max() < 0.1 * path.std(axis=0).min()

@@ -91,7 +91,8 @@ def test_controller_sees_every_real_image(monkeypatch: pytest.MonkeyPatch) -> No
         logits.append(logits_real.detach().clone())
         return torch.nn.functional.softplus(-logits_real).mean()
 
-    monkeypatch.setattr("stylegan2_ada.losses.discriminator_loss_real", loss)
+    watched = dataclasses.replace(losses.LOSSES["logistic"], discriminator_real=loss)
+    monkeypatch.setitem(losses.LOSSES, "logistic", watched)
     trainer = make_trainer(dataclasses.replace(CONFIG, ada_interval=4))
     for _ in range(3):
         trainer.train_step()

@@ -67,7 +67,7 @@ def test_a_named_space_never_becomes_another():
 
 
 def test_unknown_space():
-    with pytest.raises(UserError, match=r"--features dino.*auto, offline, inception, vgg16"):
+    with pytest.raises(UserError, match=r"--features dino.*auto, offline, lite1, inception, vgg16"):
         open_extractor("dino", "quality", source=OFFLINE, device=CPU)
 
 

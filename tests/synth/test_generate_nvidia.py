@@ -212,7 +212,7 @@ def test_what_does_not_fit_the_nvidia_network_starts_anew(tmp_path: Path, cohort
 
 def test_a_binding_licence_must_be_accepted(tmp_path: Path, cohort: Cohort) -> None:
     options = _options(cohort, tmp_path / "run", str(FILE), accept_licence=False)
-    with pytest.raises(UserError, match=r"forbids commercial use .* add --accept-licence"):
+    with pytest.raises(UserError, match=r"whose terms hold for every network .* add --accept-licence"):
         train(options, CELL)
     assert not (tmp_path / "run").exists()
 

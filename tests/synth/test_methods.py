@@ -128,8 +128,26 @@ def test_a_start_that_says_nonsense_of_its_training(
 def test_a_licence_that_cannot_be_read_is_one_sentence(
     options: TrainOptions, make_network: Callable[..., Path], licence: Any
 ) -> None:
-    with pytest.raises(UserError, match="its licence cannot be read"):
+    with pytest.raises(UserError, match=r"what it says of itself \(licence\) cannot be read"):
         train(dataclasses.replace(options, start=str(make_network(licence=licence))), CELL)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"seen_image_id": ["a"], "seen_group_id": []},
+        {"seen_image_id": 3, "seen_group_id": 3},
+        {"seen_image_id": ["a"], "seen_group_id": ["b"]},
+        {"cohort": 7},
+        {"generator": []},
+        {"generator": {"kimg": "many"}},
+    ],
+)
+def test_a_start_that_says_nonsense_of_itself_is_one_sentence(
+    options: TrainOptions, make_network: Callable[..., Path], about: dict[str, Any]
+) -> None:
+    with pytest.raises(UserError, match=r"what it says of itself .* cannot be read"):
+        train(dataclasses.replace(options, start=str(make_network(**about))), CELL)
 
 
 @pytest.mark.parametrize("licence", ["CC BY-NC 4.0", "of our hospital", "NVIDIA Source Code License (non-commercial)"])

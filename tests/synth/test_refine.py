@@ -9,22 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import colours_extractor
+from runs import CONFIG, colours_extractor, make_trainer
 
 from shared.bundle import read_candidates
-from shared.cohort import Cohort
+from shared.cohort import Cohort, read_cohort
 from shared.errors import UserError
 from shared.splits import parts
 from stylegan2_ada import load_networks, read_header
+from stylegan2_ada.averages import exponent_of
 from synth.averages import AverageFolder, thinned
 from synth.cells import product
 from synth.comparison import Comparison, Spread
 from synth.generate import GenerateOptions, generate
 from synth.grid import find_network
-from synth.refine import RefineOptions, Trial, most_diverse, refine
+from synth.refine import RefineOptions, Trial, most_diverse, nearest_or_usual, refine
 from synth.run_folder import RunFolder
 from synth.train import train
 from synth.train_options import TrainOptions
+from synth.training_set import TrainingSet
 
 CELL = product([0.1], [0.6], [0.002])
 
@@ -65,7 +67,7 @@ def _asked(trained: TrainOptions, tmp_path: Path, **changes: Any) -> RefineOptio
         trained.out,
         trained.cohort,
         tmp_path / "refined.safetensors",
-        width=(0.05, 0.2),
+        width=(0.05, 0.08),
         truncation=(0.5, 1.0),
         fakes=100,
         device="cpu",
@@ -80,13 +82,14 @@ def _best_nimg(run: TrainOptions) -> int:
 def test_what_is_chosen_is_written(run: TrainOptions, tmp_path: Path) -> None:
     asked = _asked(run, tmp_path)
     trials = refine(asked)
-    best = _best_nimg(run)
-    assert best == 24
-    tried = [(None, 1.0), (0.05, 1.0), (0.2, 1.0)]
+    nimg = _best_nimg(run)
+    assert nimg == 24
+    tried = [(None, 1.0), (0.05, 1.0), (0.08, 1.0)]
     assert [(trial.width, trial.truncation) for trial in trials[: len(tried)]] == tried
-    width = min(trials[: len(tried)], key=lambda trial: trial.held_out).width
-    assert [(trial.width, trial.truncation) for trial in trials[len(tried) :]] == [(width, 0.5), (width, 1.0)]
-    chosen = most_diverse(trials[len(tried) :])
+    best = nearest_or_usual(trials[0], trials[1:3])
+    width = best.width
+    assert [(trial.width, trial.truncation) for trial in trials[3:]] == [(width, 0.5)]
+    chosen = most_diverse([trials[3], best])
 
     about = read_header(asked.out)["about"]
     original = read_header(find_network(run.out))["about"]
@@ -98,13 +101,13 @@ def test_what_is_chosen_is_written(run: TrainOptions, tmp_path: Path) -> None:
     }
     written, before = load_networks(asked.out), load_networks(find_network(run.out))
     like = before.G_ema
-    expected = like if width is None else AverageFolder(RunFolder(run.out).averages).of_width(best, width, like)
+    expected = like if width is None else AverageFolder(RunFolder(run.out).averages).of_width(nimg, width, like)
     for name, tensor in written.G_ema.state_dict().items():
         assert torch.equal(tensor, expected.state_dict()[name]), name
     for name, tensor in written.D.state_dict().items():
         assert torch.equal(tensor, before.D.state_dict()[name]), name
     table = json.loads(asked.out.with_suffix(".json").read_text())
-    assert len(table["width"]) + len(table["truncation"]) == len(trials)
+    assert (len(table["width"]), len(table["truncation"])) == (3, 2)
     assert asked.out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -130,13 +133,50 @@ def test_nonsense_truncates_nothing(make_network: Any, tmp_path: Path, refined: 
 
 def _trial(truncation: float, mean: float, sd: float) -> Trial:
     spread = Spread(mean, sd, 0.0, 0.0)
-    return Trial(None, truncation, Comparison(10, spread, spread, spread, spread, 0.0, 0.0), {"kid_validation": None})
+    return Trial(None, truncation, Comparison(10, spread, spread, spread, 0.0, 0.0, 0.0, 0.0), {"kid_validation": None})
 
 
 def test_of_equals_the_most_diverse_is_chosen() -> None:
     """0.9 lies within one deviation of the least, 1.0 does not."""
     trials = [_trial(0.5, 12.0, 1.0), _trial(0.7, 10.0, 1.0), _trial(0.9, 10.9, 0.1), _trial(1.0, 11.2, 5.0)]
     assert most_diverse(trials).truncation == 0.9
+
+
+def _kid(width: float | None, kid: float, sd: float) -> Trial:
+    spread = Spread(0.0, 0.0, 0.0, 0.0)
+    quality = {"kid_validation": kid, "kid_validation_std": sd}
+    return Trial(width, 1.0, Comparison(10, spread, spread, spread, 0.0, 0.0, 0.0, 0.0), quality)
+
+
+@pytest.mark.parametrize(("kid", "width"), [(0.5, 0.1), (1.9, None), (3.0, None)])
+def test_another_width_must_be_better_by_more_than_the_noise(kid: float, width: float | None) -> None:
+    usual = _kid(None, 3.0, 1.2)
+    assert nearest_or_usual(usual, [_kid(0.2, 2.5, 0.1), _kid(0.1, kid, 0.1)]).width == width
+    assert nearest_or_usual(usual, []) is usual
+
+
+def test_a_width_that_few_averages_cannot_make_is_left_out(
+    run: TrainOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = refine(_asked(run, tmp_path, width=(0.08, 0.25)))
+    assert {trial.width for trial in trials} == {None, 0.08}
+    said = " ".join(capsys.readouterr().err.split())
+    assert "too few averages until 0.024 kimg for a width of 0.25; a smaller --checkpoint-every keeps more" in said
+
+
+def test_a_run_s_own_folder_is_not_written_into(run: TrainOptions, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"within the run's own folder"):
+        refine(_asked(run, tmp_path, out=run.out / "config.safetensors", force=True))
+
+
+def test_fewer_fakes_than_half_of_the_photographs_are_one_sentence(
+    run: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = TrainingSet.of(read_cohort(run.cohort), 0, run)
+    many = dataclasses.replace(data, images=np.repeat(data.images, 20, axis=0))
+    monkeypatch.setattr(TrainingSet, "of", lambda *_: many)
+    with pytest.raises(UserError, match=rf"--fakes 100: fewer than half of the {len(many.images)} photographs"):
+        refine(_asked(run, tmp_path))
 
 
 def test_only_photographs_of_the_run_are_compared_with(
@@ -170,6 +210,7 @@ def test_only_photographs_of_the_run_are_compared_with(
         ({"truncation": (0.0,)}, "--truncation 0: out of range"),
         ({"truncation": ()}, "--truncation: none given"),
         ({"fakes": 10}, "--fakes 10: out of range"),
+        ({"out": Path("refined.json")}, "--out refined.json: .* let its name end in .safetensors"),
     ],
 )
 def test_bad_options_are_one_sentence(run: TrainOptions, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -178,12 +219,43 @@ def test_bad_options_are_one_sentence(run: TrainOptions, tmp_path: Path, changes
 
 
 def test_what_is_no_run_is_one_sentence(run: TrainOptions, run_folder: Path, tmp_path: Path) -> None:
-    for other in (run_folder, "phantom-skin-32"):
+    for other in (run_folder, "phantom-skin-32", "nvidia-ffhq-256"):
         with pytest.raises(UserError, match=r"not a run of `synth train`; give the folder of a finished run"):
             refine(_asked(run, tmp_path, run=other))
     refine(_asked(run, tmp_path, width=()))
     with pytest.raises(UserError, match=r"refined.safetensors: exists"):
         refine(_asked(run, tmp_path))
+
+
+def test_the_best_checkpoint_is_never_thinned_out() -> None:
+    nimgs = list(range(1000, 201_000, 1000))
+    for best in (1000, 100_000, 199_000):
+        assert best in thinned(nimgs, {best})
+    assert 199_000 not in thinned(nimgs)
+
+
+def test_an_average_of_a_width_follows_the_weights_of_every_step(cohort: Cohort, tmp_path: Path) -> None:
+    """The weights of 40 steps, recorded as they were, with the profile's mass between two steps each."""
+    trainer = make_trainer(dataclasses.replace(CONFIG, lr=0.05))
+    folder = AverageFolder(tmp_path)
+    path = []
+    for step in range(1, 41):
+        trainer.train_step()
+        path.append({name: p.detach().clone() for name, p in trainer.G.named_parameters()})
+        if step % 4 == 0:
+            folder.save(trainer)
+    width, exponent = 0.13, exponent_of(0.13)
+    mass = np.diff((np.arange(41) / 40) ** (exponent + 1))
+    made = dict(folder.of_width(trainer.cur_nimg, width, trainer.G_ema).named_parameters())
+    for name in path[0]:
+        expected = sum(m * step[name].double() for m, step in zip(mass, path, strict=True))
+        spread = torch.stack([step[name] for step in path]).double().std(dim=0).norm()
+        assert float((made[name].double() - expected).norm()) < 0.1 * float(spread) + 1e-3 * float(expected.norm()), (
+            name
+        )
+    usual = folder.usual(trainer.cur_nimg, trainer.G_ema).state_dict()
+    for name, tensor in trainer.G_ema.state_dict().items():
+        torch.testing.assert_close(usual[name], tensor, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 2, 40, 41, 200])

@@ -40,14 +40,29 @@ def exponent_of(width: float) -> float:
     return float(np.roots([1, 7, 16 - inverse, 12 - inverse]).real.max())
 
 
-def mixture(kept: Sequence[Profile], wanted: Profile) -> Sequence[float]:
+@dataclass(frozen=True)
+class Mixture:
+    """How kept averages make another one: a factor each, 1 in sum, and how far the profiles then are, relative."""
+
+    factors: tuple[float, ...]
+    residual: float
+
+
+def mixture(kept: Sequence[Profile], wanted: Profile) -> Mixture:
     """Return the factors of kept averages whose sum is nearest to the wanted one, by least squares over the profiles.
 
-    A x = b with the inner products of the profiles, A between kept ones and b of each with the wanted one.
+    Few or late snapshots cannot make every width, and a sum below 1 would shrink the weights: so the factors are held
+    to 1 in sum, by a Lagrange multiplier, and the residual tells whether the width can be had.
     """
+    count = len(kept)
     A = np.array([[_inner(a, b) for b in kept] for a in kept])
     b = np.array([_inner(a, wanted) for a in kept])
-    return [float(factor) for factor in np.linalg.lstsq(A, b, rcond=1e-12)[0]]
+    scale = float(np.diag(A).mean())  # so that the multiplier's row weighs as much as the others
+    system = np.block([[A / scale, np.ones((count, 1))], [np.ones((1, count)), np.zeros((1, 1))]])
+    x = np.linalg.lstsq(system, np.append(b / scale, 1.0), rcond=1e-12)[0][:count]
+    whole = _inner(wanted, wanted)
+    left = max(float(x @ A @ x - 2 * x @ b) + whole, 0.0)
+    return Mixture(tuple(map(float, x)), math.sqrt(left / whole))
 
 
 def _inner(a: Profile, b: Profile) -> float:

@@ -45,10 +45,11 @@ class SingularValues:
         self._left: list[Tensor] = []  # U diag(s), [O, R]
         self._right: list[Tensor] = []  # V^T, [R, I K^2]
         for weight in self.weights:
-            u, s, vt = torch.linalg.svd(weight.detach().flatten(1).double(), full_matrices=False)
-            self.factors.append(nn.Parameter(torch.ones_like(s, dtype=torch.float32)))
-            self._left.append((u * s).float())
-            self._right.append(vt.float())
+            # On the CPU: there all devices get the same vectors, and not every device has doubles.
+            u, s, vt = torch.linalg.svd(weight.detach().cpu().flatten(1).double(), full_matrices=False)
+            self.factors.append(nn.Parameter(torch.ones(len(s), device=weight.device)))
+            self._left.append((u * s).float().to(weight.device))
+            self._right.append(vt.float().to(weight.device))
         self.adam = torch.optim.Adam(self.factors, lr=lr, betas=betas, eps=eps)
 
     @property
