@@ -25,7 +25,7 @@ RESULTS ?= results
 # What belongs to a preset: the phantom's size, the folds, and the feature space (the demo downloads no weights).
 PHANTOM_SIZE_demo := 32
 FOLDS_demo := 0
-SPACE_demo := --features offline
+SPACE_demo := --features lite1
 STUDY_paper-full := paper
 PHANTOM_SIZE := $(or $(PHANTOM_SIZE_$(PRESET)),256)
 FOLDS := $(or $(FOLDS_$(PRESET)),0 1 2 3 4)

@@ -154,8 +154,8 @@ def _download(file: WeightFile, path: Path) -> Path:
                     bar.advance(len(block) / 1e6)
                 if stream.tell() >= MAX_BYTES or (total and stream.tell() != total):
                     raise UserError(
-                        f"{file.name}: its download ended after {stream.tell()} of {total or 'too many'} bytes; run the "
-                        f"command again, or {_way_out(file)}."
+                        f"{file.name}: its download ended after {stream.tell()} of {total or 'too many'} bytes; run "
+                        f"the command again, or {_way_out(file)}."
                     )
             _checked(file, part)
     except (urllib.error.URLError, OSError) as error:

@@ -1,0 +1,73 @@
+"""The comparison of methods: which checkpoints it takes, and what it makes of their scores."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from synth.methods import METHODS as SYNTH_METHODS
+from synth.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def fewshot() -> ModuleType:
+    path = Path(__file__).parents[1] / "benchmarks" / "fewshot.py"
+    spec = importlib.util.spec_from_file_location("fewshot", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _run(folder: Path, seconds: list[float]) -> Path:
+    folder.mkdir(parents=True)
+    lines: list[dict[str, Any]] = []
+    for index, each in enumerate(seconds):
+        lines += [{"kimg": 4.0 * index, "processor_seconds": each, "quality": {}}]
+        lines += [{"kimg": 4.0 * index + 2, "processor_seconds": each + 1}]  # losses, which are no checkpoint
+    RunFolder(folder).write_log(lines)
+    return folder
+
+
+def test_every_row_names_a_method(fewshot: ModuleType) -> None:
+    for arguments in fewshot.METHODS.values():
+        if "--method" in arguments:
+            assert arguments[arguments.index("--method") + 1] in SYNTH_METHODS
+
+
+def test_the_last_checkpoint_before_each_time_is_taken_once(fewshot: ModuleType, tmp_path: Path) -> None:
+    folder = _run(tmp_path / "run", [0.0, 50.0, 110.0, 130.0, 290.0])
+    taken = [line["kimg"] for line in fewshot.moments(folder, [1, 2, 4, 5])]
+    assert taken == [4.0, 8.0, 12.0]  # 50 s of 60, 110 of 120, 130 of 240; nobody knows what 300 s would give
+    assert fewshot.moments(_run(tmp_path / "short", [0.0]), [1]) == []
+    assert fewshot.reached(folder) == 290.0
+    assert fewshot.reached(tmp_path / "missing") == 0.0
+
+
+def test_runs_are_told_apart(fewshot: ModuleType, tmp_path: Path) -> None:
+    methods = list(fewshot.METHODS)
+    names = {fewshot.folder_of(tmp_path, method, seed).name for method in methods for seed in (0, 1, 11)}
+    assert len(names) == 3 * len(methods)
+    for method in methods:
+        for seed in (0, 11):
+            path = fewshot.folder_of(tmp_path, method, seed)
+            path.with_name(path.name + ".scores.json").write_text(json.dumps([{"kimg": seed}]))
+    assert fewshot.runs(tmp_path) == {method: {0: [{"kimg": 0}], 11: [{"kimg": 11}]} for method in methods}
+
+
+def test_a_row_shows_the_last_scores_within_the_time(fewshot: ModuleType) -> None:
+    def scores(minutes: float, mean: float) -> dict[str, Any]:
+        spread = {"mean": mean, "sd": 1.5, "floor": 60.0, "floor_sd": 2.5}
+        share = {"mean": 0.5, "sd": 0.1, "floor": 0.8, "floor_sd": 0.2}
+        found = {"distance": spread, "precision": share, "recall": share, "copies": 0.02, "copies_floor": 0.05}
+        return {"kimg": 10 * minutes, "minutes": minutes, "spaces": {"S": found | {"kid": 0.01, "kid_sd": 0.002}}}
+
+    rows = {"scratch": {0: [scores(5, 200.0), scores(19, 100.0), scores(30, 50.0)]}, "svd": {1: [scores(5, 1.0)]}}
+    lines = fewshot.table(rows, 20, "S").splitlines()
+    assert lines[2] == "| scratch | 0 | 190 | 100.0 ± 1.5 | 10.0 ± 2.0 | 0.50 ± 0.10 | 0.50 ± 0.10 | 2.0 % |"
+    assert lines[3] == "| *photographs* | | | 60.0 ± 2.5 | 0 | 0.80 ± 0.20 | 0.80 ± 0.20 | 5.0 % |"
+    assert len(lines) == 4  # svd has not come so far
