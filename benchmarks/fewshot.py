@@ -45,8 +45,8 @@ from synth.run_folder import RunFolder
 START = ("--start", "phantom-skin-32")
 # name of a row -> what it adds to `synth train`
 METHODS: dict[str, tuple[str, ...]] = {
-    "scratch": (),
-    "transfer": START,
+    "scratch": ("--method", "scratch"),
+    "transfer": (*START, "--method", "transfer"),
     "freeze-d": (*START, "--method", "freeze-d"),
     "svd": (*START, "--method", "svd"),
     "svd, lr 0.01": (*START, "--method", "svd", "--lr", "0.01"),

@@ -35,8 +35,7 @@ def _run(folder: Path, seconds: list[float]) -> Path:
 
 def test_every_row_names_a_method(fewshot: ModuleType) -> None:
     for arguments in fewshot.METHODS.values():
-        if "--method" in arguments:
-            assert arguments[arguments.index("--method") + 1] in SYNTH_METHODS
+        assert arguments[arguments.index("--method") + 1] in SYNTH_METHODS
 
 
 def test_the_last_checkpoint_before_each_time_is_taken_once(fewshot: ModuleType, tmp_path: Path) -> None:
