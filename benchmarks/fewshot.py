@@ -3,7 +3,7 @@
     synth prepare --positive PHOTOS --negative OTHERS --size 32 --out cohort.h5
     python benchmarks/fewshot.py train cohort.h5 --out runs/fewshot --seeds 0 1 --minutes 60
     python benchmarks/fewshot.py score cohort.h5 --out runs/fewshot
-    python benchmarks/fewshot.py report --out runs/fewshot --to docs
+    python benchmarks/fewshot.py report --out runs/fewshot
 
 `train`: every row is a `synth train` command in a process of its own with one thread, `--at-once` of them beside each
 other, on the same images. Its clock is the processor time of its steps, not of its scores: what else the machine does
@@ -12,7 +12,8 @@ changes little of it. Stopped, the same command goes on.
 `score`: the averaged generator of each run at the given minutes, in feature spaces of which at most the first was
 trained with. It writes `RUN.scores.json` beside each run, and goes on where it stopped.
 
-`report`: table, curves and sheets of all that is scored.
+`report`: tables into benchmarks/results, curves and sheets into docs, of all that is scored. On a GPU processor time
+means little: there compare at equal `seconds` of the logs.
 """
 
 import argparse
@@ -218,7 +219,7 @@ def report(options: argparse.Namespace) -> int:
         return 2
     spaces = list(next(iter(next(iter(found.values())).values()))[0]["spaces"])
     text = "\n\n".join(table(found, minutes, space) for minutes in options.at for space in spaces)
-    write_text(options.to / "fewshot.md", text + "\n")
+    write_text(options.tables / "fewshot.md", text + "\n")
     configs = {
         folder_of(options.out, method, seed).name: RunFolder(folder_of(options.out, method, seed)).read_config()
         for method, seeds in found.items()
@@ -226,7 +227,7 @@ def report(options: argparse.Namespace) -> int:
         if folder_of(options.out, method, seed).is_dir()
     }
     commits = sorted({str(config["environment"].get("commit")) for config in configs.values()})
-    write_json(options.to / "fewshot.json", {"scores": found, "configs": configs})
+    write_json(options.tables / "fewshot.json", {"scores": found, "configs": configs})
     if len(commits) > 1:
         print(f"runs of {len(commits)} states of the code are compared: {', '.join(commits)}")
     panels = []
@@ -283,7 +284,8 @@ def main() -> None:
     scoring.add_argument("--fakes", type=int, default=500)
     scoring.set_defaults(run=score)
     reporting = stages.add_parser("report")
-    reporting.add_argument("--to", type=Path, default=Path("docs"))
+    reporting.add_argument("--to", type=Path, default=Path("docs"), help="folder of the pictures")
+    reporting.add_argument("--tables", type=Path, default=Path("benchmarks/results"), help="folder of the tables")
     reporting.set_defaults(run=report)
     for stage in (training, scoring, reporting):
         stage.add_argument("--out", type=Path, default=Path("runs/fewshot"))

@@ -89,7 +89,7 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
         for name in ("G_ema", "G", "D")
         for tensor in _copy_matching(getattr(source, name), getattr(target, name))
     ]
-    _require_trained(options, method, target, missing)
+    _require_trained(options, method, source, target, missing)
     return Start(
         target,
         name=options.start if not Path(options.start).exists() else Path(options.start).name,
@@ -132,8 +132,15 @@ def _inherited(about: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _require_trained(options: TrainOptions, method: Method, target: Networks, left_new: Sequence[str]) -> None:
+def _require_trained(
+    options: TrainOptions, method: Method, source: Networks, target: Networks, left_new: Sequence[str]
+) -> None:
     """Raise `UserError` when the method keeps something as the start has it, and the start has it not."""
+    if isinstance(source.D.config, ProjectedConfig) and (method.singular or method.freeze_d or options.freeze_d):
+        raise UserError(
+            f"--start {options.start}: has a projected discriminator, of which nothing can be kept otherwise; use "
+            "--method projected or transfer, without --freeze-d."
+        )
     parameters = {f"{name}/{key}" for name in ("G", "D") for key, _ in getattr(target, name).named_parameters()}
     new = [name for name in left_new if name in parameters]
     if method.singular and new:

@@ -206,7 +206,7 @@ def test_scores_are_in_a_space_that_training_does_not_look_through(
     quality = RunFolder(options.out).read_log()[0]["quality"]
     assert quality["extractor"] == f"EfficientNet-Lite{extractor}"
     flattered = method == "projected" and extractor == 0
-    assert ("which flatters the scores" in " ".join(capsys.readouterr().err.split())) == flattered
+    assert ("the same network, which flatters; lite1 does not" in " ".join(capsys.readouterr().err.split())) == flattered
 
 
 def test_a_projected_run_is_recorded(projected_run: TrainOptions) -> None:
@@ -285,8 +285,9 @@ def test_transfer_from_projected_begins_a_discriminator(options: TrainOptions, p
     start = build_start(asked, 16, 0)
     assert not isinstance(start.networks.D, ProjectedDiscriminator)
     assert set(start.left_new) == {f"D/{name}" for name in start.networks.D.state_dict()}
-    with pytest.raises(UserError, match="--method svd: adapts what"):
-        build_start(dataclasses.replace(asked, method="svd"), 16, 0)
+    for changes in ({"method": "svd"}, {"method": "freeze-d"}, {"freeze_d": 2}):
+        with pytest.raises(UserError, match="has a projected discriminator, of which nothing can be kept otherwise"):
+            build_start(dataclasses.replace(asked, **changes), 16, 0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
