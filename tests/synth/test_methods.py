@@ -206,7 +206,8 @@ def test_scores_are_in_a_space_that_training_does_not_look_through(
     quality = RunFolder(options.out).read_log()[0]["quality"]
     assert quality["extractor"] == f"EfficientNet-Lite{extractor}"
     flattered = method == "projected" and extractor == 0
-    assert ("the same network, which flatters; lite1 does not" in " ".join(capsys.readouterr().err.split())) == flattered
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("the same network, which flatters; lite1 does not" in said) == flattered
 
 
 def test_a_projected_run_is_recorded(projected_run: TrainOptions) -> None:
