@@ -155,7 +155,7 @@ def moments(folder: Path, minutes: list[float]) -> list[dict[str, Any]]:
     found = {
         max((line for line in lines if line["processor_seconds"] <= 60 * at), key=lambda line: line["kimg"])["kimg"]
         for at in minutes
-        if lines and 60 * at <= end
+        if lines and 60 * at <= 1.02 * end  # the last checkpoint may lie just before the time
     }
     return [line for line in lines if line["kimg"] in found]
 
