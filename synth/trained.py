@@ -79,18 +79,11 @@ class TrainedNetwork:
         return float(psi) if known and psi is not None else 1.0
 
     def seen(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
-        """Return image_id [K] and group_id [K] of the real images that the network or its choice saw.
-
-        Raises `UserError`: the two do not belong together.
-        """
-        image_id = np.array(self.about["seen_image_id"], dtype=np.str_)
-        group_id = np.array(self.about["seen_group_id"], dtype=np.int64)
-        if image_id.ndim != 1 or image_id.shape != group_id.shape:
-            raise UserError(
-                f"{self.path}: names {len(image_id)} seen images and {len(group_id)} groups, which must be as many; "
-                "train the network again."
-            )
-        return image_id, group_id
+        """Return image_id [K] and group_id [K] of the real images that the network or its choice saw."""
+        return (
+            np.array(self.about["seen_image_id"], dtype=np.str_),
+            np.array(self.about["seen_group_id"], dtype=np.int64),
+        )
 
 
 def open_network(name_or_path: str | Path, device: torch.device, source: WeightSource = ANYWHERE) -> TrainedNetwork:
