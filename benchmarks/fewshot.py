@@ -134,30 +134,33 @@ def score(options: argparse.Namespace) -> int:
     for folder in sorted(path.parent for path in options.out.glob("*/config.json")):
         path = folder.with_name(folder.name + ".scores.json")
         known = json.loads(path.read_text()) if path.exists() else []
-        for line in moments(folder, options.at):
+        for line, at in moments(folder, options.at):
             judged = {"kimg": line["kimg"], "fakes": options.fakes, "cohort": cohort.sha256}
-            if any({name: row.get(name) for name in judged} == judged for row in known):
+            same = [row for row in known if {name: row.get(name) for name in judged} == judged]
+            if same:
+                same[0]["at"] = sorted({*same[0]["at"], *at})
+                write_json(path, known)
                 continue
             judges = judges or [Judge(index, photographs) for index in SPACES]
             fakes = drawn(folder, round(line["kimg"] * 1000), options.fakes)
             found = {judge.name: dataclasses.asdict(judge(fakes)) for judge in judges}
             known = [row for row in known if row["kimg"] != line["kimg"]]
-            known.append(judged | {"minutes": line["processor_seconds"] / 60, "spaces": found})
+            known.append(judged | {"minutes": line["processor_seconds"] / 60, "at": at, "spaces": found})
             write_json(path, sorted(known, key=lambda row: float(row["kimg"])))
             first = found[judges[1].name]["distance"]
             print(f"{folder.name} {line['kimg']:g} kimg: {first['mean']:.1f} +- {first['sd']:.1f}", flush=True)
     return 0
 
 
-def moments(folder: Path, minutes: list[float]) -> list[dict[str, Any]]:
-    """Return the last scored line at or before each of the times that the run has come to, each once."""
+def moments(folder: Path, minutes: list[float]) -> list[tuple[dict[str, Any], list[float]]]:
+    """Return the last scored line at or before each of the times that the run has come to, with these times."""
     lines, end = scored(folder), reached(folder)
-    found = {
-        max((line for line in lines if line["processor_seconds"] <= 60 * at), key=lambda line: line["kimg"])["kimg"]
-        for at in minutes
-        if lines and 60 * at <= 1.02 * end  # the last checkpoint may lie just before the time
-    }
-    return [line for line in lines if line["kimg"] in found]
+    found: dict[float, list[float]] = {}
+    for at in minutes:
+        if lines and 60 * at <= 1.02 * end:  # the last checkpoint may lie just before the time
+            until = [line["kimg"] for line in lines if line["processor_seconds"] <= 60 * at]
+            found.setdefault(max(until), []).append(at)
+    return [(line, found[line["kimg"]]) for line in lines if line["kimg"] in found]
 
 
 def drawn(folder: Path, nimg: int, count: int) -> Images:
@@ -188,10 +191,9 @@ def table(found: dict[str, dict[int, list[dict[str, Any]]]], minutes: float, spa
     last: dict[str, Any] | None = None
     for method, seeds in found.items():
         for seed, rows in seeds.items():
-            until = [row for row in rows if row["minutes"] <= minutes]
-            if not until or rows[-1]["minutes"] < 0.8 * minutes:
+            row = next((row for row in rows if minutes in row["at"]), None)
+            if row is None:  # it has not come so far
                 continue
-            row = until[-1]
             last = row["spaces"][space]
             lines.append(
                 f"| {method} | {seed} | {row['kimg']:.0f} | {_shown(last['distance'], 1)} | "
@@ -242,10 +244,8 @@ def report(options: argparse.Namespace) -> int:
             for seed, rows in seeds.items()
         ]
         floor = next(iter(next(iter(found.values())).values()))[0]["spaces"][space]["distance"]["floor"]
-        title = f"{space}, half of the photographs against as many images"
-        panels.append(
-            Panel(title, "minutes of one core", "Frechet distance", series, {"the other half": floor}, shows=[0.0])
-        )
+        levels = {"photographs against photographs": floor}
+        panels.append(Panel(space, "minutes of one core", "Frechet distance", series, levels, shows=[0.0]))
     curves(options.to / "few_shot_curves.png", panels, columns=len(panels))
     sheets(options, found)
     print(text)
@@ -253,11 +253,14 @@ def report(options: argparse.Namespace) -> int:
 
 
 def sheets(options: argparse.Namespace, found: dict[str, dict[int, list[dict[str, Any]]]]) -> None:
-    """Draw the last scored images of every method's first seed that is at hand."""
+    """Draw images of every method's first seed, at the latest time that all of them have come to."""
+    times = [{at for row in seeds[min(seeds)] for at in row["at"]} for seeds in found.values()]
+    common = max(set.intersection(*times))
     blocks = []
     for method, seeds in found.items():
         seed = min(seeds)
-        folder, row = folder_of(options.out, method, seed), seeds[seed][-1]
+        folder = folder_of(options.out, method, seed)
+        row = next(row for row in seeds[seed] if common in row["at"])
         if folder.is_dir():
             label = f"{method}, {row['minutes']:.0f} min, {row['kimg']:.0f} kimg"
             blocks.append((label, drawn(folder, round(row["kimg"] * 1000), SHEET_IMAGES)))

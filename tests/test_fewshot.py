@@ -40,8 +40,9 @@ def test_every_row_names_a_method(fewshot: ModuleType) -> None:
 
 def test_the_last_checkpoint_before_each_time_is_taken_once(fewshot: ModuleType, tmp_path: Path) -> None:
     folder = _run(tmp_path / "run", [0.0, 50.0, 110.0, 130.0, 290.0])
-    taken = [line["kimg"] for line in fewshot.moments(folder, [1, 2, 4, 5])]
-    assert taken == [4.0, 8.0, 12.0]  # 50 s of 60, 110 of 120, 130 of 240; nobody knows what 300 s would give
+    taken = [(line["kimg"], at) for line, at in fewshot.moments(folder, [1, 2, 3, 4, 6])]
+    # 50 s of 60, 110 of 120, 130 of 180 and of 240; nobody knows what 360 s would give
+    assert taken == [(4.0, [1]), (8.0, [2]), (12.0, [3, 4])]
     assert fewshot.moments(_run(tmp_path / "short", [0.0]), [1]) == []
     assert fewshot.reached(folder) == 290.0
     assert fewshot.reached(tmp_path / "missing") == 0.0
@@ -59,13 +60,18 @@ def test_runs_are_told_apart(fewshot: ModuleType, tmp_path: Path) -> None:
 
 
 def test_a_row_shows_the_last_scores_within_the_time(fewshot: ModuleType) -> None:
-    def scores(minutes: float, mean: float) -> dict[str, Any]:
+    def scores(at: list[float], minutes: float, mean: float) -> dict[str, Any]:
         spread = {"mean": mean, "sd": 1.5, "floor": 60.0, "floor_sd": 2.5}
         share = {"mean": 0.5, "sd": 0.1, "floor": 0.8, "floor_sd": 0.2}
         found = {"distance": spread, "precision": share, "recall": share, "copies": 0.02, "copies_floor": 0.05}
-        return {"kimg": 10 * minutes, "minutes": minutes, "spaces": {"S": found | {"kid": 0.01, "kid_sd": 0.002}}}
+        return {
+            "kimg": 10 * minutes,
+            "minutes": minutes,
+            "at": at,
+            "spaces": {"S": found | {"kid": 0.01, "kid_sd": 0.002}},
+        }
 
-    rows = {"scratch": {0: [scores(5, 200.0), scores(19, 100.0), scores(30, 50.0)]}, "svd": {1: [scores(5, 1.0)]}}
+    rows = {"scratch": {0: [scores([5], 5, 200.0), scores([20], 19, 100.0)]}, "svd": {1: [scores([5], 5, 1.0)]}}
     lines = fewshot.table(rows, 20, "S").splitlines()
     assert lines[2] == "| scratch | 0 | 190 | 100.0 ± 1.5 | 10.0 ± 2.0 | 0.50 ± 0.10 | 0.50 ± 0.10 | 2.0 % |"
     assert lines[3] == "| *photographs* | | | 60.0 ± 2.5 | 0 | 0.80 ± 0.20 | 0.80 ± 0.20 | 5.0 % |"
