@@ -1,11 +1,9 @@
 """Averages of a run's generator at its scored checkpoints, from which one of any width is made after training."""
 
 import copy
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -13,11 +11,11 @@ from shared.errors import UserError
 from shared.nn.resume import load_state, save_state
 from stylegan2_ada import Generator, Trainer
 from stylegan2_ada.averages import WIDTHS, Mixture, Profile, mixture
+from synth.numbered_files import NumberedFiles
 
 FORMAT = "rarescreen-gan-averages"
 VERSION = 1
 MOST = 40  # files a run keeps
-_NAME = re.compile(r"averages-([0-9]{7,})\.([0-9]{3})\.pt")
 
 
 def thinned(nimgs: Sequence[int], keep: Collection[int] = (), most: int = MOST) -> list[int]:
@@ -30,19 +28,10 @@ def thinned(nimgs: Sequence[int], keep: Collection[int] = (), most: int = MOST) 
 
 
 @dataclass(frozen=True)
-class AverageFolder:
+class AverageFolder(NumberedFiles):
     """The files of one run: parameters of its usual and its power-function averages, and buffers."""
 
-    folder: Path
-
-    def path(self, nimg: int) -> Path:
-        """Return where the averages after `nimg` images are."""
-        return self.folder / f"averages-{nimg // 1000:07d}.{nimg % 1000:03d}.pt"
-
-    def nimgs(self) -> list[int]:
-        """Return the images shown until each file, ascending."""
-        names = [_NAME.fullmatch(entry.name) for entry in self.folder.glob("averages-*.pt")]
-        return sorted(int(name[1]) * 1000 + int(name[2]) for name in names if name)
+    stem: ClassVar[str] = "averages"
 
     def save(self, trainer: Trainer, keep: Collection[int] = ()) -> None:
         """Write the averages of this moment, in half precision, and thin out those of before but what to `keep`."""
@@ -63,12 +52,6 @@ class AverageFolder:
         nimgs = self.nimgs()
         for old in set(nimgs) - set(thinned(nimgs, keep)):
             self.path(old).unlink()
-
-    def drop_after(self, nimg: int) -> None:
-        """Remove the averages of a future that will not be."""
-        for newer in self.nimgs():
-            if newer > nimg:
-                self.path(newer).unlink()
 
     def load(self, nimg: int) -> dict[str, Any]:
         """Read one file.

@@ -3,20 +3,18 @@
 A state is named by the thousands of images it stands at: `state-0000010.016.pt`.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from shared.console import say
 from shared.errors import UserError
 from shared.nn.resume import DamagedStateError, load_state, save_state
+from synth.numbered_files import NumberedFiles
 
 FORMAT = "rarescreen-gan-state"
 VERSION = 1
 NEWEST_KEPT = 2  # the newest may be damaged
-_NAME = re.compile(r"state-([0-9]{7,})\.([0-9]{3})\.pt")
 
 State = dict[str, Any]
 
@@ -63,19 +61,10 @@ def kept(nimgs: Sequence[int], scores: Sequence[Score]) -> set[int]:
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class Checkpoints(NumberedFiles):
     """The states of one run, in a folder of their own."""
 
-    folder: Path
-
-    def path(self, nimg: int) -> Path:
-        """Return where the state after `nimg` images is."""
-        return self.folder / f"state-{nimg // 1000:07d}.{nimg % 1000:03d}.pt"
-
-    def nimgs(self) -> list[int]:
-        """Return the images shown until each state, ascending."""
-        names = [_NAME.fullmatch(entry.name) for entry in self.folder.glob("state-*.pt")]
-        return sorted(int(name[1]) * 1000 + int(name[2]) for name in names if name)
+    stem: ClassVar[str] = "state"
 
     def save(self, nimg: int, state: State, scores: Sequence[Score]) -> None:
         """Write a state, and only then remove those that nothing needs any more."""
@@ -117,9 +106,3 @@ class Checkpoints:
             self.drop_after(nimg)
             return state
         return None
-
-    def drop_after(self, nimg: int) -> None:
-        """Remove the states of a future that will not be: damaged ones, or those that led to a divergence."""
-        for newer in self.nimgs():
-            if newer > nimg:
-                self.path(newer).unlink()

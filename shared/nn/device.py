@@ -48,6 +48,7 @@ def describe_device(device: torch.device) -> str:
 
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
+COMPILE = ("auto", "on", "off")
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
@@ -80,9 +81,6 @@ def _fastest(device: torch.device) -> str:
         return "fp32"
     has = torch.cpu.get_capabilities()
     return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
-
-
-COMPILE = ("auto", "on", "off")
 
 
 def choose_compile(name: str, device: torch.device) -> bool:
