@@ -18,6 +18,7 @@ means little: there compare at equal `seconds` of the logs.
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -134,9 +135,10 @@ def score(options: argparse.Namespace) -> int:
     for folder in sorted(path.parent for path in options.out.glob("*/config.json")):
         path = folder.with_name(folder.name + ".scores.json")
         known = json.loads(path.read_text()) if path.exists() else []
+        known = still_true(folder, known, options)
         for line, at in moments(folder, options.at):
-            judged = {"kimg": line["kimg"], "fakes": options.fakes, "cohort": cohort.sha256}
-            same = [row for row in known if {name: row.get(name) for name in judged} == judged]
+            judged = judged_of(folder, line, options.fakes, cohort.sha256)
+            same = [row for row in known if row["kimg"] == line["kimg"]]
             if same:
                 same[0]["at"] = sorted({*same[0]["at"], *at})
                 write_json(path, known)
@@ -144,12 +146,36 @@ def score(options: argparse.Namespace) -> int:
             judges = judges or [Judge(index, photographs) for index in SPACES]
             fakes = drawn(folder, round(line["kimg"] * 1000), options.fakes)
             found = {judge.name: dataclasses.asdict(judge(fakes)) for judge in judges}
-            known = [row for row in known if row["kimg"] != line["kimg"]]
-            known.append(judged | {"minutes": line["processor_seconds"] / 60, "at": at, "spaces": found})
-            write_json(path, sorted(known, key=lambda row: float(row["kimg"])))
+            known = sorted([*known, judged | {"at": at, "spaces": found}], key=lambda row: float(row["kimg"]))
+            write_json(path, known)
             first = found[judges[1].name]["distance"]
             print(f"{folder.name} {line['kimg']:g} kimg: {first['mean']:.1f} +- {first['sd']:.1f}", flush=True)
     return 0
+
+
+def judged_of(folder: Path, line: dict[str, Any], fakes: int, cohort: str) -> dict[str, Any]:
+    """Return all that a score follows from: it holds as long as this is the same."""
+    averages = AverageFolder(RunFolder(folder).averages).path(round(line["kimg"] * 1000))
+    return {
+        "kimg": line["kimg"],
+        "minutes": line["processor_seconds"] / 60,
+        "averages": hashlib.sha256(averages.read_bytes()).hexdigest(),
+        "fakes": fakes,
+        "cohort": cohort,
+    }
+
+
+def still_true(folder: Path, rows: list[dict[str, Any]], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the scores of what the run has still, without the times that are asked for: they are given anew."""
+    cohort = read_cohort(options.cohort).sha256
+    have = set(AverageFolder(RunFolder(folder).averages).nimgs())
+    lines = {line["kimg"]: line for line in scored(folder) if round(line["kimg"] * 1000) in have}
+    judged = {kimg: judged_of(folder, line, options.fakes, cohort) for kimg, line in lines.items()}
+    return [
+        dict(row, at=[time for time in row["at"] if time not in options.at])
+        for row in rows
+        if row["kimg"] in judged and judged[row["kimg"]].items() <= row.items()
+    ]
 
 
 def moments(folder: Path, minutes: list[float]) -> list[tuple[dict[str, Any], list[float]]]:
@@ -185,8 +211,8 @@ def runs(out: Path) -> dict[str, dict[int, list[dict[str, Any]]]]:
 def table(found: dict[str, dict[int, list[dict[str, Any]]]], minutes: float, space: str) -> str:
     """Return one row a method and seed: its last scores at or before the time, and the floors."""
     lines = [
-        f"| {space}, {minutes:g} min | seed | kimg | distance | KID x 1000 | precision | recall | copies |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        f"| {space}, {minutes:g} min | seed | min | kimg | distance | KID x 1000 | precision | recall | copies |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     last: dict[str, Any] | None = None
     for method, seeds in found.items():
@@ -196,14 +222,14 @@ def table(found: dict[str, dict[int, list[dict[str, Any]]]], minutes: float, spa
                 continue
             last = row["spaces"][space]
             lines.append(
-                f"| {method} | {seed} | {row['kimg']:.0f} | {_shown(last['distance'], 1)} | "
+                f"| {method} | {seed} | {row['minutes']:.1f} | {row['kimg']:.0f} | {_shown(last['distance'], 1)} | "
                 f"{1000 * last['kid']:.1f} ± {1000 * last['kid_sd']:.1f} | {_shown(last['precision'], 2)} | "
                 f"{_shown(last['recall'], 2)} | {100 * last['copies']:.1f} % |"
             )
     if last is not None:
         floor = {name: f"{last[name]['floor']:.2f} ± {last[name]['floor_sd']:.2f}" for name in ("precision", "recall")}
         lines.append(
-            f"| *photographs* | | | {last['distance']['floor']:.1f} ± {last['distance']['floor_sd']:.1f} | 0 | "
+            f"| *photographs* | | | | {last['distance']['floor']:.1f} ± {last['distance']['floor_sd']:.1f} | 0 | "
             f"{floor['precision']} | {floor['recall']} | {100 * last['copies_floor']:.1f} % |"
         )
     return "\n".join(lines)
@@ -255,7 +281,10 @@ def report(options: argparse.Namespace) -> int:
 def sheets(options: argparse.Namespace, found: dict[str, dict[int, list[dict[str, Any]]]]) -> None:
     """Draw images of every method's first seed, at the latest time that all of them have come to."""
     times = [{at for row in seeds[min(seeds)] for at in row["at"]} for seeds in found.values()]
-    common = max(set.intersection(*times))
+    common = max(set.intersection(*times), default=None)
+    if common is None:
+        print("no pictures: the methods have no scored time in common")
+        return
     blocks = []
     for method, seeds in found.items():
         seed = min(seeds)

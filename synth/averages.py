@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from shared.errors import UserError
@@ -23,6 +24,8 @@ def thinned(nimgs: Sequence[int], keep: Collection[int] = (), most: int = MOST) 
     left = list(nimgs)
     while len(left) > most:
         may_go = [i for i in range(1, len(left) - 1) if left[i] not in keep]
+        if not may_go:
+            break
         del left[min(may_go, key=lambda i: left[i + 1] / max(left[i - 1], 1))]
     return left
 
@@ -33,8 +36,13 @@ class AverageFolder(NumberedFiles):
 
     stem: ClassVar[str] = "averages"
 
-    def save(self, trainer: Trainer, keep: Collection[int] = ()) -> None:
-        """Write the averages of this moment, in half precision, and thin out those of before but what to `keep`."""
+    def save(self, trainer: Trainer, keep: Collection[int] = (), most: int = MOST) -> None:
+        """Write the averages of this moment, in half precision, and thin out those of before but what to `keep`.
+
+        At most `most` files are left, as far as `keep` allows; of 0 none is written.
+        """
+        if most == 0:
+            return
         kept = trainer.power_averages.state_dict()["averages"]
         parameters = dict(trainer.G_ema.named_parameters())
         save_state(
@@ -50,7 +58,7 @@ class AverageFolder(NumberedFiles):
             },
         )
         nimgs = self.nimgs()
-        for old in set(nimgs) - set(thinned(nimgs, keep)):
+        for old in set(nimgs) - set(thinned(nimgs, keep, most)):
             self.path(old).unlink()
 
     def load(self, nimg: int) -> dict[str, Any]:
@@ -69,28 +77,36 @@ class AverageFolder(NumberedFiles):
     def usual(self, nimg: int, like: Generator) -> Generator:
         """Return the usual average after `nimg` images, in a copy of the generator `like`."""
         state = self.load(nimg)
-        return self._filled(like, state["usual"], state["buffers"], nimg)
+        return self._filled(like, state.get("usual"), state.get("buffers"), nimg)
 
     def mixture(self, nimg: int, width: float) -> Mixture:
         """Return how the averages until `nimg` images make one of a width there."""
         return mixture([profile for _, _, profile in self._kept(nimg)], Profile(width, float(nimg)))
 
-    def of_width(self, nimg: int, width: float, like: Generator) -> Generator:
-        """Return the average of a width after `nimg` images, made of all files until then.
+    def of_widths(self, nimg: int, widths: Sequence[float], like: Generator) -> list[Generator]:
+        """Return the averages of some widths after `nimg` images, made of all files until then, each read once.
 
         Raises `UserError`: no file is of that moment, or files do not fit the generator `like`.
         """
         if nimg not in self.nimgs() or nimg == 0:
             raise UserError(f"{self.folder}: no averages of {nimg / 1000:g} kimg; give another moment of this run.")
-        factors = self.mixture(nimg, width).factors
-        total: dict[str, Tensor] = {}
+        factors = [self.mixture(nimg, width).factors for width in widths]
+        totals = [{name: torch.zeros_like(p, device="cpu") for name, p in like.named_parameters()} for _ in widths]
         state: dict[str, Any] = {}
-        for (at, name, _), factor in zip(self._kept(nimg), factors, strict=True):
-            if state.get("at") != at:  # one file at a time
+        for (at, name, _), *shares in zip(self._kept(nimg), *factors, strict=True):
+            if state.get("at") != at:
                 state = self.load(at) | {"at": at}
-            for key, tensor in state["averages"][name].items():
-                total[key] = total.get(key, 0.0) + factor * tensor.double()
-        return self._filled(like, total, state["buffers"], nimg)
+            for total, share in zip(totals, shares, strict=True):
+                self._add(total, state, name, share, at)
+        return [self._filled(like, total, state.get("buffers"), nimg) for total in totals]
+
+    def _add(self, total: dict[str, Tensor], state: Mapping[str, Any], name: str, share: float, nimg: int) -> None:
+        try:
+            average = state["averages"][name]
+            for key, sum_ in total.items():
+                sum_.add_(average[key].float(), alpha=share)
+        except (AttributeError, RuntimeError, KeyError, TypeError) as error:
+            raise self._unfit(nimg) from error
 
     def _kept(self, nimg: int) -> list[tuple[int, str, Profile]]:
         """Return moment, name and profile of every average until `nimg` images; the start counts in none."""
@@ -98,13 +114,14 @@ class AverageFolder(NumberedFiles):
             (at, str(width), Profile(width, float(at))) for at in self.nimgs() if 0 < at <= nimg for width in WIDTHS
         ]
 
-    def _filled(
-        self, like: Generator, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], nimg: int
-    ) -> Generator:
+    def _filled(self, like: Generator, parameters: Any, buffers: Any, nimg: int) -> Generator:
         generator = copy.deepcopy(like)
         try:
             state = {name: tensor.float() for name, tensor in (*parameters.items(), *buffers.items())}
             generator.load_state_dict(state)
         except (AttributeError, RuntimeError, KeyError, TypeError) as error:
-            raise UserError(f"{self.path(nimg)}: does not fit the run's generator; train the run again.") from error
+            raise self._unfit(nimg) from error
         return generator
+
+    def _unfit(self, nimg: int) -> UserError:
+        return UserError(f"{self.path(nimg)}: does not fit the run's generator; train the run again.")

@@ -107,6 +107,9 @@ def prepare(**options: Any) -> None:
     "[default: a tenth of --kimg, at least 4, and 10min]",
 )
 @click.option(
+    "--averages", type=int, help="Checkpoints whose averages are kept for `synth refine`; 0 keeps none.  [default: 40]"
+)
+@click.option(
     "--noise",
     type=click.Choice(["const", "random", "none"]),
     help="Noise inputs of the pictures that are scored, shown and later drawn.  [default: the start's, else const]",

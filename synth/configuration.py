@@ -9,7 +9,7 @@ from stylegan2_ada.config import check_resolution, replace_training
 from stylegan2_ada.networks import layers_of_finer_half
 from synth.cells import Cell
 from synth.methods import choose_method
-from synth.train_options import TrainOptions
+from synth.train_options import USUAL_MAX_P, TrainOptions
 
 TRANSFER_ADA_KIMG = 100.0  # on transfer ADA reacts faster, as the reference implementation does
 
@@ -65,4 +65,5 @@ def resolve_training(
         config = dataclasses.replace(config, loss="hinge", pl_weight=0.0, style_mixing=0.0)
     if options.start is not None:
         config = dataclasses.replace(config, ada_kimg=TRANSFER_ADA_KIMG, ema_rampup=None)
-    return dataclasses.replace(config, max_p=options.max_p, initial_p=min(config.initial_p, options.max_p))
+    max_p = USUAL_MAX_P if options.max_p is None else options.max_p
+    return dataclasses.replace(config, max_p=max_p, initial_p=min(config.initial_p, max_p))

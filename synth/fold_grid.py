@@ -147,7 +147,7 @@ class FoldGrid:
         return QualityMeter.build(
             self.data.images,
             self.data.validation,
-            features=self.features or resolve_space(self.options),
+            features=self.features or resolve_space(self.options, self.start),
             fakes=self.options.quality_fakes,
             seed=self.options.seed,
             device=self.place.device,
@@ -211,14 +211,18 @@ class FoldGrid:
             "noise": options.noise,
             "generator": {"gamma": cell.gamma, "target": cell.target, "lr": cell.lr},
             "start": {"name": start.name, "sha256": start.sha256, "licence": start.licence},
+            "looked_through": _looks_through(options, start),
         } | ({} if start.licence is None else {"licence": start.licence})
 
 
-def resolve_space(options: TrainOptions) -> str:
-    """Return the feature space that the scores of a training will have: one that the training does not look through."""
-    _, method = choose_method(options)
+def resolve_space(options: TrainOptions, start: Start) -> str:
+    """Return the feature space of a training's scores: one that neither it nor its start has looked through."""
     source = WeightSource(folder=options.weights, offline=options.offline)
-    return resolve_choice(options.features, "quality", source, looked_through=method.projected)
+    return resolve_choice(options.features, "quality", source, looked_through=_looks_through(options, start))
+
+
+def _looks_through(options: TrainOptions, start: Start) -> bool:
+    return choose_method(options)[1].projected or start.looked_through
 
 
 def fold_folder(options: TrainOptions, fold: int) -> Path:

@@ -42,16 +42,26 @@ METHODS: dict[str, Method] = {
 AUTO = "auto"
 
 
-def cells_of(method: Method, cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Return the grid's cells as the method trains them: without R1, gamma is 0.
+def cells_of(options: TrainOptions, method: Method, cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Return the grid's cells as the method trains them: gamma is 0 without R1, and target 0 without ADA.
 
     Raises `UserError`: cells that differ in nothing else.
     """
-    if not method.projected:
+    absent = {"gamma": method.projected, "target": not adapts(options, method)}
+    nothing = {name: 0.0 for name, is_absent in absent.items() if is_absent}
+    if not nothing:
         return tuple(cells)
-    if len({(cell.target, cell.lr) for cell in cells}) < len(cells):
-        raise UserError("--cells: some differ in gamma alone, which --method projected does without; leave these out.")
-    return tuple(dataclasses.replace(cell, gamma=0.0, paper_fid=None) for cell in cells)
+    trained = [dataclasses.replace(cell, paper_fid=None, **nothing) for cell in cells]
+    if len(set(trained)) < len(trained):
+        raise UserError(
+            f"--cells: some differ in {' and '.join(nothing)} alone, which this training does without; leave these out."
+        )
+    return tuple(trained)
+
+
+def adapts(options: TrainOptions, method: Method) -> bool:
+    """Tell whether ADA has a strength to adapt: diffaug always happens, and none never."""
+    return (options.augpipe or method.augpipe) not in ("diffaug", "none")
 
 
 def choose_method(options: TrainOptions) -> tuple[str, Method]:
@@ -90,8 +100,12 @@ def require_fitting(options: TrainOptions, method: Method, c_dim: int) -> None:
         )
     if method.projected and options.gamma is not None:
         raise UserError("--gamma: the weight of R1, which --method projected does without; leave it out.")
-    if (options.augpipe or method.augpipe) == "diffaug" and options.target is not None:
-        raise UserError("--target: of ADA's strength, which diffaug has not; leave it out, or give --augpipe bgc.")
+    for name, value in (("--target", options.target), ("--max-p", options.max_p)):
+        if value is not None and not adapts(options, method):
+            augpipe = options.augpipe or method.augpipe
+            raise UserError(
+                f"{name}: of ADA, which --augpipe {augpipe} does without; leave it out, or give --augpipe bgc."
+            )
     if method.projected and options.freeze_d:
         raise UserError("--freeze-d: the pretrained layers of --method projected are frozen anyway; leave it out.")
     if options.freeze_d and options.start is None:

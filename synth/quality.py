@@ -120,7 +120,7 @@ def kernel_distance(a: Features, b: Features, *, seed: int) -> tuple[float, floa
 
 
 class QualityMeter:
-    """Scores generators against fixed reals, whose features are computed once."""
+    """Scores generators against fixed reals, whose features are computed once; `validation` has those held out."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class QualityMeter:
         self.extractor, self.fakes, self.seed, self.reference = extractor, fakes, seed, reference
         self.ranks = ranks or Ranks()
         features = cached_features(train, extractor, cache)
-        self._validation = cached_features(validation, extractor, cache)
+        self.validation = cached_features(validation, extractor, cache)
         self._real = Moments.of(features)
         self._n_real = len(train)
         self._n_equal = min(len(train) // 2, fakes)
@@ -204,7 +204,7 @@ class QualityMeter:
     def compare(self, fakes: Features) -> QualityScore:
         """Score the features [n_fake, F] of fakes."""
         space = identity(self.extractor)
-        kid = kernel_distance(fakes, self._validation, seed=self.seed)
+        kid = kernel_distance(fakes, self.validation, seed=self.seed)
         half, moments = self._half, Moments.of(fakes)
         return QualityScore(
             name="FID" if space["extractor"] == FID_SPACE else f"Frechet distance ({space['extractor']})",
@@ -217,7 +217,7 @@ class QualityMeter:
             spread=moments.spread / self._real.spread if self._real.spread > 0 else None,
             kid_validation=None if kid is None else kid[0],
             kid_validation_std=None if kid is None else kid[1],
-            n_validation=len(self._validation),
+            n_validation=len(self.validation),
             **space,
             reference=self.reference,
             seed=self.seed,

@@ -17,14 +17,14 @@ from shared.files import require_new, whole_file, write_json
 from shared.nn.device import choose_device
 from shared.progress import progress
 from shared.weights import WeightSource
-from stylegan2_ada import Generator, Networks, ProjectedDiscriminator, network_bytes
+from stylegan2_ada import Generator, Networks, network_bytes
 from stylegan2_ada.averages import MAX_WIDTH
 from synth.averages import AverageFolder
-from synth.comparison import Comparison, compare, require_enough, turned
+from synth.comparison import Comparison, compare, nearer, require_enough, turned
 from synth.drawing import draw
 from synth.features import resolve_choice
 from synth.networks.known import KNOWN
-from synth.quality import Images, QualityMeter, to_features
+from synth.quality import Features, QualityMeter, to_features
 from synth.refine_report import print_trials, write_curves
 from synth.run_folder import RunFolder
 from synth.train_options import TrainOptions
@@ -85,18 +85,20 @@ class Trial:
         truncation: psi.
         comparison: with the training images, at equal numbers.
         quality: a `synth.quality.QualityScore` as a dictionary.
+        nearer: by how much its KID is smaller than that of the usual average, and the standard error of that.
     """
 
     width: float | None
     truncation: float
     comparison: Comparison
     quality: dict[str, Any]
+    nearer: tuple[float, float] | None = None
 
     @property
-    def kid(self) -> tuple[float, float]:
-        """KID and its deviation, to the validation images; to the training images where there are too few of these."""
-        kid, sd = self.quality["kid_validation"], self.quality["kid_validation_std"]
-        return (self.comparison.kid, self.comparison.kid_sd) if kid is None else (float(kid), float(sd))
+    def kid(self) -> float:
+        """KID to the validation images; to the training images where there are too few of these."""
+        kid = self.quality["kid_validation"]
+        return self.comparison.kid if kid is None else float(kid)
 
     @property
     def in_words(self) -> str:
@@ -124,18 +126,25 @@ class Run:
     turned: Any
     seed: int
 
-    def generator(self, width: float | None) -> Generator:
-        """Return the generator with averages of a width."""
+    def generators(self, widths: Sequence[float]) -> dict[float | None, Generator]:
+        """Return the generators with the usual averages (None), and with those of some widths."""
         usual = self.trained.networks.G_ema
-        return usual if width is None else self.averages.of_width(self.nimg, width, usual)
+        made = self.averages.of_widths(self.nimg, widths, usual) if widths else []
+        return {None: usual, **dict(zip(widths, made, strict=True))}
 
-    def attempt(self, width: float | None, truncation: float, fakes: int) -> Trial:
-        """Draw and compare."""
+    def features(self, generator: Generator, truncation: float, fakes: int) -> Features:
+        """Draw, and return the features of the pictures."""
         seeds = range(FIRST_SEED, FIRST_SEED + fakes)
-        images: Images = draw(self.generator(width), seeds, truncation=truncation, noise=self.trained.noise)
-        features = to_features(images, self.meter.extractor)
+        images = draw(generator, seeds, truncation=truncation, noise=self.trained.noise)
+        return to_features(images, self.meter.extractor)
+
+    def trial(self, width: float | None, truncation: float, features: Features, usual: Features) -> Trial:
+        """Compare the features of a choice with photographs, and with those of the usual average."""
         comparison = compare(self.turned[0], self.turned, features, seed=self.seed)
-        return Trial(width, truncation, comparison, dataclasses.asdict(self.meter.compare(features)))
+        quality = dataclasses.asdict(self.meter.compare(features))
+        held_out = self.turned[0] if quality["kid_validation"] is None else self.meter.validation
+        gain = None if features is usual else nearer(usual, features, held_out, seed=self.seed)
+        return Trial(width, truncation, comparison, quality, gain)
 
 
 def refine(options: RefineOptions) -> list[Trial]:
@@ -148,13 +157,16 @@ def refine(options: RefineOptions) -> list[Trial]:
         require_new(path, force=options.force)
     run = _open(options, choose_device(options.device))
     widths = _widths(run, options)
+    generators = run.generators(widths)
     psis = sorted(set(options.truncation) - {1.0})
     with progress("comparing", 1 + len(widths) + len(psis), unit="choices") as bar:
+        reference = run.features(generators[None], 1.0, options.fakes)
 
         def attempt(width: float | None, truncation: float) -> Trial:
-            trial = run.attempt(width, truncation, options.fakes)
+            same = width is None and truncation == 1.0
+            features = reference if same else run.features(generators[width], truncation, options.fakes)
             bar.advance(1)
-            return trial
+            return run.trial(width, truncation, features, reference)
 
         usual = attempt(None, 1.0)
         others = [attempt(width, 1.0) for width in widths]
@@ -162,7 +174,7 @@ def refine(options: RefineOptions) -> list[Trial]:
         narrow = [attempt(best.width, psi) for psi in psis] + ([best] if 1.0 in options.truncation else [])
     narrow.sort(key=lambda trial: trial.truncation)
     chosen = most_diverse(narrow)
-    _write_network(options.out, run, chosen)
+    _write_network(options.out, run, generators[chosen.width], chosen)
     groups = {"width": [usual, *others], "truncation": narrow}
     rows = {name: [dataclasses.asdict(trial) for trial in group] for name, group in groups.items()}
     write_json(table, {"chosen": dataclasses.asdict(chosen)} | rows)
@@ -173,12 +185,13 @@ def refine(options: RefineOptions) -> list[Trial]:
 
 
 def nearest_or_usual(usual: Trial, others: Sequence[Trial]) -> Trial:
-    """Return the trial of the least KID, if it beats the usual average by more than one standard deviation of that."""
-    if not others:
-        return usual
-    best = min(others, key=lambda trial: trial.kid[0])
-    kid, sd = usual.kid
-    return best if best.kid[0] < kid - sd else usual
+    """Return the trial nearest to the photographs, if it beats the usual average by two standard errors, else that."""
+    sure = [
+        (gain, trial)
+        for trial in others
+        if trial.nearer is not None and (gain := trial.nearer[0]) > 2 * trial.nearer[1]
+    ]
+    return max(sure, key=lambda each: each[0])[1] if sure else usual
 
 
 def most_diverse(trials: Sequence[Trial]) -> Trial:
@@ -224,8 +237,7 @@ def _open(options: RefineOptions, device: torch.device) -> Run:
         raise UserError(f"{options.run}: draws several classes, which cannot be refined together; train one a class.")
     data, seed = _training_set(cohort, folder)
     require_enough(len(data.images), options.fakes, "--fakes")
-    projected = isinstance(trained.networks.D, ProjectedDiscriminator)
-    features = resolve_choice(options.features, "quality", source, looked_through=projected)
+    features = resolve_choice(options.features, "quality", source, looked_through=trained.looked_through)
     meter = QualityMeter.build(
         data.images,
         data.validation,
@@ -254,7 +266,7 @@ def _training_set(cohort: Cohort, folder: RunFolder) -> tuple[TrainingSet, int]:
         raise UserError(f"{folder.config}: damaged; train the run again.") from error
 
 
-def _write_network(path: Path, run: Run, chosen: Trial) -> None:
+def _write_network(path: Path, run: Run, generator: Generator, chosen: Trial) -> None:
     """Write the network with the chosen average, which says what was chosen, and its scores with it."""
     networks = run.trained.networks
     about = run.trained.about | {
@@ -263,4 +275,4 @@ def _write_network(path: Path, run: Run, chosen: Trial) -> None:
         "refined": {"width": chosen.width, "truncation": chosen.truncation, "from": run.trained.sha256},
     }
     with whole_file(path) as part:
-        part.write_bytes(network_bytes(Networks(run.generator(chosen.width), networks.G, networks.D), about))
+        part.write_bytes(network_bytes(Networks(generator, networks.G, networks.D), about))

@@ -18,16 +18,27 @@ def print_trials(wide: Sequence["Trial"], best: "Trial", narrow: Sequence["Trial
     held_out = chosen.quality["kid_validation"] is not None
     kid = "KID x 1000 to validation" if held_out else "KID x 1000 to training"
     table = Table(
-        "width", "truncation", "distance", kid, "precision", "recall", "copies", "", box=None, padding=(0, 2, 0, 0)
+        "width",
+        "truncation",
+        "distance",
+        kid,
+        "less than usual",
+        "precision",
+        "recall",
+        "copies",
+        "",
+        box=None,
+        padding=(0, 2, 0, 0),
     )
     for group, star in ((wide, best), (narrow, chosen)):
         for trial in group:
-            found, (value, sd) = trial.comparison, trial.kid
+            found, gain = trial.comparison, trial.nearer
             table.add_row(
                 "usual" if trial.width is None else f"{trial.width:g}",
                 f"{trial.truncation:g}",
                 f"{found.distance.mean:.1f} ± {found.distance.sd:.1f}",
-                f"{1000 * value:.1f} ± {1000 * sd:.1f}",
+                f"{1000 * trial.kid:.1f}",
+                "" if gain is None else f"{1000 * gain[0]:.1f} ± {1000 * gain[1]:.1f}",
                 f"{found.precision.mean:.2f}",
                 f"{found.recall.mean:.2f}",
                 f"{100 * found.copies:.1f} %",
@@ -40,6 +51,7 @@ def print_trials(wide: Sequence["Trial"], best: "Trial", narrow: Sequence["Trial
         "",
         f"{floor.distance.floor:.1f} ± {floor.distance.floor_sd:.1f}",
         "0",
+        "",
         f"{floor.precision.floor:.2f}",
         f"{floor.recall.floor:.2f}",
         f"{100 * floor.copies_floor:.1f} %",

@@ -207,7 +207,7 @@ class Run:
         board.add_scalar("quality", quality["value"], self.trainer.cur_nimg)
         if self.ranks.first:
             save_grid(self.folder.samples / f"kimg{self.trainer.cur_nimg / 1000:07.1f}.png", samples)
-            self.averages.save(self.trainer, keep={best_of(self.log.scores()).nimg})
+            self.averages.save(self.trainer, {best_of(self.log.scores()).nimg}, self.options.averages)
         board.add_images("samples", samples, self.trainer.cur_nimg, dataformats="NHWC")
         self._save(board)
 

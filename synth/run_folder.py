@@ -14,13 +14,13 @@ from typing import Any
 from shared.errors import UserError
 from shared.files import LOCK, PART, claimed, remove_parts, write_json, write_text
 from stylegan2_ada import NetworkFileError, read_header
+from synth.differences import in_words
 from synth.run_log import criterion
 
 FORMAT = "rarescreen-run"
 VERSION = 3  # of versions 1 and 2 no state can be taken up
 # A run goes on longer, elsewhere, from moved files; what they hold must be the same.
 MAY_CHANGE = frozenset({"environment", "precision", "kimg", "checkpoint_every", "save_every_min", "start.name"})
-MAX_DIFFERENCES = 5
 
 Log = list[dict[str, Any]]
 
@@ -96,12 +96,10 @@ class RunFolder:
             self._refuse_other_contents()
             return
         stored = self.read_config()
-        differences = list(_differences(stored, config))
-        if differences:
-            shown = "; ".join(differences[:MAX_DIFFERENCES])
-            more = f" and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
+        different = in_words(stored, config, may_change=MAY_CHANGE)
+        if different:
             raise UserError(
-                f"{self.path}: holds a run of another configuration ({shown}{more}); "
+                f"{self.path}: holds a run of another configuration ({different}); "
                 "give another --out, or the same options to go on."
             )
 
@@ -167,23 +165,3 @@ def _as_stored(config: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration as it is read back: stamped, and with lists for tuples."""
     stored: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, "version": VERSION, **config}))
     return stored
-
-
-def _differences(stored: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:
-    old, new = dict(_flat(stored)), dict(_flat(asked))
-    for name in sorted(old.keys() | new.keys()):
-        if not {name, name.split(".")[0]} & MAY_CHANGE and old.get(name) != new.get(name):
-            yield f"{name} {_shown(old.get(name))} there, {_shown(new.get(name))} asked"
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{name}" if prefix else name)
-    else:
-        yield prefix, value
-
-
-def _shown(value: Any) -> str:
-    text = "unset" if value is None else str(value)
-    return text if len(text) <= 24 else text[:12] + "…"

@@ -16,7 +16,7 @@ from shared.files import require_new
 from shared.plots import ScorePanel, image_sheet, score_histograms
 from shared.progress import progress
 from shared.weights import WeightSource
-from stylegan2_ada import ProjectedDiscriminator, Ranks
+from stylegan2_ada import Ranks
 from synth.features import Extractor, identity, open_extractor
 from synth.launch import joined
 from synth.projection import attach_backbone
@@ -131,7 +131,7 @@ def _open(options: SelectOptions, device: torch.device) -> Inputs:
         "similarity",
         source=source,
         device=device,
-        looked_through=isinstance(trained.networks.D, ProjectedDiscriminator),
+        looked_through=trained.looked_through,
     )
     return Inputs(candidates, cohort, trained, extractor, reference, control)
 

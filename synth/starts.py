@@ -29,7 +29,7 @@ from synth.methods import Method, choose_method, require_fitting
 from synth.networks.known import KNOWN
 from synth.projection import attach_backbone, projected_config
 from synth.train_options import TrainOptions
-from synth.trained import noise_of, require_rgb
+from synth.trained import has_looked_through, noise_of, require_rgb
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Start:
     size: int | None = None  # side of the start network's own pictures in px
     licence: str | None = None  # terms of the start network, which hold for what is made of it
     training: Mapping[str, float] = dataclasses.field(default_factory=dict)  # how it was trained, and should go on
+    looked_through: bool = False  # whether a pretrained network took part in its training, whose features it flatters
 
 
 def require_whole_groups(config: TrainingConfig, start: Start, processes: int) -> None:
@@ -100,7 +101,8 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
         noise=noise_of(about),
         size=source.G.config.img_resolution,
         licence=about.get("licence"),
-        training=_inherited(about),
+        training={} if isinstance(source.D.config, ProjectedConfig) else _inherited(about),
+        looked_through=has_looked_through(source, about),
     )
 
 

@@ -50,9 +50,9 @@ def _row(out: Path, folder: RunFolder) -> Row:
     cell = Cell(**config["cell"])
     return {
         "run": os.path.relpath(folder.path, out),
-        "gamma": cell.gamma,
+        "gamma": None if config["training"]["loss"] == "hinge" else cell.gamma,  # which has no R1
         "lr": cell.lr,
-        "target": cell.target,
+        "target": None if config["training"]["augpipe"] in ("diffaug", "none") else cell.target,
         "kimg": best["kimg"],
         "quality": best["quality"],
         "quality_at_start": scored[0]["quality"],
@@ -96,13 +96,16 @@ def render(table: dict[str, Any]) -> str:
 def _markdown_row(rank: int, row: Row) -> str:
     best, start = row["quality"], row["quality_at_start"]
     kid = "–" if best["kid_validation"] is None else f"{best['kid_validation']:.4f} ± {best['kid_validation_std']:.4f}"
-    paper = "–" if row["paper_fid"] is None else f"{row['paper_fid']:g}"
     equal = "–" if best["equal_n"] is None else f"{best['equal_n']:.1f}"
+    point = f"{_number(row['gamma'])} | {row['lr']:g} | {_number(row['target'])} | {row['kimg']:g}"
     return (
-        f"| {rank} | {row['gamma']:g} | {row['lr']:g} | {row['target']:g} | {row['kimg']:g} | {best['value']:.1f} "
-        f"| {equal} | {_excess(start)} → {_excess(best)} "
-        f"| {kid} | {row['seconds']:.0f} | {paper} |"
+        f"| {rank} | {point} | {best['value']:.1f} | {equal} | {_excess(start)} → {_excess(best)} "
+        f"| {kid} | {row['seconds']:.0f} | {_number(row['paper_fid'])} |"
     )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"
 
 
 def _excess(quality: dict[str, Any]) -> str:

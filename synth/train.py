@@ -41,7 +41,7 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         joined(options.device) as (ranks, device),
         contextlib.ExitStack() as claims,
     ):
-        cells = cells_of(choose_method(options)[1], cells)
+        cells = cells_of(options, choose_method(options)[1], cells)
         place = Place.choose(options.precision, options.compile, device, ranks)
         cohort = read_cohort(options.cohort)
         start = build_start(options, cohort.size, classes(options))
@@ -134,7 +134,7 @@ def _train_at_once(todo: list[tuple[FoldGrid, int]], jobs: int, interruption: In
     if not todo:
         return
     threads = max(torch.get_num_threads() // jobs, 1)
-    features = resolve_space(todo[0][0].options)  # once: all cells must be scored in the same space
+    features = resolve_space(todo[0][0].options, todo[0][0].start)  # once: all cells must be scored in the same space
     pieces = [
         Work(str(grid.folders[index].path), OneCell(grid.options, grid.cells, grid.fold, index, features))
         for grid, index in todo

@@ -9,13 +9,17 @@ from typing import Any, Literal, get_args
 
 from shared.errors import UserError
 from stylegan2_ada.config import AugPipe, NoiseMode
+from synth.averages import MOST
 from synth.cells import Cell, CellFile, product, read_cells
 
 Protocol = Literal["strict", "paper"]
 Label = Literal["positive", "negative", "both"]
 ALL_FOLDS = "all"
 GAMMA, TARGET = 0.1, 0.6
-MAX_P = 8.0  # from 1 on every augmentation always happens; more lets the controller wind up, as the reference does
+USUAL_MAX_P, MAX_P = (
+    1.0,
+    8.0,
+)  # from 1 on every augmentation always happens; more lets the controller wind up, as the reference does
 _INTERVAL = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(kimg|min|)")
 PRESET_OPTIONS = frozenset(
     {
@@ -29,6 +33,7 @@ PRESET_OPTIONS = frozenset(
         "method",
         "checkpoint_every",
         "save_every_min",
+        "averages",
         "max_p",
         "noise",
         "quality_fakes",
@@ -58,8 +63,9 @@ class TrainOptions:
         augpipe: which augmentations ADA uses, or "diffaug", which always happens; None means the method's.
         method: how to start and to adapt, a row of `synth.methods` or "auto".
         freeze_d: None means the method's; how many of the discriminator's first layers stay as they are.
-        max_p: the most that ADA's augmentation strength may become, at most 1.
+        max_p: the most that ADA's augmentation strength may become; None means 1.
         checkpoint_every: kimg between checkpoints, each with a score; None means a tenth of `kimg`, at least 4.
+        averages: how many checkpoints' averages of the weights are kept, which `synth refine` chooses from.
         save_every_min: minutes between states that are saved beside these; they never change the outcome.
         noise: noise inputs of the pictures that are scored, shown and later drawn; None means as for the start network,
             and stored ones from scratch.
@@ -92,9 +98,10 @@ class TrainOptions:
     augpipe: str | None = None
     method: str = "auto"
     freeze_d: int | None = None
-    max_p: float = 1.0
+    max_p: float | None = None
     checkpoint_every: float | None = None
     save_every_min: float = 10.0
+    averages: int = MOST
     noise: NoiseMode | None = None
     quality_fakes: int = 1000
     features: str = "auto"
@@ -113,12 +120,13 @@ class TrainOptions:
                 raise UserError(f"--{name.replace('_', '-')} {value:g}: out of range; give {low:g} to {high:g} kimg.")
         if not 1e-3 <= self.save_every_min <= 1e5:
             raise UserError(f"--checkpoint-every {self.save_every_min:g}min: out of range; give 0.001 to 100000 min.")
-        if not 0 <= self.max_p <= MAX_P:
+        if self.max_p is not None and not 0 <= self.max_p <= MAX_P:
             raise UserError(f"--max-p {self.max_p:g}: out of range; give 0 to {MAX_P:g}.")
         for name, low_count, high_count in (
             ("batch", 1, 4096),
             ("quality_fakes", 16, 1_000_000),
             ("freeze_d", 0, 64),
+            ("averages", 0, 1000),
             ("seed", 0, 2**31 - 1),
         ):
             count = getattr(self, name)

@@ -14,7 +14,7 @@ from shared.bundle import ALL_FOLDS
 from shared.cohort import POSITIVE
 from shared.errors import UserError
 from shared.weights import ANYWHERE, WeightSource
-from stylegan2_ada import NetworkFileError, Networks, load_networks
+from stylegan2_ada import NetworkFileError, Networks, ProjectedDiscriminator, load_networks
 from stylegan2_ada.config import NOISE_MODES, NoiseMode
 from synth.grid import find_network, read_provenance
 
@@ -71,6 +71,11 @@ class TrainedNetwork:
         return noise_of(self.about)
 
     @property
+    def looked_through(self) -> bool:
+        """Whether a pretrained network took part in its training, or in that of its start."""
+        return has_looked_through(self.networks, self.about)
+
+    @property
     def truncation(self) -> float:
         """How far its styles are truncated unless asked otherwise: as `synth refine` chose, else not at all."""
         refined = self.about.get("refined")
@@ -101,6 +106,11 @@ def open_network(name_or_path: str | Path, device: torch.device, source: WeightS
     for network in (networks.G_ema, networks.G, networks.D):
         network.eval().requires_grad_(False)
     return TrainedNetwork(path, hashlib.sha256(path.read_bytes()).hexdigest(), networks, about)
+
+
+def has_looked_through(networks: Networks, about: Mapping[str, Any]) -> bool:
+    """Tell whether a pretrained network took part in the training of networks: its features then flatter them."""
+    return isinstance(networks.D, ProjectedDiscriminator) or about.get("looked_through") is True
 
 
 def noise_of(about: Mapping[str, Any]) -> NoiseMode:

@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from shared.errors import UserError
-from synth.comparison import HALVINGS, compare, nearest, turned
+from synth.comparison import HALVINGS, compare, nearer, nearest, turned
 
 WIDTH = 6
 
@@ -128,3 +128,33 @@ def test_too_few_images_are_one_sentence(reals: int, fakes: int, message: str) -
     real = _features(reals, 0)
     with pytest.raises(UserError, match=message):
         compare(real, _forms(real), _features(fakes, 1), seed=0)
+
+
+def _mmd(a: np.ndarray, b: np.ndarray) -> float:
+    """KID without the terms of photographs among themselves, pair by pair."""
+
+    def k(x: np.ndarray, y: np.ndarray) -> float:
+        return float((np.dot(x, y) / len(x) + 1) ** 3)
+
+    within = [k(a[i], a[j]) for i in range(len(a)) for j in range(len(a)) if i != j]
+    across = [k(x, y) for x in a for y in b]
+    return float(np.mean(within) - 2 * np.mean(across))
+
+
+def test_how_much_nearer_is_a_difference_of_kids() -> None:
+    usual, other, real = _features(17, 1, shift=0.4), _features(17, 1), _features(9, 2)
+    gain, _ = nearer(usual, other, real, seed=0)
+    assert gain == pytest.approx(_mmd(usual, real) - _mmd(other, real))
+    assert nearer(other, usual, real, seed=0)[0] == pytest.approx(-gain)
+    assert nearer(usual, usual, real, seed=0) == (0.0, 0.0)
+
+
+def test_the_error_of_that_is_how_other_fakes_and_photographs_would_scatter_it() -> None:
+    """Pairs of fakes share what their seeds decide, so the error is far below that of sets drawn apart."""
+    gains, errors = [], []
+    for trial in range(60):
+        fakes, real = _features(200, 2 * trial, shift=0.3), _features(40, 2 * trial + 1)
+        gain, error = nearer(fakes, 0.9 * fakes, real, seed=trial)
+        gains.append(gain)
+        errors.append(error)
+    assert np.mean(errors) == pytest.approx(np.std(gains, ddof=1), rel=0.35)

@@ -1,6 +1,7 @@
 """The ways to start and to adapt: what each trains, and which combinations make no sense."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ def test_methods_are_recorded(options: TrainOptions, tmp_path: Path) -> None:
             "--freeze-d: the pretrained layers of --method projected are frozen",
         ),
         ({"method": "projected"}, "--gamma: the weight of R1, which --method projected does without; leave it out"),
-        ({"augpipe": "diffaug", "target": (0.5,)}, "--target: of ADA's strength, which diffaug has not"),
+        ({"augpipe": "diffaug", "target": (0.5,)}, "--target: of ADA, which --augpipe diffaug does without"),
+        ({"augpipe": "none", "max_p": 0.5}, "--max-p: of ADA, which --augpipe none does without; leave it out"),
+        ({"method": "projected", "gamma": None, "max_p": 1.0}, "--max-p: of ADA, which --augpipe diffaug does without"),
         ({"method": "projected", "label": "both"}, "--method projected: its discriminator knows no classes"),
         # The start draws 32 px, the cohort has 16 px: the layer that reads the picture is new.
         ({"method": "freeze-d", "start": SHIPPED, "cfg": None}, r"--freeze-d 7: would freeze layers .*D/b16.fromrgb"),
@@ -74,9 +77,54 @@ def test_what_does_not_fit_is_one_sentence(options: TrainOptions, changes: dict[
     assert not options.out.exists()
 
 
-def test_cells_that_differ_in_gamma_alone_without_r1_are_one_sentence(options: TrainOptions) -> None:
-    with pytest.raises(UserError, match="--cells: some differ in gamma alone"):
-        train(dataclasses.replace(options, method="projected", gamma=None), product([0.1, 0.5], [0.6], [0.002]))
+@pytest.mark.parametrize(
+    ("changes", "gammas", "targets", "named"),
+    [
+        ({"method": "projected", "gamma": None}, [0.1, 0.5], [0.6], "gamma and target"),
+        ({"method": "projected", "gamma": None}, [0.1], [0.5, 0.6], "gamma and target"),
+        ({"augpipe": "diffaug"}, [0.1], [0.5, 0.6], "target"),
+        ({"augpipe": "none"}, [0.1], [0.5, 0.6], "target"),
+        ({"method": "projected", "gamma": None, "augpipe": "bgc"}, [0.1, 0.5], [0.6], "gamma"),
+    ],
+)
+def test_cells_that_differ_in_nothing_that_is_used_are_one_sentence(
+    options: TrainOptions, changes: dict[str, Any], gammas: list[float], targets: list[float], named: str
+) -> None:
+    with pytest.raises(UserError, match=f"--cells: some differ in {named} alone, which this training does without"):
+        train(dataclasses.replace(options, **changes), product(gammas, targets, [0.002]))
+
+
+def test_a_hyperparameter_that_is_not_used_is_not_in_table1(options: TrainOptions) -> None:
+    train(_short(options, gamma=None), product([0.1], [0.6], [0.002, 0.003]))
+    rows = json.loads((options.out / "table1.json").read_text())["rows"]
+    assert {(row["gamma"], row["target"], row["lr"]) for row in rows} == {(None, None, 0.002), (None, None, 0.003)}
+    assert "| 1 | – | 0.00" in (options.out / "table1.md").read_text()
+
+
+def test_what_a_start_looked_through_flatters_what_starts_from_it(
+    projected_run: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even two trainings later; the paper's spaces are nowhere to be had."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    start = projected_run.out
+    for name in ("first", "second"):
+        out = tmp_path / name
+        asked = _short(projected_run, method="transfer", start=str(start), cfg=None, features="auto", out=out)
+        train(asked, CELL)
+        assert RunFolder(out).read_log()[0]["quality"]["extractor"] == "EfficientNet-Lite1"
+        start = out
+    generate(GenerateOptions(network=start, out=tmp_path / "candidates.h5", count=3))
+    bundle = select(
+        SelectOptions(
+            candidates=tmp_path / "candidates.h5",
+            cohort=projected_run.cohort,
+            network=start,
+            out=tmp_path / "bundle.h5",
+            sigma=100.0,
+            offline=True,
+        )
+    )
+    assert bundle.features["extractor"] == "EfficientNet-Lite1"
 
 
 @pytest.mark.parametrize(

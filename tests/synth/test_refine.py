@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from runs import CONFIG, colours_extractor, make_trainer
 from shared.bundle import read_candidates
 from shared.cohort import Cohort, read_cohort
 from shared.errors import UserError
+from shared.nn.resume import save_state
 from shared.splits import parts
 from stylegan2_ada import load_networks, read_header
 from stylegan2_ada.averages import exponent_of
@@ -79,29 +81,37 @@ def _best_nimg(run: TrainOptions) -> int:
     return round(1000 * read_header(find_network(run.out))["about"]["generator"]["kimg"])
 
 
-def test_what_is_chosen_is_written(run: TrainOptions, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "truncation"), [(None, 1.0), (0.05, 0.5), (0.08, 1.0)])
+def test_what_is_chosen_is_written(
+    run: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: float | None, truncation: float
+) -> None:
+    """Whatever it is, and whyever it is chosen."""
+    monkeypatch.setattr(
+        "synth.refine.nearest_or_usual", lambda *trials: _where([trials[0], *trials[1]], "width", width)
+    )
+    monkeypatch.setattr("synth.refine.most_diverse", lambda trials: _where(trials, "truncation", truncation))
     asked = _asked(run, tmp_path)
     trials = refine(asked)
     nimg = _best_nimg(run)
     assert nimg == 24
-    tried = [(None, 1.0), (0.05, 1.0), (0.08, 1.0)]
-    assert [(trial.width, trial.truncation) for trial in trials[: len(tried)]] == tried
-    best = nearest_or_usual(trials[0], trials[1:3])
-    width = best.width
-    assert [(trial.width, trial.truncation) for trial in trials[3:]] == [(width, 0.5)]
-    chosen = most_diverse([trials[3], best])
+    tried = [(None, 1.0), (0.05, 1.0), (0.08, 1.0), (width, 0.5)]
+    assert [(trial.width, trial.truncation) for trial in trials] == tried
+    chosen = next(trial for trial in trials if (trial.width, trial.truncation) == (width, truncation))
 
     about = read_header(asked.out)["about"]
     original = read_header(find_network(run.out))["about"]
     assert about["refined"]["width"] == width
-    assert about["refined"]["truncation"] == chosen.truncation
+    assert about["refined"]["truncation"] == truncation
     assert about["quality"] == json.loads(json.dumps(chosen.quality))
     assert {name: about[name] for name in original if name != "quality"} == {
         name: original[name] for name in original if name != "quality"
     }
     written, before = load_networks(asked.out), load_networks(find_network(run.out))
     like = before.G_ema
-    expected = like if width is None else AverageFolder(RunFolder(run.out).averages).of_width(nimg, width, like)
+    folder = AverageFolder(RunFolder(run.out).averages)
+    expected = like if width is None else folder.of_widths(nimg, [width], like)[0]
+    changed = [name for name, p in expected.named_parameters() if not torch.equal(p, like.state_dict()[name])]
+    assert bool(changed) == (width is not None)
     for name, tensor in written.G_ema.state_dict().items():
         assert torch.equal(tensor, expected.state_dict()[name]), name
     for name, tensor in written.D.state_dict().items():
@@ -109,6 +119,10 @@ def test_what_is_chosen_is_written(run: TrainOptions, tmp_path: Path) -> None:
     table = json.loads(asked.out.with_suffix(".json").read_text())
     assert (len(table["width"]), len(table["truncation"])) == (3, 2)
     assert asked.out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def _where(trials: Sequence[Trial], name: str, value: float | None) -> Trial:
+    return next(trial for trial in trials if getattr(trial, name) == value)
 
 
 def test_pictures_are_truncated_as_was_chosen(run: TrainOptions, tmp_path: Path) -> None:
@@ -142,16 +156,15 @@ def test_of_equals_the_most_diverse_is_chosen() -> None:
     assert most_diverse(trials).truncation == 0.9
 
 
-def _kid(width: float | None, kid: float, sd: float) -> Trial:
-    spread = Spread(0.0, 0.0, 0.0, 0.0)
-    quality = {"kid_validation": kid, "kid_validation_std": sd}
-    return Trial(width, 1.0, Comparison(10, spread, spread, spread, 0.0, 0.0, 0.0, 0.0), quality)
-
-
-@pytest.mark.parametrize(("kid", "width"), [(0.5, 0.1), (1.9, None), (3.0, None)])
-def test_another_width_must_be_better_by_more_than_the_noise(kid: float, width: float | None) -> None:
-    usual = _kid(None, 3.0, 1.2)
-    assert nearest_or_usual(usual, [_kid(0.2, 2.5, 0.1), _kid(0.1, kid, 0.1)]).width == width
+@pytest.mark.parametrize(("gain", "width"), [(2.5, 0.1), (1.9, None), (0.0, None), (-5.0, None)])
+def test_another_width_must_be_better_by_more_than_the_noise(gain: float, width: float | None) -> None:
+    usual = _trial(1.0, 1.0, 1.0)
+    unsure = dataclasses.replace(usual, width=0.2, nearer=(9.0, 5.0))
+    other = dataclasses.replace(usual, width=0.1, nearer=(gain, 1.0))
+    assert nearest_or_usual(usual, [unsure, other]).width == width
+    assert (
+        nearest_or_usual(usual, [other, unsure, dataclasses.replace(other, width=0.3, nearer=(9.0, 4.0))]).width == 0.3
+    )
     assert nearest_or_usual(usual, []) is usual
 
 
@@ -246,7 +259,7 @@ def test_an_average_of_a_width_follows_the_weights_of_every_step(cohort: Cohort,
             folder.save(trainer)
     width, exponent = 0.13, exponent_of(0.13)
     mass = np.diff((np.arange(41) / 40) ** (exponent + 1))
-    made = dict(folder.of_width(trainer.cur_nimg, width, trainer.G_ema).named_parameters())
+    made = dict(folder.of_widths(trainer.cur_nimg, [width], trainer.G_ema)[0].named_parameters())
     for name in path[0]:
         expected = sum(m * step[name].double() for m, step in zip(mass, path, strict=True))
         spread = torch.stack([step[name] for step in path]).double().std(dim=0).norm()
@@ -280,13 +293,33 @@ def test_damaged_averages_are_one_sentence(run: TrainOptions, tmp_path: Path) ->
     try:
         path.write_bytes(content[:-9])
         with pytest.raises(UserError, match="not a complete checkpoint"):
-            folder.of_width(last, 0.1, like)
+            folder.of_widths(last, [0.1], like)
         path.unlink()
         with pytest.raises(UserError, match=r"no averages of 0.024 kimg"):
-            folder.of_width(last, 0.1, like)
+            folder.of_widths(last, [0.1], like)
+        for odd in ({}, {"averages": {"0.05": {}, "0.1": []}}, {"averages": 3, "usual": 4}, {"buffers": [1]}):
+            save_state(path, {"format": "rarescreen-gan-averages", "version": 1} | odd)
+            for read in (lambda: folder.of_widths(last, [0.1], like), lambda: folder.usual(last, like)):
+                with pytest.raises(UserError, match="does not fit the run's generator"):
+                    read()
     finally:
         path.write_bytes(content)
     usual = folder.usual(last, like)
-    made = folder.of_width(last, 0.1, like)
+    made, other = folder.of_widths(last, [0.1, 0.2], like)
+    assert any(not torch.equal(a, b) for a, b in zip(made.parameters(), other.parameters(), strict=True))
     assert all(torch.isfinite(tensor).all() for tensor in made.state_dict().values())
     assert usual.state_dict().keys() == made.state_dict().keys()
+
+
+def test_few_or_no_averages_are_kept_when_that_is_asked(tmp_path: Path) -> None:
+    trainer = make_trainer(CONFIG)
+    none, few = AverageFolder(tmp_path / "none"), AverageFolder(tmp_path / "few")
+    few.folder.mkdir()
+    for _ in range(6):
+        trainer.train_step()
+        none.save(trainer, {8}, 0)
+        few.save(trainer, {8}, 3)
+    assert not none.folder.exists()
+    assert few.nimgs() == [4, 8, 24]
+    few.save(trainer, {8}, 1)
+    assert few.nimgs() == [4, 8, 24]  # the first, the last and what is to be kept

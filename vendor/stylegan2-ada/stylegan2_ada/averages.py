@@ -5,6 +5,7 @@ standard deviation of that profile over t. Two of them are kept while training; 
 any other width, at any time until then, is put together.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Profile:
     time: float
 
 
+@functools.lru_cache
 def exponent_of(width: float) -> float:
     """Return gamma of the profile whose standard deviation is `width` times t.
 

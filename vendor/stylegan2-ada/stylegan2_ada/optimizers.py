@@ -16,7 +16,11 @@ Optimizer = torch.optim.Adam | SingularValues
 
 
 def optimizer_of(module: nn.Module, lr: float, interval: int, *, singular: bool = False) -> Optimizer:
-    """Return Adam for what is trained of `module`, corrected for a regulariser every `interval` steps."""
+    """Return Adam for what is trained of `module`, corrected for a regulariser every `interval` steps.
+
+    As in the reference implementation the correction stays where the regulariser's weight is 0: of a learning rate of
+    0.002 the generator has 0.0016 (every 4 steps) and the discriminator 0.00188 (every 16).
+    """
     ratio = _ratio(interval)
     betas = BETAS[0] ** ratio, BETAS[1] ** ratio
     if singular:

@@ -1,20 +1,24 @@
 """The comparison of methods: which checkpoints it takes, and what it makes of their scores."""
 
+import argparse
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from synth.averages import AverageFolder
+from synth.comparison import Comparison, Spread
 from synth.methods import METHODS as SYNTH_METHODS
 from synth.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
 def fewshot() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "fewshot.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "fewshot.py"
     spec = importlib.util.spec_from_file_location("fewshot", path)
     assert spec is not None
     assert spec.loader is not None
@@ -73,6 +77,44 @@ def test_a_row_shows_the_last_scores_within_the_time(fewshot: ModuleType) -> Non
 
     rows = {"scratch": {0: [scores([5], 5, 200.0), scores([20], 19, 100.0)]}, "svd": {1: [scores([5], 5, 1.0)]}}
     lines = fewshot.table(rows, 20, "S").splitlines()
-    assert lines[2] == "| scratch | 0 | 190 | 100.0 ± 1.5 | 10.0 ± 2.0 | 0.50 ± 0.10 | 0.50 ± 0.10 | 2.0 % |"
-    assert lines[3] == "| *photographs* | | | 60.0 ± 2.5 | 0 | 0.80 ± 0.20 | 0.80 ± 0.20 | 5.0 % |"
+    assert lines[2] == "| scratch | 0 | 19.0 | 190 | 100.0 ± 1.5 | 10.0 ± 2.0 | 0.50 ± 0.10 | 0.50 ± 0.10 | 2.0 % |"
+    assert lines[3] == "| *photographs* | | | | 60.0 ± 2.5 | 0 | 0.80 ± 0.20 | 0.80 ± 0.20 | 5.0 % |"
     assert len(lines) == 4  # svd has not come so far
+
+
+def test_scores_of_a_run_that_was_trained_anew_are_made_anew(
+    fewshot: ModuleType, cohort: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what a score follows from decides whether it is kept, and each time belongs to one checkpoint alone."""
+    drawn: list[int] = []
+
+    def judge(fakes: Any) -> Any:
+        return Comparison(1, *[Spread(float(fakes), 1.0, 1.0, 1.0)] * 3, 0.0, 0.0, 0.0, 0.0)
+
+    def train(seconds: list[float], content: str) -> None:
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        folder = _run(tmp_path / "run", seconds)
+        (folder / "config.json").write_text("{}")
+        (folder / "averages").mkdir()
+        for index in range(len(seconds)):
+            AverageFolder(folder / "averages").path(4000 * index).write_text(f"{content} {index}")
+
+    def scores(*at: float) -> list[tuple[float, list[float]]]:
+        drawn.clear()
+        fewshot.score(argparse.Namespace(cohort=cohort.path, out=tmp_path, fakes=3, at=list(at)))
+        return [(row["kimg"], row["at"]) for row in json.loads((tmp_path / "run.scores.json").read_text())]
+
+    judge.name = "S"  # type: ignore[attr-defined]
+    monkeypatch.setattr(fewshot, "Judge", lambda *_: judge)
+    monkeypatch.setattr(fewshot, "drawn", lambda _, nimg, __: drawn.append(nimg) or nimg)
+    train([0.0, 50.0, 110.0, 130.0], "first")
+    assert scores(1, 2) == [(4.0, [1]), (8.0, [2])]
+    assert drawn == [4000, 8000]
+    assert scores(1, 2) == [(4.0, [1]), (8.0, [2])]
+    assert drawn == []
+    train([0.0, 50.0, 110.0, 119.0], "first")  # the same, but faster: at 2 minutes there is more
+    assert scores(2) == [(4.0, [1]), (8.0, []), (12.0, [2])]
+    assert drawn == [12000]
+    train([0.0, 50.0, 110.0, 119.0], "second")
+    assert scores(1, 2) == [(4.0, [1]), (12.0, [2])]
+    assert drawn == [4000, 12000]
