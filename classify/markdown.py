@@ -147,21 +147,30 @@ def _accuracy(result: SetResult) -> str:
 
 
 def _verdict(tested: Sequence[tuple[str, SetResult]]) -> str:
-    """Compare the best ratio with none, by whether their intervals are apart."""
+    """Compare every ratio with none, by whether their intervals are apart."""
     without = next((result for ratio, result in tested if ratio == "none"), None)
     others = [(ratio, result) for ratio, result in tested if ratio != "none"]
     if without is None or not others:
         return ""
-    ratio, best = max(others, key=lambda pair: pair[1].confusion.right / pair[1].n)
-    gain = best.confusion.right / best.n - without.confusion.right / without.n
-    change = f"At {ratio} it is {abs(100 * gain):.1f} points {'higher' if gain > 0 else 'lower'} than without"
-    if gain == 0:
-        return f"At {ratio} it is the same as without."
-    if best.interval[0] > without.interval[1] or best.interval[1] < without.interval[0]:
-        return f"{change}, more than chance among {without.n} test images explains."
+    gains = {ratio: result.confusion.right / result.n - without.confusion.right / without.n for ratio, result in others}
+    if not any(gains.values()):
+        return f"{_listed([f'at {ratio}' for ratio in gains]).capitalize()} it is the same as without."
+    changes = [f"at {ratio} {abs(100 * g):.1f} points {'lower' if g < 0 else 'higher'}" for ratio, g in gains.items()]
+    change = f"Beside that without, it is {_listed(changes)}"
+    apart = [
+        f"at {ratio}"
+        for ratio, result in others
+        if result.interval[0] > without.interval[1] or result.interval[1] < without.interval[0]
+    ]
+    if apart:
+        return f"{change}; {_listed(apart)} that is more than chance among {without.n} test images explains."
     return (
         f"{change}, which chance among {without.n} test images may explain: this shows no effect of synthetic images."
     )
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _origin(table: Table) -> str:

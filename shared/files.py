@@ -114,6 +114,14 @@ def require_file(path: Path, what: str) -> Path:
 
 
 def require_new(path: Path, *, force: bool) -> None:
-    """Raise `UserError` when `path` exists and `force` was not given."""
-    if Path(path).exists() and not force:
+    """Raise `UserError` when `path` cannot be a new file: it exists and `force` was not given, or cannot be written."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, where a file is to be written; name a file in it.")
+    if path.exists() and not force:
         raise UserError(f"{path}: exists already; give --force to replace it, or another --out.")
+    parent = next(each for each in path.absolute().parents if each.exists())
+    if not parent.is_dir():
+        raise UserError(f"{path}: {parent} is a file, where a folder must be; give another --out.")
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"{path}: {parent} cannot be written to; give another --out.")

@@ -24,6 +24,7 @@ from rich.text import Text
 
 from shared import console
 
+FIRST_ESTIMATE = 0.01  # share of the work from which on it tells how long the rest takes
 LINE_EVERY_S = 60.0  # without a terminal, long work prints one line a minute
 
 
@@ -132,6 +133,10 @@ class _Lines:
         return _LineBar(self._out, description, total, unit)
 
 
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 or value == int(value) else f"{value:.4g}"
+
+
 class _LineBar:
     """One line a minute, and one at the end, for logs."""
 
@@ -157,11 +162,8 @@ class _LineBar:
         self._last = time.monotonic()
         elapsed_s = self._last - self._start
         rate = self._done / elapsed_s if elapsed_s > 0 else 0.0
-        left = f", {(self._total - self._done) / rate:.0f} s left" if 0 < self._done < self._total else ""
-        self._out.print(
-            Text(
-                f"{self._description}: {self._done:.4g}/{self._total:.4g} {self._unit}, {rate:.3g} {self._unit}/s, "
-                f"{elapsed_s:.0f} s{left}{'  ' + self._note if self._note else ''}"
-            ),
-            soft_wrap=True,
-        )
+        known = FIRST_ESTIMATE <= self._done / self._total < 1
+        left = f", {(self._total - self._done) / rate:.0f} s left" if known else ""
+        count = f"{_number(self._done)}/{_number(self._total)} {self._unit}, {rate:.3g} {self._unit}/s"
+        note = f"  {self._note}" if self._note else ""
+        self._out.print(Text(f"{self._description}: {count}, {elapsed_s:.0f} s{left}{note}"), soft_wrap=True)

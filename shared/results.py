@@ -40,8 +40,9 @@ def _meaning(folder: Path) -> list[str]:
     table1 = _read(folder / "table1.json")
     best = table1["rows"][0]
     quality, start = best["quality"], best["quality_at_start"]
+    point = ", ".join(f"{name} {best[name]:g}" for name in ("gamma", "lr", "target") if best[name] is not None)
     lines = [
-        f"Best GAN cell: gamma {best['gamma']:g}, lr {best['lr']:g}, target {best['target']:g}; "
+        f"Best GAN cell: {best['method']}, {point}; "
         f"{quality['name']} {quality['value']:.1f} (n = {quality['n_fake']} against {quality['n_real']})."
     ]
     if quality["floor"] is not None:

@@ -10,6 +10,7 @@ from shared.console import user_errors
 from shared.errors import UserError
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
+WEIGHTS = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 ANY = click.Path(path_type=Path)
 QUALITY_SPACES = ("auto", "offline", "lite1", "inception")
@@ -70,9 +71,9 @@ def prepare(**options: Any) -> None:
 @cli.command()
 @click.argument("cohort", type=FILE)
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run or grid; the same command goes on in it.")
-@click.option("--gamma", type=float, multiple=True, help="Weight of R1; repeat for a grid.  [default: 0.1, or none]")
-@click.option("--target", type=float, multiple=True, help="ADA's target; repeat for a grid.  [default: 0.6, or none]")
-@click.option("--lr", type=float, multiple=True, help="Learning rate; repeat for a grid.  [default: 0.002]")
+@click.option("--gamma", multiple=True, help="Weight of R1; repeat for a grid.  [default: 0.1, or none]")
+@click.option("--target", multiple=True, help="ADA's target; repeat for a grid.  [default: 0.6, or none]")
+@click.option("--lr", multiple=True, help="Learning rate; repeat for a grid.  [default: 0.002]")
 @click.option("--cells", help="Preset (demo, paper, paper-full) or TOML file with the cells of the grid.")
 @click.option("--fold", help="Fold that stays unseen, or all.  [default: 0]")
 @click.option("--protocol", type=click.Choice(["strict", "paper"]), help="What the GAN may see.  [default: strict]")
@@ -134,7 +135,29 @@ def prepare(**options: Any) -> None:
     help="Cells of a grid to train at once, each in a process of its own; auto: one a GPU or CPU thread.",
 )
 @click.option("--gpus", type=int, help="Train on several GPUs of this machine, a share of each batch on each.")
-@click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")
+@click.option(
+    "--storage",
+    help="Where the grid's study is, for several machines: postgresql://USER@HOST/DATABASE, journal or journal:FILE.  "
+    "[default: a database in --out]",
+)
+@click.option("--study", help="Name of the study in a --storage.  [default: the name of --out]")
+@click.option(
+    "--sampler",
+    type=click.Choice(["grid", "tpe", "random"]),
+    help="grid, or who chooses cells in ranges, such as --gamma 0.05:1:log, until the --budget is used up.  "
+    "[default: grid]",
+)
+@click.option(
+    "--pruner",
+    type=click.Choice(["none", "median", "hyperband"]),
+    help="End cells early whose scores are far behind those of others.  [default: none]",
+)
+@click.option("--budget", help="When a sampler ends: 20cells, 5000kimg or 12h, of all workers together.")
+@click.option("--grace", type=float, help="Seconds after which a silent worker's cell is another's.  [default: 120]")
+@click.option(
+    "--wait/--no-wait", default=None, help="Stay while other workers have cells, to take up those of the dead.  [wait]"
+)
+@click.option("--weights", type=WEIGHTS, help="Folder with pretrained weights.")
 @click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
 def train(**options: Any) -> None:
     """Train StyleGAN2-ADA on the rare class of COHORT: one cell, or a grid ranked in table1.md.
@@ -144,8 +167,10 @@ def train(**options: Any) -> None:
     """
     from synth.train import train as run
     from synth.train_options import read_intervals, resolve_cells
+    from synth.values import read_values
 
     options |= read_intervals(options.pop("checkpoint_every"))
+    options |= {name: read_values(name, options[name]) for name in ("gamma", "target", "lr")}
     gpus = options.pop("gpus")
     if gpus is not None:
         from synth.launch import relaunch
@@ -174,6 +199,8 @@ def train(**options: Any) -> None:
 @click.option("--out", type=FILE, required=True, help="Candidates file to write.")
 @click.option("--batch", type=int, default=32, help="Images drawn at once; never changes a picture.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--weights", type=WEIGHTS, help="Folder with published networks.")
+@click.option("--offline", is_flag=True, help="Never touch the network.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def generate(**options: Any) -> None:
     """Draw candidates with NETWORK: a name, a file (NVIDIA's .pkl too), a run's or a grid's folder."""
@@ -205,7 +232,7 @@ def export(**options: Any) -> None:
 @click.option("--fakes", type=int, default=1000, help="Generated images that each choice is judged by.")
 @click.option("--features", type=click.Choice(QUALITY_SPACES), default="auto", help="Feature space.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")
+@click.option("--weights", type=WEIGHTS, help="Folder with pretrained weights.")
 @click.option("--offline", is_flag=True, help="Never touch the network.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def refine(**options: Any) -> None:
@@ -241,7 +268,7 @@ def networks(folders: tuple[Path, ...]) -> None:
 )
 @click.option("--out", type=FILE, required=True, help="Bundle to write.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--weights", type=FOLDER, help="Folder with pretrained weights.")
+@click.option("--weights", type=WEIGHTS, help="Folder with pretrained weights.")
 @click.option("--offline", is_flag=True, help="Never touch the network.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def select(**options: Any) -> None:

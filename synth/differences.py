@@ -4,6 +4,7 @@ from collections.abc import Iterator, Set
 from typing import Any
 
 MAX_DIFFERENCES = 5
+FIRST = ("method", "cohort", "fold", "cells")  # the difference that others follow from
 MAX_SHOWN = 24
 
 
@@ -22,7 +23,7 @@ def in_words(stored: dict[str, Any], asked: dict[str, Any], *, may_change: Set[s
 
 def _differences(stored: dict[str, Any], asked: dict[str, Any], may_change: Set[str]) -> Iterator[str]:
     old, new = dict(_flat(stored)), dict(_flat(asked))
-    for name in sorted(old.keys() | new.keys()):
+    for name in sorted(old.keys() | new.keys(), key=lambda name: (name not in FIRST, name)):
         if not {name, name.split(".")[0]} & may_change and old.get(name) != new.get(name):
             yield f"{name} {_shown(old.get(name))} there, {_shown(new.get(name))} asked"
 

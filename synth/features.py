@@ -173,6 +173,10 @@ def resolve_choice(choice: str, purpose: Purpose, source: WeightSource, *, looke
     try:
         find_weights(WEIGHTS[space], source)
     except UserError as error:
-        say(f"{purpose} is measured in the {otherwise} feature space: {error}")
+        file = str(error).partition(":")[0]
+        say(
+            f"{purpose} is measured in the features of EfficientNet-Lite{int(otherwise == LITE1)} ({otherwise}): the "
+            f"paper's network ({file}) is not here; --features {space} says where to put it"
+        )
         return otherwise
     return space

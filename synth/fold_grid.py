@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import torch
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import say
 from shared.errors import UserError
-from shared.files import claimed, remove_parts
 from shared.nn.device import describe_precision
 from shared.progress import progress
 from shared.provenance import environment
@@ -27,22 +27,37 @@ from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
 from synth.quality import QualityMeter
-from synth.run import Run
-from synth.run_folder import RunFolder, busy
+from synth.run import Run, Watcher, every_nimg
+from synth.run_folder import RunFolder
+from synth.search import AXES, Search
 from synth.starts import Start, require_whole_groups
+from synth.storage import open_storage
+from synth.study import Study
+from synth.table1 import row_of
 from synth.train_options import TrainOptions
 from synth.training_set import TrainingSet
 
+STUDY = "table1"  # name of the study in a grid's own folder, which may be moved
+FEATURES = ".features"  # folder of the reals' features
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a cell: its row of Table 1, and whether it was ended before its time."""
+
+    row: dict[str, Any]
+    pruned: bool
+
 
 class FoldGrid:
-    """All cells of one fold, each in a folder of its own below `out` (a single one in `out` itself)."""
+    """The grid of one fold: each cell in a folder of its own below `out` (a single one in `out` itself)."""
 
     def __init__(
         self,
         cohort: Cohort,
         fold: int,
         options: TrainOptions,
-        cells: tuple[Cell, ...],
+        search: Search,
         start: Start,
         place: Place,
         features: str | None = None,
@@ -53,47 +68,76 @@ class FoldGrid:
 
         Raises `UserError`: too few images, or a batch that cannot be dealt out.
         """
-        self.cohort, self.fold, self.cells, self.start, self.place = cohort, fold, cells, start, place
+        self.cohort, self.fold, self.search, self.start, self.place = cohort, fold, search, start, place
         self.options = dataclasses.replace(options, noise=options.noise or start.noise)
         self.features = features
         self.out = fold_folder(options, fold)
         self.data = TrainingSet.of(cohort, fold, options)
-        self.folders = [RunFolder(self.out if len(cells) == 1 else self.out / cell.name) for cell in cells]
         self._score_of_start: dict[str, Any] | None = None
-        for cell in cells:
+        for cell in search.corners():
             require_whole_groups(self._training(cell), start, place.ranks.count)
 
-    def open(self, claims: contextlib.ExitStack) -> None:
-        """Make the folders of all cells, or check that they hold this grid: before the first hour of work.
+    def folder(self, cell: Cell) -> RunFolder:
+        """Return where a cell is trained."""
+        return RunFolder(self.out if self.search.is_single else self.out / cell.name)
 
-        Until `claims` ends, no other command can work on this grid; a single cell is claimed when it is trained.
+    def open_study(self) -> Study:
+        """Check that the folders hold this grid, and open its study: before the first hour of work.
 
-        Raises `UserError`: they hold something else, or another process works there; then nothing is made.
+        Raises `UserError`: they hold something else, or the storage cannot be used or has another grid; then nothing is
+        made.
         """
-        if len(self.cells) > 1 and RunFolder(self.out).config.exists():
+        if not self.search.is_single and RunFolder(self.out).config.exists():
             raise UserError(
                 f"{self.out}: holds a single run, and a grid needs a folder of its own; give another --out."
             )
-        for cell, folder in zip(self.cells, self.folders, strict=True):
-            folder.require_same(self._describe(cell))
-        if len(self.cells) > 1:
-            self.out.mkdir(parents=True, exist_ok=True)
-            claims.enter_context(claimed(self.out, busy(self.out)))
-            remove_parts(self.out)
-        for cell, folder in zip(self.cells, self.folders, strict=True):
-            with folder.claim():
-                folder.open(self._describe(cell))
+        for cell in self.search.cells:
+            self.folder(cell).require_same(self._describe(cell))
+        options = self.options
+        storage = open_storage(options.storage, self.out)
+        of_fold = f"-fold{self.fold}" if options.several_folds else ""
+        return Study(
+            storage,
+            STUDY if options.storage is None else f"{options.study or options.out.resolve().name}{of_fold}",
+            self.search,
+            self._plan(),
+            kimg=options.kimg,
+            every_nimg=round(every_nimg(options)),
+            seed=options.seed,
+            grace_s=options.grace,
+            is_there=lambda cell: self.folder(cell).is_finished(0),
+        )
 
-    def is_finished(self, index: int) -> bool:
-        """Tell whether a cell needs no more training."""
-        return self.folders[index].is_finished(self.options.kimg)
+    @property
+    def ema_kimg(self) -> float:
+        """Half-life of the average of the weights."""
+        return self._training(self.search.corners()[0]).ema_kimg
 
-    def train(self, index: int, interruption: Interruption) -> None:
+    def _plan(self) -> dict[str, Any]:
+        """Return what all workers of the study must agree on, besides the cells."""
+        plan = self._describe(self.search.corners()[0])
+        own = ("cell", "environment", "precision", "save_every_min")
+        plan["training"] = {name: value for name, value in plan["training"].items() if name not in AXES}
+        return {name: value for name, value in plan.items() if name not in own}
+
+    def train(self, cell: Cell, interruption: Interruption, watcher: Watcher | None = None) -> Result:
         """Train one cell to its end, under a progress bar; of several ranks the first holds the folder.
 
-        Raises: see `Run.go`, and `UserError` when another process works in the folder.
+        Raises: see `Run.go`, and `BusyError` when another process works in the folder.
         """
-        folder, cell, ranks = self.folders[index], self.cells[index], self.place.ranks
+        folder, ranks = self.folder(cell), self.place.ranks
+        if not ranks.from_first(lambda: folder.is_finished(self.options.kimg)):
+            self._train(cell, folder, interruption, watcher)
+        else:
+            say(f"{folder.path}: complete")
+        return ranks.from_first(lambda: self._result(folder))
+
+    def _result(self, folder: RunFolder) -> Result:
+        row = row_of(self.out, folder)
+        return Result(row, folder.read_log()[-1]["kimg"] < self.options.kimg)
+
+    def _train(self, cell: Cell, folder: RunFolder, interruption: Interruption, watcher: Watcher | None) -> None:
+        ranks = self.place.ranks
         with contextlib.ExitStack() as claims, self._memory_errors():
             ranks.from_first(lambda: claims.enter_context(folder.claim()))
             ranks.from_first(lambda: folder.open(self._describe(cell)))
@@ -105,6 +149,7 @@ class FoldGrid:
                 self._about(cell),
                 self._score_of_start,
                 interruption,
+                watcher,
             )
             started = time.monotonic()
             with progress(cell.name.replace("_", " "), self.options.kimg, unit="kimg") as bar:
@@ -122,7 +167,7 @@ class FoldGrid:
         except RuntimeError as error:  # of a GPU's memory torch raises a kind of its own, of the processor's none
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
-            batch = self._training(self.cells[0]).batch
+            batch = self._training(self.search.corners()[0]).batch
             raise UserError(
                 f"{self.place.device}: its memory does not hold a training step of {batch} images of "
                 f"{self.cohort.size} px; give a smaller --batch, --precision bf16, fewer --jobs or more --gpus."
@@ -154,6 +199,7 @@ class FoldGrid:
             ranks=self.place.ranks,
             weights=self.options.weights,
             offline=self.options.offline,
+            cache=self.out / FEATURES,
         )
 
     def _training(self, cell: Cell) -> TrainingConfig:

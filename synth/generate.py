@@ -16,6 +16,7 @@ from shared.errors import UserError
 from shared.files import require_new, whole_file
 from shared.plots import image_sheet
 from shared.progress import progress
+from shared.weights import WeightSource
 from stylegan2_ada import Ranks
 from stylegan2_ada.config import NoiseMode
 from synth.drawing import BATCH, draw
@@ -48,6 +49,8 @@ class GenerateOptions:
     png: Path | None = None
     batch: int = BATCH
     device: str = "auto"
+    weights: Path | None = None
+    offline: bool = False
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -75,7 +78,8 @@ def generate(options: GenerateOptions) -> Candidates:
 
 
 def _generate(options: GenerateOptions, seeds: Seeds, sheet: Path, ranks: Ranks, device: torch.device) -> Candidates:
-    trained = open_network(options.network, device)
+    source = WeightSource(folder=options.weights, offline=options.offline)
+    trained = open_network(options.network, device, source)
     notice = licence_notice(str(options.network), trained.licence)
     if notice is not None:
         say(notice)

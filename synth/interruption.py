@@ -10,6 +10,7 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -17,6 +18,9 @@ from shared.console import processes
 from stylegan2_ada import Ranks
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 75}
+
+
+LOOK_EVERY_S = 0.2
 
 
 class StopAskedError(Exception):
@@ -45,6 +49,14 @@ class Interruption:
             self.signal = signal.Signals(number)
         if number:
             raise StopAskedError
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; a signal ends it at once, and the process (SystemExit with the signal's code)."""
+        end = time.monotonic() + seconds
+        while not self.signal and time.monotonic() < end:
+            time.sleep(min(LOOK_EVERY_S, seconds))
+        if self.signal:
+            raise SystemExit(self.exit_code)
 
     @property
     def exit_code(self) -> int:

@@ -8,7 +8,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,25 @@ from synth.run_log import RunLog, in_words, writable
 from synth.samples import save_grid
 from synth.train_options import TrainOptions
 
+
+class Watcher(Protocol):
+    """Who follows a run's scores, and may end it before its time."""
+
+    def check(self) -> None:
+        """Raise an error when the run is no longer this process's own."""
+
+    def report(self, nimg: int, value: float) -> None:
+        """Take the score after `nimg` images, smaller is better."""
+
+    def should_prune(self) -> bool:
+        """Tell whether the rest is not worth its time."""
+
+
+class PrunedError(Exception):
+    """The run was ended before its time."""
+
+
+UNCHANGED = ": the networks it began with, which no checkpoint improved on; train longer, or otherwise"
 LOG_EVERY_STEPS = 16  # one cycle of the lazy regularisers, so that each average holds each loss
 CHECKPOINTS = 10  # by default,
 MIN_CHECKPOINT_KIMG = 4.0  # but not so often that scores take longer than training
@@ -50,6 +69,11 @@ class Moment:
 
     kimg_done: float
     note: str
+
+
+def every_nimg(options: TrainOptions) -> float:
+    """Return after how many images there is another score."""
+    return 1000 * (options.checkpoint_every or max(options.kimg / CHECKPOINTS, MIN_CHECKPOINT_KIMG))
 
 
 class Run:
@@ -68,8 +92,11 @@ class Run:
         about: dict[str, Any],
         quality_at_start: dict[str, Any] | None = None,
         interruption: Interruption | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         """Take up the run in `folder`; `quality_at_start` is the score of the start networks, where it is known.
+
+        Of several ranks the first one has the `watcher`.
 
         Raises `UserError`: its states are all damaged, or do not fit.
         """
@@ -77,10 +104,11 @@ class Run:
         self.options, self.about = options, about
         self.quality_at_start = quality_at_start
         self.interruption = interruption or Interruption()
+        self.watcher = watcher
         self.ranks = trainer.ranks  # all do the same, and the first alone reads and writes
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.averages = AverageFolder(folder.averages)
-        self.every_nimg = 1000 * (options.checkpoint_every or max(options.kimg / CHECKPOINTS, MIN_CHECKPOINT_KIMG))
+        self.every_nimg = every_nimg(options)
         self.total_nimg = 1000 * options.kimg
         self.log = RunLog()
         self.seconds = 0.0
@@ -106,6 +134,9 @@ class Run:
                 folder.mkdir(parents=True, exist_ok=True)
             self.folder.write_log(self.log.lines)
         yield Moment(self.trainer.cur_nimg / 1000, "")
+        if self.watcher is not None:
+            for score in self.log.scores():
+                self.watcher.report(score.nimg, score.criterion)
         complete = False
         while not complete:
             before = self.trainer.cur_nimg
@@ -119,22 +150,33 @@ class Run:
                     yield Moment((self.trainer.cur_nimg - reached) / 1000, self._note())
                 except StopAskedError:
                     self._stop(board)
+                except PrunedError:
+                    complete = True
+                    say(
+                        f"{self.folder.path}: ended at {self.trainer.cur_nimg / 1000:g} kimg, its scores being far "
+                        "behind those of other cells"
+                    )
         self._finish()
 
     def summary(self) -> str:
         """Return the best checkpoint in words."""
         best = self.log.best()
-        return f"best at {best['kimg']:g} kimg, {in_words(best['quality'])}"
+        unchanged = UNCHANGED if best["kimg"] == 0 < self.log.lines[-1]["kimg"] else ""
+        return f"best at {best['kimg']:g} kimg, {in_words(best['quality'])}{unchanged}"
 
     def _train(self, board: Board) -> Iterator[Moment]:
         """Step until the end, with a score at every mark and a state every few minutes."""
         saved_s = time.monotonic()
         while True:
             if self._score_is_due():
+                yield Moment(0.0, "scoring")
                 self._checkpoint(board)
+                yield Moment(0.0, self._note())
                 saved_s = time.monotonic()
             if self.trainer.cur_nimg >= self.total_nimg:
                 return
+            if self.watcher is not None:
+                self.watcher.check()
             self.interruption.check(self.ranks)
             if self.ranks.most(int(time.monotonic() - saved_s >= 60 * self.options.save_every_min)):
                 self._save(board)
@@ -210,6 +252,20 @@ class Run:
             self.averages.save(self.trainer, {best_of(self.log.scores()).nimg}, self.options.averages)
         board.add_images("samples", samples, self.trainer.cur_nimg, dataformats="NHWC")
         self._save(board)
+        self._let_watch()
+
+    def _let_watch(self) -> None:
+        """Tell the newest score.
+
+        Raises `PrunedError`: the rest is not worth its time.
+        """
+        prune = False
+        if self.watcher is not None:
+            newest = self.log.scores()[-1]
+            self.watcher.report(newest.nimg, newest.criterion)
+            prune = self.trainer.cur_nimg < self.total_nimg and self.watcher.should_prune()
+        if self.ranks.most(int(prune)):
+            raise PrunedError
 
     def _score(self) -> dict[str, Any]:
         """Score the network; cells that one process trains start from the same one, which is scored once."""

@@ -23,6 +23,15 @@ VERSION = 3  # of versions 1 and 2 no state can be taken up
 MAY_CHANGE = frozenset({"environment", "precision", "kimg", "checkpoint_every", "save_every_min", "start.name"})
 
 Log = list[dict[str, Any]]
+STUDY_FILES = (
+    "study.",
+    ".study.",
+    ".features",
+)  # how names begin of what a grid of one cell has in the run's own folder
+
+
+class BusyError(UserError):
+    """Another process trains in the folder."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +74,15 @@ class RunFolder:
     def claim(self) -> Iterator[None]:
         """Make the folder this process's own, and clear away what a killed one left half-written.
 
-        Raises `UserError`: another process has it, or it holds something else than a run.
+        Raises `UserError`: another process has it (`BusyError`), or it holds something else than a run.
         """
         self._refuse_other_contents()
         self.path.mkdir(parents=True, exist_ok=True)
-        with claimed(self.path, busy(self.path)):
+        with contextlib.ExitStack() as claim:
+            try:
+                claim.enter_context(claimed(self.path, busy(self.path)))
+            except UserError as error:
+                raise BusyError(str(error)) from error
             for folder in (self.path, self.samples, self.checkpoints, self.averages):
                 remove_parts(folder)
             yield
@@ -118,7 +131,8 @@ class RunFolder:
     def _refuse_other_contents(self) -> None:
         if not self.path.exists() or self.config.exists():
             return
-        if any(entry.name != LOCK and not entry.name.endswith(PART) for entry in self.path.iterdir()):
+        names = [entry.name for entry in self.path.iterdir()]
+        if any(name != LOCK and not name.endswith(PART) and not name.startswith(STUDY_FILES) for name in names):
             raise UserError(f"{self.path}: not empty and not a run folder; give another --out.")
 
     def read_config(self) -> dict[str, Any]:

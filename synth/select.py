@@ -26,6 +26,7 @@ from synth.trained import TrainedNetwork, open_network
 
 MAX_SIGMA = 1000.0
 SHEET_IMAGES = 20
+DISAGREE = 0.2  # one score keeps less than this share of what the other one does
 FEW, MANY = 0.01, 0.99  # shares of the candidates at which a rule does next to nothing
 
 
@@ -262,4 +263,11 @@ def _report(inputs: Inputs, selection: Selection, options: SelectOptions) -> Non
         say(f"warning: {kept} of {total} candidates kept; train longer, or give a larger --sigma or --rule union.")
     elif kept >= MANY * total:
         say(f"warning: {kept} of {total} candidates kept, so the filter does nothing; give a smaller --sigma.")
+    few, many = sorted((counts["similarity"], counts["discriminator"]))
+    if few < DISAGREE * many:
+        other = "discriminator" if counts["similarity"] == many else "similarity"
+        say(
+            f"warning: the two scores disagree, {many} against {few} of {total}: by the {other} score few candidates "
+            "are like the reals; look at the sheet, train longer, or give --rule intersection."
+        )
     say(f"{options.out}: {kept} images of {inputs.candidates.class_name}")

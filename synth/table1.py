@@ -1,6 +1,7 @@
 """Table 1: every cell of a grid with its quality, the paper's rows beside ours, and the losses as curves."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ VERSION = 1
 Row = dict[str, Any]
 
 
-def write_table1(out: Path, folders: list[RunFolder], protocol: str) -> str:
-    """Write table1.json, table1.md and curves.png for the finished runs of one grid; return the best one's name.
+def write_table1(out: Path, rows: Sequence[Row], protocol: str) -> str:
+    """Write table1.json, table1.md and curves.png for the cells of one grid that are done; return the best one's name.
+
+    Curves are drawn of the runs whose folders are here.
 
     Raises `UserError`: their scores cannot be compared.
     """
-    rows = sorted((_row(out, folder) for folder in folders), key=lambda row: row["criterion"])
+    rows = sorted(rows, key=lambda row: float(row["criterion"]))
     spaces = sorted({row["quality"]["extractor"] for row in rows})
     if len(spaces) > 1:
         raise UserError(
@@ -36,13 +39,14 @@ def write_table1(out: Path, folders: list[RunFolder], protocol: str) -> str:
         "rows": rows,
         "paper": [{"gamma": c.gamma, "lr": c.lr, "target": c.target, "fid": c.paper_fid} for c in paper_cells()],
     }
-    _draw_curves(out / "curves.png", folders)
+    folders = [RunFolder(out / row["run"]) for row in rows]
+    _draw_curves(out / "curves.png", [folder for folder in folders if folder.log.exists()])
     write_text(out / "table1.md", render(table))
     write_json(out / "table1.json", table)  # last: who finds it finds the others
     return str(rows[0]["run"])
 
 
-def _row(out: Path, folder: RunFolder) -> Row:
+def row_of(out: Path, folder: RunFolder) -> Row:
     """Return a run's best checkpoint as one row; its first score is that of the networks it began with."""
     config, log = folder.read_config(), folder.read_log()
     scored = [line for line in log if "quality" in line]
@@ -60,8 +64,10 @@ def _row(out: Path, folder: RunFolder) -> Row:
         "collapsed_at_kimg": [line["kimg"] for line in scored if line.get("collapsed")],
         "paper_fid": cell.paper_fid,
         "seconds": log[-1]["seconds"],
+        "ended_at_kimg": log[-1]["kimg"],
         "seed": config["seed"],
         "fold": config["fold"],
+        "method": config["method"],
         "start": config["start"]["name"],
         "device": config["environment"]["device"],
     }
@@ -76,7 +82,7 @@ def render(table: dict[str, Any]) -> str:
         "",
         f"{quality['name']} of {quality['n_fake']} generated images against {quality['n_real']} training images; "
         f"smaller is better. Seed {rows[0]['seed']}, fold {rows[0]['fold']}, {rows[0]['device']}, "
-        f"start {rows[0]['start'] or 'from scratch'}.",
+        f"method {' and '.join(sorted({row['method'] for row in rows}))}, start {rows[0]['start'] or 'from scratch'}.",
         "",
         f"| rank | gamma | lr | target | kimg | {quality['name']} | equal n ({quality['n_equal']}) "
         "| excess over the floor: start → best | KID to validation ± SD | s | FID in the paper |",
@@ -128,16 +134,22 @@ def _legend(table: dict[str, Any]) -> str:
         f"n = {quality['n_equal']}: the floor, which no generator can be expected to beat."
     )
     collapsed = [row["run"] for row in table["rows"] if row["collapsed_at_kimg"]]
+    unchanged = [row["run"] for row in table["rows"] if row["kimg"] == 0 < row["ended_at_kimg"]]
+    unimproved = (
+        f" No checkpoint of {', '.join(unchanged)} improved on the networks it began with." if unchanged else ""
+    )
     collapse = f" Diversity collapsed at some checkpoint of {', '.join(collapsed)}." if collapsed else ""
     return (
         f"{floor} Checkpoints and cells are chosen by {chosen}; with one "
-        f"seed a cell, close cells cannot be told apart. {comparable}{collapse}"
+        f"seed a cell, close cells cannot be told apart. {comparable}{collapse}{unimproved}"
     )
 
 
 def _draw_curves(path: Path, folders: list[RunFolder]) -> None:
     from shared.plots import Panel, Series, curves
 
+    if not folders:
+        return
     logs = {folder.path.name: folder.read_log() for folder in folders}
     quality = next(line["quality"] for log in logs.values() for line in log if "quality" in line)
     panels = [
@@ -154,6 +166,7 @@ def _draw_curves(path: Path, folders: list[RunFolder]) -> None:
             shows=shows,
         )
         for key, title, unit, shows in panels
+        if key != "p" or any(line.get("p") for log in logs.values() for line in log)  # diffaug has no strength
     ]
     scores = tuple(
         Series(

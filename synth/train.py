@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import math
 import os
 from dataclasses import dataclass
@@ -13,17 +12,24 @@ import torch
 from shared.cohort import read_cohort
 from shared.console import say
 from shared.errors import UserError
+from shared.files import remove_parts
+from stylegan2_ada import ProjectedDiscriminator
 from synth.at_once import Work, do_at_once
 from synth.cells import Cell
 from synth.fold_grid import FoldGrid, resolve_space
 from synth.interruption import Interruption, watching_signals
 from synth.launch import Place, joined
-from synth.methods import cells_of, choose_method
+from synth.methods import choose_method
+from synth.search import Search, plan_search
 from synth.starts import Start, build_start, say_licence
+from synth.study import Study
 from synth.table1 import write_table1
 from synth.train_options import TrainOptions
 from synth.training_set import classes
+from synth.worker import Worker
 
+FEW_IMAGES = 50
+HALF_LIVES = 2  # of the weights' average, after which less than a quarter of the start is left in it
 GIB_A_JOB = 2  # a small training with its feature network takes less than one
 MAX_SMALL_PX = 64  # above, one training keeps all cores of a processor busy
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
@@ -32,16 +38,14 @@ CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
     """Train every cell on every fold asked for and write Table 1 beside them; return the run folders.
 
+    Other commands may share the work (`synth.study`); the one that ends last writes the table.
+
     Raises:
         UserError: whatever the user can mend, before any long work where possible.
         SystemExit: a signal asked to stop (`synth.interruption`); the same call goes on.
     """
-    with (
-        watching_signals() as interruption,
-        joined(options.device) as (ranks, device),
-        contextlib.ExitStack() as claims,
-    ):
-        cells = cells_of(options, choose_method(options)[1], cells)
+    with watching_signals() as interruption, joined(options.device) as (ranks, device):
+        search = plan_search(options, cells)
         place = Place.choose(options.precision, options.compile, device, ranks)
         cohort = read_cohort(options.cohort)
         start = build_start(options, cohort.size, classes(options))
@@ -49,23 +53,38 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         folds = options.folds(cohort.folds)
         if options.protocol == "paper":
             folds = [-1]  # one network for all of them
-        grids = [FoldGrid(cohort, fold, options, cells, start, place) for fold in folds]
-        jobs = count_jobs(options.jobs, len(grids) * len(cells), cohort.size, place)
-        for grid in grids:
-            ranks.from_first(functools.partial(grid.open, claims))
+        grids = [FoldGrid(cohort, fold, options, search, start, place) for fold in folds]
+        jobs = count_jobs(options.jobs, len(grids) * search.most_cells, cohort.size, place)
+        studies: list[Study] = []
+        ranks.from_first(lambda: studies.extend(grid.open_study() for grid in grids))
         _say_what_comes(grids, place, start, jobs)
-        todo = [(grid, index) for grid in grids for index in range(len(cells)) if not _is_finished(grid, index)]
-        if jobs == 1:
-            for grid, index in todo:
-                grid.train(index, interruption)
-        else:
-            _train_at_once(todo, jobs, interruption)
-        if ranks.first:
-            for grid in grids:
-                best = write_table1(grid.out, grid.folders, options.protocol)
-                which = f"the best cell is {best}, " if len(cells) > 1 else ""
-                say(f"{grid.out}: {which}see table1.md and curves.png")
-    return [folder.path for grid in grids for folder in grid.folders]
+        if jobs > 1:
+            _work_at_once(grids, sum(study.left() for study in studies), jobs, interruption)
+        Worker(grids, studies, interruption, wait=options.wait).go()
+        return ranks.from_first(lambda: _conclude(grids, studies))
+
+
+def _conclude(grids: list[FoldGrid], studies: list[Study]) -> list[Path]:
+    """Write Table 1 of all grids; return the run folders.
+
+    Raises `UserError`: a cell could not be trained.
+    """
+    failed: dict[str, str] = {}
+    for grid, study in zip(grids, studies, strict=True):
+        standing, rows = study.standing(), study.rows()
+        failed |= standing.failed
+        if standing.running:
+            say(f"{grid.out}: other workers still have {standing.running} of the cells; the last one writes table1.md")
+        elif rows:
+            with study.storage.lock():
+                remove_parts(grid.out)
+                best = write_table1(grid.out, rows, grid.options.protocol)
+            which = f"the best cell is {best}, " if len(rows) > 1 else ""
+            say(f"{grid.out}: {which}see table1.md and curves.png")
+    if failed:
+        more = f" ({len(failed) - 1} more failed.)" if len(failed) > 1 else ""
+        raise UserError(f"{next(iter(failed.values()))}{more}")
+    return [grid.out / row["run"] for grid, study in zip(grids, studies, strict=True) for row in study.rows()]
 
 
 def count_jobs(asked: str, cells: int, size: int, place: Place) -> int:
@@ -105,55 +124,67 @@ def _memory_gib() -> int:
 def _say_what_comes(grids: list[FoldGrid], place: Place, start: Start, jobs: int) -> None:
     first = grids[0]
     method, _ = choose_method(first.options)
-    count = len(first.cells)
+    cells = first.search.in_words()
     at_once = f", {jobs} at once" if jobs > 1 else ""
     for grid in grids:
         of_fold = f"fold {grid.fold}: " if len(grids) > 1 else ""
         say(
-            f"{of_fold}{count} {'cell' if count == 1 else 'cells'} of {first.options.kimg:g} kimg on "
-            f"{len(grid.data.images)} images of {first.cohort.size} px, {method}, {place}{at_once}"
+            f"{of_fold}{cells} of {first.options.kimg:g} kimg on "
+            f"{len(grid.data.images)} images of {first.cohort.size} px, {method}, {_sizes(start)}, {place}{at_once}"
         )
+        _warn(grid)
     if start.size is not None and start.size != first.cohort.size:
         change = "grown" if start.size < first.cohort.size else "cut"
         say(f"{start.name} draws {start.size} px pictures: {change} to {first.cohort.size} px")
-    if start.left_new:
+    projected = isinstance(start.networks.D, ProjectedDiscriminator)
+    new = [name for name in start.left_new if not (projected and name.startswith("D/"))]  # which starts anew by design
+    if new:
+        say(f"{len(new)} tensors start anew, the start network has none that fit: {new[0]} … (config.json lists them)")
+
+
+def _warn(grid: FoldGrid) -> None:
+    """Say what will probably disappoint."""
+    images, kimg, half_life = len(grid.data.images), grid.options.kimg, grid.ema_kimg
+    if images < FEW_IMAGES:
+        say(f"warning: {images} images to train on are few, and so few cannot show how good what comes of them is.")
+    if grid.start.name is not None and kimg < HALF_LIVES * half_life:
         say(
-            f"{len(start.left_new)} tensors start anew, the start network has none that fit: {start.left_new[0]} "
-            "… (config.json lists them)"
+            f"warning: after {kimg:g} kimg the average of the weights, with its half-life of {half_life:g} kimg, is "
+            f"still much of the start; train longer, or give --ema-kimg {kimg / (2 * HALF_LIVES):.2g}."
         )
 
 
-def _is_finished(grid: FoldGrid, index: int) -> bool:
-    finished = grid.place.ranks.from_first(lambda: grid.is_finished(index))
-    if finished:
-        say(f"{grid.folders[index].path}: complete")
-    return finished
+def _sizes(start: Start) -> str:
+    """Return how large the networks are, and how wide at most."""
+    G, D = (sum(p.numel() for p in part.parameters()) / 1e6 for part in (start.networks.G, start.networks.D))
+    config = start.networks.G.config
+    widest = min(config.channel_base // 4, config.channel_max)  # at 4 px
+    return f"up to {widest} channels, {G:.1f} M parameters in G and {D:.1f} M in D"
 
 
-def _train_at_once(todo: list[tuple[FoldGrid, int]], jobs: int, interruption: Interruption) -> None:
-    if not todo:
+def _work_at_once(grids: list[FoldGrid], left: int, jobs: int, interruption: Interruption) -> None:
+    if not left:
         return
     threads = max(torch.get_num_threads() // jobs, 1)
-    features = resolve_space(todo[0][0].options, todo[0][0].start)  # once: all cells must be scored in the same space
-    pieces = [
-        Work(str(grid.folders[index].path), OneCell(grid.options, grid.cells, grid.fold, index, features))
-        for grid, index in todo
-    ]
-    do_at_once(pieces, jobs, threads, interruption)
+    first = grids[0]
+    features = resolve_space(first.options, first.start)  # once: all cells must be scored in the same space
+    worker = OneWorker(first.options, first.search, tuple(grid.fold for grid in grids), features)
+    do_at_once(
+        [Work(f"worker {number}", worker) for number in range(1, min(jobs, left) + 1)], jobs, threads, interruption
+    )
 
 
 @dataclass(frozen=True)
-class OneCell:
-    """One cell of a grid, for a process of its own, which makes the rest anew."""
+class OneWorker:
+    """One worker of several on this machine, for a process of its own, which makes the rest anew."""
 
     options: TrainOptions
-    cells: tuple[Cell, ...]
-    fold: int
-    index: int
+    search: Search
+    folds: tuple[int, ...]
     features: str
 
     def __call__(self, interruption: Interruption, slot: int) -> None:
-        """Train it on GPU `slot`, if there are GPUs to choose from."""
+        """Train cells on GPU `slot`, if there are GPUs to choose from, until none is left."""
         options = self.options
         if options.device in ("auto", "cuda") and torch.cuda.is_available():
             options = dataclasses.replace(options, device=f"cuda:{slot % torch.cuda.device_count()}")
@@ -161,5 +192,5 @@ class OneCell:
             place = Place.choose(options.precision, options.compile, device, ranks)
             cohort = read_cohort(options.cohort)
             start = build_start(options, cohort.size, classes(options))
-            grid = FoldGrid(cohort, self.fold, options, self.cells, start, place, self.features)
-            grid.train(self.index, interruption)
+            grids = [FoldGrid(cohort, fold, options, self.search, start, place, self.features) for fold in self.folds]
+            Worker(grids, [grid.open_study() for grid in grids], interruption, wait=False).go()

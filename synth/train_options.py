@@ -11,11 +11,14 @@ from shared.errors import UserError
 from stylegan2_ada.config import AugPipe, NoiseMode
 from synth.averages import MOST
 from synth.cells import Cell, CellFile, product, read_cells
+from synth.values import Range
 
 Protocol = Literal["strict", "paper"]
 Label = Literal["positive", "negative", "both"]
 ALL_FOLDS = "all"
-GAMMA, TARGET = 0.1, 0.6
+GRID = "grid"
+GAMMA, TARGET, LR = 0.1, 0.6, 0.002
+GRACE_S = 120.0
 USUAL_MAX_P, MAX_P = (
     1.0,
     8.0,
@@ -76,15 +79,22 @@ class TrainOptions:
         precision: of the large convolutions: "auto", "fp32", "tf32", "bf16".
         compile: whether `torch.compile` fuses the networks: "auto", "on", "off".
         jobs: cells trained at once, or "auto".
+        storage: where the grid's study is (`synth.storage`); None means a database in the grid's folder.
+        study: its name in a storage that holds several; None means the name of `out`.
+        sampler: "grid", or "tpe" or "random" to choose cells in ranges until the `budget` is used up.
+        pruner: "none", or "median" or "hyperband" to end cells early whose scores are far behind.
+        budget: "20cells", "5000kimg" or "12h".
+        grace: seconds after which a silent worker's cell is another's.
+        wait: whether to wait for the cells of other workers.
         weights: folder with pretrained weights.
         offline: never touch the network.
     """
 
     cohort: Path
     out: Path
-    gamma: tuple[float, ...] | None = None
-    target: tuple[float, ...] | None = None
-    lr: tuple[float, ...] = (0.002,)
+    gamma: tuple[float | Range, ...] | None = None
+    target: tuple[float | Range, ...] | None = None
+    lr: tuple[float | Range, ...] = (LR,)
     cells: str | None = None
     fold: str = "0"
     protocol: Protocol = "strict"
@@ -110,6 +120,13 @@ class TrainOptions:
     precision: str = "auto"
     compile: str = "auto"
     jobs: str = "1"  # the command line's is "auto": other processes import the script that called
+    storage: str | None = None
+    study: str | None = None
+    sampler: str = GRID
+    pruner: str = "none"
+    budget: str | None = None
+    grace: float = GRACE_S
+    wait: bool = True
     weights: Path | None = None
     offline: bool = False
 
@@ -120,6 +137,8 @@ class TrainOptions:
                 raise UserError(f"--{name.replace('_', '-')} {value:g}: out of range; give {low:g} to {high:g} kimg.")
         if not 1e-3 <= self.save_every_min <= 1e5:
             raise UserError(f"--checkpoint-every {self.save_every_min:g}min: out of range; give 0.001 to 100000 min.")
+        if not 1 <= self.grace <= 1e5:
+            raise UserError(f"--grace {self.grace:g}: out of range; give 1 to 100000 seconds.")
         if self.max_p is not None and not 0 <= self.max_p <= MAX_P:
             raise UserError(f"--max-p {self.max_p:g}: out of range; give 0 to {MAX_P:g}.")
         for name, low_count, high_count in (
@@ -187,7 +206,9 @@ def resolve_cells(asked: dict[str, Any]) -> tuple[TrainOptions, tuple[Cell, ...]
     given = {name: value for name, value in asked.items() if value is not None}
     if given.get("cells") is None:
         options = TrainOptions(**given)
-        return options, product(options.gamma or (GAMMA,), options.target or (TARGET,), options.lr)
+        values = (options.gamma or (GAMMA,), options.target or (TARGET,), options.lr)
+        numbers = [[value for value in axis if not isinstance(value, Range)] for axis in values]
+        return options, product(*numbers) if options.sampler == GRID else ()
     for name in ("gamma", "target", "lr"):
         if name in given:
             raise UserError(f"--{name}: cannot be combined with --cells, which lists whole cells; leave one out.")

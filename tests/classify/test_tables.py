@@ -162,11 +162,13 @@ def test_the_words_claim_an_effect_only_beyond_chance(tmp_path: Path) -> None:
     """95 % intervals (Wilson): 170/190 [84.3, 93.1], 176/190 [88.0, 95.6], 189/190 [97.1, 99.9]."""
     near, _ = written(tmp_path / "near", [record((85, 85)), record((88, 88), ratio="1:5")])
     assert "89.5 % [84.3, 93.1] without synthetic images, 92.6 % [88.0, 95.6] at 1:5" in near
-    assert "At 1:5 it is 3.2 points higher than without, which chance among 190 test images may explain" in near
+    assert "Beside that without, it is at 1:5 3.2 points higher, which chance among 190 test images may explain" in near
     far, _ = written(tmp_path / "far", [record((85, 85)), record((94, 95), ratio="1:2"), record((88, 88), ratio="1:5")])
-    assert "At 1:2 it is 10.0 points higher than without, more than chance among 190 test images explains" in far
+    assert "it is at 1:5 3.2 points higher and at 1:2 10.0 points higher; at 1:2 that is more than chance among" in far
     worse, _ = written(tmp_path / "worse", [record((94, 95)), record((85, 85), ratio="1:2")])
-    assert "At 1:2 it is 10.0 points lower than without, more than chance" in worse
+    assert "it is at 1:2 10.0 points lower; at 1:2 that is more than chance among 190 test images explains" in worse
+    same, _ = written(tmp_path / "same", [record((85, 85)), record((85, 85), ratio="1:2")])
+    assert "At 1:2 it is the same as without." in same
 
 
 def test_the_origin_names_seed_device_versions_commit_and_command(tmp_path: Path) -> None:

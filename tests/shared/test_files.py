@@ -110,3 +110,21 @@ def test_requirements_name_the_path_and_the_way_out(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=sentence) as caught:
             use()
         assert str(caught.value).startswith(str(tmp_path))
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    require_new(tmp_path / "new" / "folder" / "out.h5", force=False)
+    with pytest.raises(UserError, match=r"file is a file, where a folder must be; give another --out"):
+        require_new(tmp_path / "file" / "sub" / "out.h5", force=True)
+    with pytest.raises(UserError, match=r"a folder, where a file is to be written"):
+        require_new(tmp_path, force=True)
+    with pytest.raises(UserError, match=r"exists already; give --force"):
+        require_new(tmp_path / "file", force=False)
+    require_new(tmp_path / "file", force=True)
+
+
+def test_a_folder_that_must_not_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: not (path == tmp_path and mode == os.W_OK))
+    with pytest.raises(UserError, match=r"cannot be written to; give another --out"):
+        require_new(tmp_path / "out.h5", force=False)

@@ -14,6 +14,7 @@ def _folder(folder: Path, *, before: float, after: float, floor: float | None = 
         (folder / name).touch()
     best = {"name": "FID", "value": 81.0, "n_fake": 1000, "n_real": 341, "n_equal": 170, "floor": floor}
     row = {
+        "method": "transfer",
         "gamma": 0.1,
         "lr": 0.002,
         "target": 0.6,

@@ -25,6 +25,7 @@ from synth.cells import product
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.run_folder import RunFolder
+from synth.search import Search
 from synth.train import count_jobs
 from synth.train_options import TrainOptions
 
@@ -91,7 +92,7 @@ def test_cells_at_once_are_the_same_cells_and_survive_kills(cohort: Cohort, tmp_
     """Whoever is killed, the one that was started or a cell's process, the same command goes on to the same end."""
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     assert _start(_grid_command(cohort, straight)).wait(300) == 0
-    cells = sorted(path.name for path in straight.iterdir() if path.is_dir())
+    cells = sorted(path.name for path in straight.glob("gamma*"))
     assert len(cells) == 2
     runs = [killed / cell for cell in cells]
 
@@ -229,5 +230,5 @@ def test_a_cell_takes_the_gpu_of_its_place(cohort: Cohort, tmp_path: Path, monke
     for device in ("auto", "cuda:0"):
         options = TrainOptions(cohort=cohort.path, out=tmp_path, device=device)
         with pytest.raises(UserError):
-            synth.train.OneCell(options, product([0.1], [0.6], [0.002]), 0, 0, "offline")(Interruption(), 3)
+            synth.train.OneWorker(options, Search(product([0.1], [0.6], [0.002])), (0,), "offline")(Interruption(), 3)
     assert asked == ["cuda:1", "cuda:0"]

@@ -231,7 +231,7 @@ def test_the_plain_command_is_projected(options: TrainOptions, capsys: pytest.Ca
     train(_short(options, gamma=None), CELL)
     config = RunFolder(options.out).read_config()
     assert (config["method"], config["cell"]["gamma"]) == ("projected", 0)
-    assert "16 px, projected, cpu" in " ".join(capsys.readouterr().err.split())
+    assert "16 px, projected, up to 64 channels, " in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

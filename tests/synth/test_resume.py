@@ -200,9 +200,16 @@ def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(
     first = _Forked(arguments, told)
     while _newest(run) < 0:
         assert first.wait(POLL_S) is None, told.read_text()
-    assert _Forked(arguments, told).wait(60) == 2
+    assert _Forked([*arguments, "--no-wait"], told).wait(60) == 0  # the other one has the only cell
+    assert "other workers still have 1 of the cells" in " ".join(told.read_text().split())
+    with RunFolder(tmp_path / "other").claim():
+        there = command_line(_cohort_path(cohort), tmp_path / "other")
+        assert _Forked([*there, "--no-wait"], told).wait(60) == 2
     (sentence,) = [line for line in told.read_text().splitlines() if line.startswith("error")]
-    assert sentence == f"error: {run}: another process is training here; wait until it ends, or give another --out."
+    assert (
+        sentence
+        == f"error: {tmp_path / 'other'}: another process is training here; wait until it ends, or give another --out."
+    )
     os.kill(first.pid, signal.SIGKILL)
     first.wait(60)
     _finish(_Forked, arguments, told)

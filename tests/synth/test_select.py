@@ -168,6 +168,23 @@ def test_nothing_selected_is_a_bundle_with_a_warning(run, drawn, capsys):
     assert "warning: 0 of 40" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("kept", "warned"), [(0, True), (7, True), (8, False), (40, False)])
+def test_scores_that_disagree_are_worth_a_warning(run, capsys, monkeypatch, kept, warned):
+    """All 40 pass by similarity, and `kept` by the discriminator."""
+
+    def passes(scores, _):
+        every = np.ones(len(scores.similarity), bool)
+        return every, every & (np.arange(len(every)) < kept)
+
+    monkeypatch.setattr("synth.select.passes", passes)
+    monkeypatch.setattr("synth.selection.passes", passes)
+    run()
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        f"warning: the two scores disagree, 40 against {kept} of 40: by the discriminator score few" in said
+    ) == warned
+
+
 def test_everything_selected_is_worth_a_warning(run, capsys):
     assert len(run(sigma=1000.0)) == COUNT
     assert "the filter does nothing" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Training from end to end on a small cohort: resume, grids, what was seen, and refusals."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -14,18 +15,18 @@ from runs import assert_same
 from shared.bundle import read_candidates
 from shared.cohort import Cohort
 from shared.errors import UserError
-from shared.files import claimed
 from shared.splits import parts
 from stylegan2_ada import Trainer, load_networks, read_header
 from synth.cells import product
 from synth.checkpoints import Checkpoints
 from synth.generate import GenerateOptions, generate
 from synth.grid import find_network, read_provenance
+from synth.interruption import Interruption
 from synth.networks import SHIPPED, shipped_network
 from synth.run_folder import RunFolder
 from synth.run_log import criterion
 from synth.starts import build_start
-from synth.table1 import render, write_table1
+from synth.table1 import render, row_of, write_table1
 from synth.train import train
 from synth.train_options import Protocol, TrainOptions
 
@@ -129,7 +130,18 @@ def test_two_trainings_in_one_folder_are_refused(options: TrainOptions) -> None:
         RunFolder(options.out).claim(),
         pytest.raises(UserError, match=r"run: another process is training here; wait until it ends"),
     ):
-        train(options, CELL)
+        train(dataclasses.replace(options, wait=False), CELL)
+
+
+def test_a_training_waits_for_another_one_in_its_folder(
+    options: TrainOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.ExitStack() as other:
+        other.enter_context(RunFolder(options.out).claim())
+        monkeypatch.setattr(Interruption, "sleep", lambda *_: other.close())
+        train(dataclasses.replace(options, kimg=0.008), CELL)
+    assert "another process is training here" in " ".join(capsys.readouterr().err.split())
+    assert RunFolder(options.out).network.exists()
     train(dataclasses.replace(options, kimg=0.008), CELL)
 
 
@@ -281,14 +293,6 @@ def test_a_refused_grid_leaves_nothing(options: TrainOptions) -> None:
     assert sorted(path.name for path in options.out.rglob("*")) == [cells[1].name, "thesis.txt"]
 
 
-def test_a_grid_in_use_is_refused(options: TrainOptions) -> None:
-    cells = product([0.1, 0.5], [0.6], [0.002])
-    options.out.mkdir()
-    with claimed(options.out, "busy"), pytest.raises(UserError, match="another process is training here"):
-        train(options, cells)
-    assert not (options.out / cells[0].name).exists()
-
-
 def test_cells_of_different_spaces_are_not_ranked(options: TrainOptions) -> None:
     cells = product([0.1, 0.5], [0.6], [0.002])
     train(dataclasses.replace(options, kimg=0.008), cells)
@@ -299,7 +303,7 @@ def test_cells_of_different_spaces_are_not_ranked(options: TrainOptions) -> None
             line["quality"]["extractor"] = "Inception"
     folder.write_log(lines)
     with pytest.raises(UserError, match=r"different feature spaces .EfficientNet-Lite0, Inception."):
-        write_table1(options.out, [RunFolder(options.out / cell.name) for cell in cells], "strict")
+        write_table1(options.out, [row_of(options.out, RunFolder(options.out / cell.name)) for cell in cells], "strict")
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -325,3 +329,21 @@ def test_pictures_want_the_noise_that_they_were_scored_with(options: TrainOption
         assert RunFolder(run).read_config()["quality"]["noise"] == noise
         generate(GenerateOptions(network=run, out=tmp_path / "c.h5", count=2, force=True))
         assert read_candidates(tmp_path / "c.h5").generator["noise"] == noise
+
+
+def test_what_will_disappoint_is_said_before_it_begins(
+    options: TrainOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(dataclasses.replace(options, start="phantom-skin-32", cfg=None, kimg=0.008, ema_kimg=1.0), CELL)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "warning: 18 images to train on are few" in said
+    assert "warning: after 0.008 kimg the average of the weights, with its half-life of 1 kimg, is still much" in said
+    assert "give --ema-kimg 0.002." in said
+
+
+def test_a_training_that_improved_nothing_says_so(
+    options: TrainOptions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synth.run_log.criterion", lambda _: 0.0)  # the first of equals is the best
+    train(dataclasses.replace(options, kimg=0.008), CELL)
+    assert "the networks it began with, which no checkpoint improved on" in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,226 @@
+"""A grid as an Optuna study: each cell is done once, by whichever worker comes first, and survives any of them.
+
+A worker claims a cell under the lock of the storage (`synth.storage`), and shows that it lives by a number that it
+counts up. Optuna's own heartbeats cover neither journals nor trials that are asked for one by one, and compare clocks.
+Here whoever looks on compares with nothing but what it has seen itself: when a number has stood still for `grace_s` the
+worker is gone and the cell is free again; of workers on this machine that is known at once. What was done until then is
+in the run folder.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from shared.console import say
+from shared.errors import UserError
+from synth.cells import Cell
+from synth.claim import AGAIN, BEAT, CELL, ENDED, KIMG, ROW, WORKER, Claim
+from synth.differences import in_words
+from synth.liveness import has_ended, worker_name
+from synth.search import AXES, Search, params_of
+from synth.storage import Storage, reached
+
+BEATS_A_GRACE = 4
+MAX_DEATHS = 3  # of workers of one cell, before it is left alone
+PLAN = "plan"
+DIED = "its worker was not heard of any more"
+MAY_GROW = frozenset({"kimg", "checkpoint_every"})
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a study is: cells by what became of them."""
+
+    done: int
+    running: int
+    failed: dict[str, str]  # name and reason
+
+
+class Study:
+    """One study as one worker sees it."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        search: Search,
+        plan: dict[str, Any],
+        *,
+        kimg: float,
+        every_nimg: int,
+        seed: int,
+        grace_s: float,
+        is_there: Callable[[Cell], bool] = lambda _: True,
+    ) -> None:
+        """Open the study, or make it.
+
+        Args:
+            storage: where it is.
+            name: of the study.
+            search: what it tries.
+            plan: what else must be the same for all workers and as long as it goes on.
+            kimg: of each cell.
+            every_nimg: images between scores.
+            seed: of the sampler.
+            grace_s: how long a worker may be silent.
+            is_there: tells whether the result of a cell that is done is still there; else it is done anew.
+
+        Raises `UserError`: the storage cannot be used, or has another study of this name.
+        """
+        self.storage, self.name, self.search, self.kimg = storage, name, search, kimg
+        self._seed, self._grace_s, self._is_there = seed, grace_s, is_there
+        self._worker = worker_name()
+        self._seen: dict[int, tuple[Any, float]] = {}  # number of a trial -> its beat, and since when it stands there
+        with storage.lock(), reached(storage.name):
+            self._study = optuna.create_study(
+                study_name=name,
+                storage=storage.optuna,
+                pruner=search.make_pruner(every_nimg, round(1000 * kimg)),
+                load_if_exists=True,
+            )
+            self._id = storage.optuna.get_study_id_from_name(name)
+            self._require_same(plan | search.describe())
+            # What failed before this command began may be tried again; what fails from now on is left to the user. And
+            # what was done before is looked for; what is done from now on is there.
+            self._before = {trial.number for trial in self._trials() if trial.state.is_finished()}
+
+    def _require_same(self, plan: dict[str, Any]) -> None:
+        stored = self._study.user_attrs.get(PLAN)
+        if stored is None:
+            self._study.set_user_attr(PLAN, plan)
+            return
+        different = in_words(stored, plan, may_change=MAY_GROW)
+        if different:
+            raise UserError(
+                f"{self.storage.name}: study {self.name} is of another grid or cohort ({different}); give "
+                "another --out or --study, or the same options to go on."
+            )
+
+    def claim(self) -> Claim | None:
+        """Return a cell for this worker alone, None when there is none to be had (now: see `standing`).
+
+        Raises `UserError`: the storage cannot be used.
+        """
+        with self.storage.lock(), reached(self.storage.name):
+            self._bury()
+            self._enqueue()
+            trials = self._trials()
+            if not any(trial.state == TrialState.WAITING for trial in trials) and not self._may_sample(trials):
+                return None
+            self._study.sampler = self.search.make_sampler(self._seed + len(trials))
+            trial = self._study.ask(self.search.distributions())
+            cell = self._cell(trial.params)
+            number = self.storage.optuna.get_trial_id_from_study_id_trial_number(self._id, trial.number)
+            claim = Claim(cell, self._study, trial, number, self.storage.optuna, self._grace_s / BEATS_A_GRACE)
+            for name, value in ((CELL, cell.name), (WORKER, self._worker), (KIMG, self.kimg)):
+                trial.set_user_attr(name, value)
+        return claim
+
+    def standing(self) -> Standing:
+        """Return how far the study is."""
+        with reached(self.storage.name):
+            trials = self._trials()
+        states = {name: self._state(name, trials) for name in self._names(trials)}
+        return Standing(
+            done=sum(state == "done" for state, _ in states.values()),
+            running=sum(state in ("waiting", "running") for state, _ in states.values()),
+            failed={name: reason for name, (state, reason) in states.items() if state == "failed"},
+        )
+
+    def left(self) -> int:
+        """Return how many cells are not done yet; of a sampler at most as many as its budget may allow."""
+        with reached(self.storage.name):
+            trials = self._trials()
+        states = [self._state(name, trials)[0] for name in self._names(trials)]
+        open_cells = sum(state in ("free", "waiting", "running") for state in states)
+        return open_cells + (self.search.most_cells if self._may_sample(trials) else 0)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what was told of each cell that is done, the last time that it was."""
+        with reached(self.storage.name):
+            trials = self._trials()
+        last = {trial.user_attrs[CELL]: trial.user_attrs[ROW] for trial in trials if trial.state in DONE}
+        return [last[name] for name in self._names(trials) if name in last]
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _names(self, trials: list[FrozenTrial]) -> list[str]:
+        """Return the names of all cells: of the grid, or of what was chosen so far."""
+        if self.search.axes is None:
+            return [cell.name for cell in self.search.cells]
+        return list(dict.fromkeys(name for trial in trials if (name := self._name(trial)) is not None))
+
+    def _name(self, trial: FrozenTrial) -> str | None:
+        """Return the name of a trial's cell; None when its worker was killed before it had chosen one."""
+        if CELL in trial.user_attrs:
+            return str(trial.user_attrs[CELL])
+        return self._cell(trial.params).name if trial.params.keys() >= set(AXES) else None
+
+    def _cell(self, params: dict[str, Any]) -> Cell:
+        same = (cell for cell in self.search.cells if params_of(cell) == params)
+        return next(same, None) or Cell(**params)
+
+    def _state(self, name: str, trials: list[FrozenTrial]) -> tuple[str, str]:
+        """Return what became of a cell ("waiting", "running", "done", "failed", "free"), and why it failed."""
+        own = [trial for trial in trials if self._name(trial) == name]
+        for state, word in ((TrialState.WAITING, "waiting"), (TrialState.RUNNING, "running")):
+            if any(trial.state == state for trial in own):
+                return word, ""
+        last = next((trial for trial in reversed(own) if trial.state in DONE), None)
+        if last is not None and last.user_attrs[KIMG] >= self.kimg and self._has_result(last):
+            return "done", ""
+        failed = [t.user_attrs for t in own if t.state == TrialState.FAIL and t.number not in self._before]
+        final = next((about for about in failed if about.get(AGAIN) is False), None)
+        if final is not None:
+            return "failed", str(final.get(ENDED))
+        deaths = sum(about.get(ENDED) == DIED for about in failed)
+        return ("failed", f"{deaths} times {DIED}") if deaths >= MAX_DEATHS else ("free", "")
+
+    def _has_result(self, trial: FrozenTrial) -> bool:
+        return trial.number not in self._before or self._is_there(self._cell(trial.params))
+
+    def _bury(self) -> None:
+        """Free the cells of workers that have been silent for too long."""
+        now = time.monotonic()
+        for trial in self._trials():
+            if trial.state != TrialState.RUNNING:
+                continue
+            worker = str(trial.user_attrs.get(WORKER))
+            sign = (worker, trial.user_attrs.get(BEAT))
+            seen, since = self._seen.setdefault(trial.number, (sign, now))
+            if seen != sign:
+                self._seen[trial.number] = (sign, now)
+            elif now - since > self._grace_s or has_ended(worker):
+                with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # it has told this very moment
+                    number = self.storage.optuna.get_trial_id_from_study_id_trial_number(self._id, trial.number)
+                    self.storage.optuna.set_trial_user_attr(number, ENDED, DIED)
+                    self._study.tell(trial.number, state=TrialState.FAIL)
+                say(f"{self._name(trial)}: {DIED} ({worker.split()[0]}); the cell is free again")
+
+    def _enqueue(self) -> None:
+        """Enqueue every cell that is neither done nor under way: at first all of them."""
+        trials = self._trials()
+        for name in self._names(trials):
+            if self._state(name, trials)[0] == "free":
+                cell = self._named(name, trials)
+                self._study.enqueue_trial(params_of(cell), user_attrs={CELL: name})
+
+    def _named(self, name: str, trials: list[FrozenTrial]) -> Cell:
+        same = (cell for cell in self.search.cells if cell.name == name)
+        return next(same, None) or next(self._cell(t.params) for t in trials if t.params and self._name(t) == name)
+
+    def _may_sample(self, trials: list[FrozenTrial]) -> bool:
+        """Tell whether the budget allows a sampler one more cell."""
+        if self.search.axes is None:
+            return False
+        names = self._names(trials)
+        rows = [trial.user_attrs[ROW] for trial in trials if trial.state in DONE]
+        hours = sum(row["seconds"] for row in rows) / 3600
+        return self.search.budget.allows(len(names), len(names) * self.kimg, hours)

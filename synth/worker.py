@@ -1,0 +1,94 @@
+"""A worker of one command: it claims cells of the studies of all folds until none is left, and trains each."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from shared.console import say
+from shared.errors import UserError
+from synth.cells import Cell
+from synth.claim import Claim, LostCellError
+from synth.fold_grid import FoldGrid
+from synth.interruption import Interruption
+from synth.run_folder import BusyError
+from synth.study import Study
+
+POLL_S = 5.0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the first rank has decided: which cell of which grid is next, or how many other workers have still."""
+
+    grid: int = 0
+    cell: Cell | None = None
+    elsewhere: int = 0
+
+
+class Worker:
+    """One process, or several ranks that train each cell together; the first rank alone speaks with the studies."""
+
+    def __init__(
+        self, grids: Sequence[FoldGrid], studies: Sequence[Study], interruption: Interruption, *, wait: bool
+    ) -> None:
+        """Take part in the studies of some grids, one a fold.
+
+        With `wait`, a worker stays while others have cells, and takes up those of workers that die.
+        """
+        self.grids, self.studies, self.interruption, self.wait = grids, studies, interruption, wait
+        self.ranks = grids[0].place.ranks
+        self._claim: Claim | None = None
+        self._said: set[str] = set()
+
+    def go(self) -> None:
+        """Train cells until none is left; the study knows which cannot be trained.
+
+        Raises:
+            UserError: the storage cannot be used, or a cell cannot be trained by several ranks.
+            OSError: something cannot be written.
+            SystemExit: a signal asked to stop; the state is saved, and the cell is free again.
+        """
+        while True:
+            turn = self.ranks.from_first(self._next)
+            if turn.cell is not None:
+                self._train(self.grids[turn.grid], turn.cell)
+            elif turn.elsewhere and self.wait:
+                cells = f"{turn.elsewhere} {'cell is' if turn.elsewhere == 1 else 'cells are'}"
+                self._say_once(f"{cells} with other workers: waiting for them, or for what they leave behind")
+                self.interruption.sleep(POLL_S)
+            else:
+                return
+
+    def _next(self) -> Turn:
+        for index, study in enumerate(self.studies):
+            self._claim = study.claim()
+            if self._claim is not None:
+                return Turn(index, self._claim.cell)
+        return Turn(elsewhere=sum(study.standing().running for study in self.studies))
+
+    def _train(self, grid: FoldGrid, cell: Cell) -> None:
+        with self._claim or nullcontext() as claim:
+            try:
+                result = grid.train(cell, self.interruption, claim)
+                if claim is not None:
+                    claim.finish(result.row["criterion"], result.row, pruned=result.pruned)
+            except LostCellError as error:
+                say(str(error))
+            except BusyError as error:
+                if not self.wait or claim is None:
+                    raise
+                claim.give_back(str(error))
+                self._say_once(str(error))
+                self.interruption.sleep(POLL_S)
+            except UserError as error:
+                if claim is not None:
+                    claim.fail(str(error))
+                if self.ranks.count > 1:  # the others have not failed, and would be waited for
+                    raise
+                if not grid.search.is_single:
+                    say(f"{cell.name}: {error}")
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            say(text)

@@ -1,0 +1,354 @@
+"""A study: whoever takes part and dies, every cell is done once, on every storage."""
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import psycopg
+import pytest
+from optuna.trial import TrialState
+from postgresql import server
+from studies import CELLS, GRID, PLAN, claim_and_hang, do_all, open_study, take_part, trials
+
+from shared.errors import UserError
+from synth.cells import Cell
+from synth.claim import LostCellError
+from synth.liveness import has_ended, worker_name
+from synth.search import Search
+from synth.storage import WholeLines, network_file_system, open_storage
+from synth.values import Budget, Range, read_value
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[], str]]:
+    numbers = itertools.count()
+    with server() as address:
+
+        def new_database() -> str:
+            name = f"study{next(numbers)}"
+            with psycopg.connect(address.format(database="postgres"), autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {name}")
+            return address.format(database=name)
+
+        yield new_database
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "journal"])
+def address(request, tmp_path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/study.db"
+    return "journal:" + str(tmp_path / "j") if request.param == "journal" else request.getfixturevalue("postgresql")()
+
+
+def test_a_grid_is_done_once_and_in_order(address):
+    study = open_study(address)
+    assert do_all(study) == [cell.name for cell in CELLS]
+    assert study.standing().done == len(CELLS)
+    assert do_all(open_study(address)) == []
+    assert [row["cell"] for row in study.rows()] == [cell.name for cell in CELLS]
+    found = trials(address)
+    assert [(t.params["gamma"], t.params["target"], t.params["lr"]) for t in found] == [
+        (cell.gamma, cell.target, cell.lr) for cell in CELLS
+    ]
+    assert all(t.state == TrialState.COMPLETE and t.value == 1.0 for t in found)
+
+
+def test_workers_that_begin_at_once_share_a_grid(address):
+    """Without a lock of our own SQLite gives the same trial to two of them."""
+    go, names = SPAWN.Event(), SPAWN.Queue()
+    workers = [SPAWN.Process(target=take_part, args=(address, go, names)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    go.set()
+    done = [name for _ in workers for name in names.get(timeout=120)]
+    for worker in workers:
+        worker.join()
+    assert Counter(done) == Counter(cell.name for cell in CELLS)
+    assert len(trials(address)) == len(CELLS)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_killed_workers_cell_is_taken_up(address, monkeypatch, known):
+    """At once on the machine where it was killed; elsewhere once it has been silent for long enough."""
+    if not known:
+        monkeypatch.setattr("synth.study.has_ended", lambda _: False)
+    claimed = SPAWN.Event()
+    worker = SPAWN.Process(target=claim_and_hang, args=(address, claimed))
+    worker.start()
+    assert claimed.wait(60)
+    study = open_study(address, grace_s=1.0)
+    rest = do_all(study)
+    assert rest == [cell.name for cell in CELLS[1:]]
+    time.sleep(1.5)
+    assert study.claim() is None  # it lives, and beats
+    assert study.standing().running == 1
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    if not known:
+        assert study.claim() is None
+        time.sleep(1.2)
+    assert do_all(study) == [CELLS[0].name]
+    states = Counter(t.state for t in trials(address))
+    assert states == {TrialState.COMPLETE: len(CELLS), TrialState.FAIL: 1}
+    dead = next(t for t in trials(address) if t.state == TrialState.FAIL)
+    assert dead.intermediate_values == {1000: 3.0}
+
+
+def test_a_worker_that_was_asleep_learns_that_its_cell_is_gone(address):
+    asleep = open_study(address, grace_s=400.0).claim()  # its first beat would come after 100 s
+    study = open_study(address, grace_s=0.1)
+    done = do_all(study)
+    time.sleep(0.2)
+    done += do_all(study)
+    assert sorted(done) == sorted(cell.name for cell in CELLS)
+    with asleep:
+        asleep.check()  # it cannot know yet
+        asleep.report(1000, 1.0)
+        with pytest.raises(LostCellError, match="another worker has it"):
+            asleep.check()
+        asleep.finish(7.0, {"cell": "wrong", "seconds": 0.0})
+    assert all(row["cell"] != "wrong" for row in study.rows())
+    assert study.standing().done == len(CELLS)
+
+
+def test_a_cell_that_was_given_back_is_next_and_one_that_failed_is_left_alone(address):
+    study = open_study(address)
+    with pytest.raises(SystemExit), study.claim() as claim:
+        raise SystemExit(143)
+    with study.claim() as claim:
+        claim.fail("it diverged")
+    assert claim.cell == CELLS[1]
+    assert sorted(do_all(study)) == sorted(cell.name for cell in CELLS if cell != CELLS[1])
+    assert study.standing().failed == {CELLS[1].name: "it diverged"}
+    assert do_all(open_study(address)) == [CELLS[1].name]  # a new command tries it again
+
+
+def test_a_cell_whose_workers_always_die_is_left_alone(tmp_path):
+    study = open_study(f"sqlite:///{tmp_path}/study.db", Search(cells=CELLS[:1]), grace_s=0.02)
+    for _ in range(3):
+        assert study.claim() is not None  # and is never heard of again
+        assert study.claim() is None
+        time.sleep(0.05)
+    assert study.claim() is None
+    assert "3 times its worker was not heard of" in study.standing().failed[CELLS[0].name]
+
+
+def test_more_kimg_and_a_lost_result_do_a_cell_again(address):
+    do_all(open_study(address))
+    assert do_all(open_study(address, kimg=5.0)) == []
+    gone = CELLS[2]
+    assert do_all(open_study(address, is_there=lambda cell: cell != gone))[:1] == [gone.name]
+    longer = open_study(address, kimg=20.0)
+    assert do_all(longer) == [cell.name for cell in CELLS]
+    assert len(longer.rows()) == len(CELLS)
+
+
+@pytest.mark.parametrize(
+    ("search", "plan", "named"),
+    [
+        (Search(cells=CELLS[:5]), PLAN, "cells"),
+        (GRID, PLAN | {"cohort": "def"}, "cohort abc there, def asked"),
+        (Search(axes={"gamma": Range(0.1, 1)}, sampler="tpe"), PLAN, "sampler grid there, tpe asked"),
+    ],
+)
+def test_another_grid_or_cohort_is_refused(address, search, plan, named):
+    open_study(address)
+    with pytest.raises(UserError, match="of another grid or cohort") as error:
+        open_study(address, search, plan=plan)
+    assert named in str(error.value)
+
+
+AXES = {"gamma": Range(0.05, 1.0, log=True), "target": (0.5, 0.6), "lr": Range(0.001, 0.004)}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_sampler_stays_in_its_ranges_until_the_budget_is_used_up(address, sampler):
+    search = Search(axes=AXES, sampler=sampler, budget=Budget(cells=7))
+    study = open_study(address, search)
+    assert len(do_all(study)) == 7
+    points = [tuple(t.params.values()) for t in trials(address)]
+    assert len(set(points)) == 7
+    for gamma, target, lr in points:
+        assert 0.05 <= gamma <= 1
+        assert target in (0.5, 0.6)
+        assert 0.001 <= lr <= 0.004
+    assert do_all(open_study(address, search)) == []
+
+
+def test_a_sampled_cell_that_was_stopped_goes_on_as_it_was(address):
+    search = Search(axes=AXES, sampler="random", budget=Budget(cells=2))
+    study = open_study(address, search)
+    with contextlib.suppress(SystemExit), study.claim() as first:
+        raise SystemExit(143)
+    done = do_all(open_study(address, search))
+    assert done[0] == first.cell.name
+    assert len(done) == 2
+
+
+def test_hours_and_kimg_are_budgets_too(tmp_path):
+    for number, budget in enumerate((Budget(kimg=25.0), Budget(hours=3.5 / 3600))):
+        address = f"sqlite:///{tmp_path}/{number}.db"
+        search = Search(axes=AXES, sampler="random", budget=budget)
+        assert len(do_all(open_study(address, search))) == (3 if number == 0 else 4)  # 10 kimg and 1 s a cell
+
+
+def test_the_median_pruner_ends_what_is_far_behind(address):
+    study = open_study(address, Search(cells=CELLS, pruner="median"))
+    pruned = []
+    for value in (1.0, 1.0, 1.0, 1.0, 9.0, 0.5):
+        with study.claim() as claim:
+            for step in (1000, 2000, 3000):
+                claim.report(step, value)
+            pruned.append(claim.should_prune())
+            claim.finish(value, {"cell": claim.cell.name, "seconds": 1.0}, pruned=pruned[-1])
+    assert pruned == [False, False, False, False, True, False]
+    assert study.standing().done == len(CELLS)
+    assert study.claim() is None
+    assert trials(address)[4].state == TrialState.PRUNED
+
+
+def test_scores_wait_for_a_storage_that_does_not_answer(tmp_path, monkeypatch):
+    study = open_study(f"sqlite:///{tmp_path}/study.db", Search(cells=CELLS[:1]))
+    claim = study.claim()
+    storage = study.storage.optuna
+    answers, away = storage.set_trial_intermediate_value, iter([True, True, False, False, False])
+
+    def flaky(*arguments):
+        if next(away):
+            raise optuna.exceptions.StorageInternalError("away")
+        return answers(*arguments)
+
+    monkeypatch.setattr(storage, "set_trial_intermediate_value", flaky)
+    with claim:
+        claim.report(1000, 3.0)
+        claim.report(2000, 2.0)
+        claim.finish(2.0, {"cell": "x", "seconds": 1.0})
+    assert trials(f"sqlite:///{tmp_path}/study.db")[0].intermediate_values == {1000: 3.0, 2000: 2.0}
+
+
+@pytest.mark.parametrize("torn", [b'{"op_code": 4, "tri', b"{", b"x" * 100_000])
+def test_a_half_written_line_of_a_journal_is_taken_away(tmp_path, torn):
+    path = tmp_path / "journal"
+    address = f"journal:{path}"
+    study = open_study(address)
+    with study.claim() as claim:
+        claim.finish(1.0, {"cell": claim.cell.name, "seconds": 1.0})
+    whole = path.read_bytes()
+    with path.open("ab") as journal:
+        journal.write(torn)
+    assert do_all(study) == [cell.name for cell in CELLS[1:]]
+    assert path.read_bytes().startswith(whole)
+    assert torn not in path.read_bytes()
+    assert open_study(address).standing().done == len(CELLS)
+
+
+def test_the_lock_of_an_empty_journal_leaves_it_empty(tmp_path):
+    path = tmp_path / "journal"
+    path.write_bytes(b"no line at all")
+    lock = WholeLines(path)
+    lock.acquire()
+    lock.release()
+    assert path.read_bytes() == b""
+
+
+MOUNTS = """/dev/sda1 / ext4 rw 0 0
+server:/export /home nfs4 rw 0 0
+/dev/sdb1 /home/scratch xfs rw 0 0
+lustre@o2ib:/x /mnt/my\\040disk lustre rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/data/x", None), ("/home/me/runs", "nfs4"), ("/home/scratch/runs", None), ("/mnt/my disk/a", "lustre")],
+)
+def test_network_file_systems_are_recognised(tmp_path, path, kind):
+    table = tmp_path / "mounts"
+    table.write_text(MOUNTS)
+    assert network_file_system(Path(path), table) == kind
+    assert network_file_system(Path(path), tmp_path / "none") is None
+
+
+def test_sqlite_on_a_network_file_system_is_refused_and_a_journal_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr("synth.storage.network_file_system", lambda path: "nfs4")
+    with pytest.raises(UserError, match=r"SQLite on a network file system \(nfs4\)"):
+        open_storage(f"sqlite:///{tmp_path}/study.db", tmp_path)
+    assert open_storage(None, tmp_path).name == str(tmp_path / "study.journal")
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("nonsense", "not a storage"),
+        ("mysql://me@here/db", "not a storage for studies"),
+        ("sqlite://", "not a storage for studies"),
+        ("postgresql://me:secret@127.0.0.1:1/db", "cannot be used"),
+        ("postgresql://me:secret@127.0.0.1:port/db", "not a storage"),
+    ],
+)
+def test_a_wrong_storage_is_one_sentence_without_the_password(address, sentence):
+    with pytest.raises(UserError, match=sentence) as error:
+        open_storage(address, Path())
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_hold_no_study_are_refused(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("x,y\n1,2\n")
+    for address in (f"sqlite:///{path}", f"journal:{path}"):
+        with pytest.raises(UserError, match=str(path)):
+            open_storage(address, tmp_path)
+    assert path.read_text() == "x,y\n1,2\n"
+
+
+def test_values_and_ranges_are_read():
+    assert read_value("0.1") == 0.1
+    assert read_value("0.05:1:log") == Range(0.05, 1.0, log=True)
+    assert read_value("1e-4:2e-3") == Range(1e-4, 2e-3)
+    for text in ("x", "1:0", "0:1:log", "1:2:3", "1:1", ":", "0.1:", "1:2:LOG"):
+        with pytest.raises(UserError, match=r"give"):
+            read_value(text)
+
+
+def test_budgets_are_read():
+    assert Budget.read("20cells") == Budget(cells=20)
+    assert Budget.read("1.5h") == Budget(hours=1.5)
+    assert Budget.read("500kimg") == Budget(kimg=500.0)
+    for text in ("20", "0cells", "1.5cells", "h", "-1h", "5 kimg"):
+        with pytest.raises(UserError, match="not a budget"):
+            Budget.read(text)
+
+
+def test_a_cell_of_a_sampler_has_a_folder_of_its_own():
+    names = {Cell(gamma=0.1 + 1e-4 * i, target=0.6, lr=0.002).name for i in range(10)}
+    assert len(names) == 10
+
+
+def test_a_worker_that_ended_is_known_only_where_it_was():
+    child = SPAWN.Process(target=time.sleep, args=(60,))
+    child.start()
+    host, place, _, started = worker_name().split()
+    theirs = f"{host} {place} {child.pid} {Path(f'/proc/{child.pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+    assert not has_ended(worker_name())
+    assert not has_ended(theirs)
+    assert has_ended(f"{host} {place} {child.pid} {int(started) - 1}")  # its number was another one's
+    child.kill()
+    while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    assert has_ended(theirs)
+    child.join()
+    assert has_ended(theirs)
+    assert not has_ended(theirs.replace(place, "another/1"))
+    assert not has_ended("elsewhere " + theirs.partition(" ")[2])
+    for nonsense in ("", "None", "a b c d", f"{host} {place} x y"):
+        assert not has_ended(nonsense)
