@@ -24,12 +24,13 @@ MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the grid; symbols as in the paper's Table 1."""
+    """One point of the grid; symbols as in the paper's Table 1. A grid of several seeds has a cell for each of them."""
 
     gamma: float
     target: float
     lr: float
     paper_fid: float | None = None
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -43,7 +44,13 @@ class Cell:
     @property
     def name(self) -> str:
         """Folder name of the cell's run."""
-        return f"gamma{self.gamma:g}_lr{self.lr:g}_target{self.target:g}"
+        seed = "" if self.seed is None else f"_seed{self.seed}"
+        return f"gamma{self.gamma:g}_lr{self.lr:g}_target{self.target:g}{seed}"
+
+    @property
+    def point(self) -> tuple[float, float, float]:
+        """What it has in common with the cells of other seeds."""
+        return self.gamma, self.target, self.lr
 
 
 @dataclass(frozen=True)

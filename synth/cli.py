@@ -117,7 +117,13 @@ def prepare(**options: Any) -> None:
 )
 @click.option("--quality-fakes", type=int, help="Generated images a score is computed from.  [default: 1000]")
 @click.option("--features", type=click.Choice(QUALITY_SPACES), help="Feature space.  [default: auto]")
-@click.option("--seed", type=int, help="Of networks, data order, latents and augmentation.  [default: 0]")
+@click.option(
+    "--seed",
+    "seeds",
+    type=int,
+    multiple=True,
+    help="Of networks, data order, latents and augmentation; repeat to train each cell with each.  [default: 0]",
+)
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
 @click.option(
     "--precision",

@@ -30,12 +30,12 @@ from synth.quality import QualityMeter
 from synth.run import Run, Watcher, every_nimg
 from synth.run_folder import RunFolder
 from synth.search import AXES, Search
-from synth.starts import Start, require_whole_groups
+from synth.starts import Start, build_start, require_whole_groups
 from synth.storage import open_storage
 from synth.study import Study
 from synth.table1 import row_of
 from synth.train_options import TrainOptions
-from synth.training_set import TrainingSet
+from synth.training_set import TrainingSet, classes
 
 STUDY = "table1"  # name of the study in a grid's own folder, which may be moved
 FEATURES = ".features"  # folder of the reals' features
@@ -73,7 +73,8 @@ class FoldGrid:
         self.features = features
         self.out = fold_folder(options, fold)
         self.data = TrainingSet.of(cohort, fold, options)
-        self._score_of_start: dict[str, Any] | None = None
+        self._other_start: tuple[int, Start] | None = None  # of the last seed but the first
+        self._scores_of_starts: dict[int, dict[str, Any]] = {}  # by seed
         for cell in search.corners():
             require_whole_groups(self._training(cell), start, place.ranks.count)
 
@@ -141,13 +142,14 @@ class FoldGrid:
         with contextlib.ExitStack() as claims, self._memory_errors():
             ranks.from_first(lambda: claims.enter_context(folder.claim()))
             ranks.from_first(lambda: folder.open(self._describe(cell)))
+            options = self._options(cell)
             run = Run(
                 folder,
                 self._trainer(cell),
                 self._meter,
-                self.options,
+                options,
                 self._about(cell),
-                self._score_of_start,
+                self._scores_of_starts.get(options.seed),
                 interruption,
                 watcher,
             )
@@ -156,7 +158,8 @@ class FoldGrid:
                 for moment in run.go():
                     bar.advance(moment.kimg_done)
                     bar.note(moment.note)
-            self._score_of_start = run.quality_at_start
+            if run.quality_at_start is not None:
+                self._scores_of_starts[options.seed] = run.quality_at_start
             say(f"{folder.path}: {run.summary()}, {time.monotonic() - started:.0f} s")
 
     @contextlib.contextmanager
@@ -173,14 +176,26 @@ class FoldGrid:
                 f"{self.cohort.size} px; give a smaller --batch, --precision bf16, fewer --jobs or more --gpus."
             ) from error
 
+    def _options(self, cell: Cell) -> TrainOptions:
+        return self.options if cell.seed is None else dataclasses.replace(self.options, seed=cell.seed, seeds=())
+
+    def _start(self, cell: Cell) -> Start:
+        """Return what a cell begins with: new tensors are drawn by its seed."""
+        options = self._options(cell)
+        if options.seed == self.options.seed:
+            return self.start
+        if self._other_start is None or self._other_start[0] != options.seed:
+            self._other_start = options.seed, build_start(options, self.cohort.size, classes(options))
+        return self._other_start[1]
+
     def _trainer(self, cell: Cell) -> Trainer:
         data = self.data
         return Trainer(
-            copy.deepcopy(self.start.networks),  # training changes them
+            copy.deepcopy(self._start(cell).networks),  # training changes them
             self._training(cell),
             torch.from_numpy(data.images).permute(0, 3, 1, 2),
             torch.nn.functional.one_hot(torch.from_numpy(data.labels), data.classes).float() if data.classes else None,
-            seed=self.options.seed,
+            seed=self._options(cell).seed,
             device=self.place.device,
             ranks=self.place.ranks,
             dtype=self.place.dtype,
@@ -228,7 +243,7 @@ class FoldGrid:
                 "licence": start.licence,
                 "left_new": list(start.left_new),
             },
-            "seed": options.seed,
+            "seed": self._options(cell).seed,
             "precision": describe_precision(self.place.dtype, self.place.device),
             "quality": {"features": options.features, "fakes": options.quality_fakes, "noise": options.noise},
             "environment": environment(str(self.place)),

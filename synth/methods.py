@@ -1,6 +1,5 @@
 """The ways to train: each is a row. Which to use when: docs/few-shot.md."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -48,10 +47,13 @@ def cells_of(options: TrainOptions, method: Method, cells: Sequence[Cell]) -> tu
     Raises `UserError`: cells that differ in nothing else.
     """
     absent = {"gamma": method.projected, "target": not adapts(options, method)}
-    nothing = {name: 0.0 for name, is_absent in absent.items() if is_absent}
+    nothing = [name for name, is_absent in absent.items() if is_absent]
     if not nothing:
         return tuple(cells)
-    trained = [dataclasses.replace(cell, paper_fid=None, **nothing) for cell in cells]
+    trained = [
+        Cell(0.0 if absent["gamma"] else cell.gamma, 0.0 if absent["target"] else cell.target, cell.lr, seed=cell.seed)
+        for cell in cells
+    ]
     if len(set(trained)) < len(trained):
         raise UserError(
             f"--cells: some differ in {' and '.join(nothing)} alone, which this training does without; leave these out."

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
@@ -16,6 +16,7 @@ from synth.train_options import GAMMA, GRID, TARGET, TrainOptions
 from synth.values import Budget, Range
 
 AXES = ("gamma", "target", "lr")
+SEED = "seed"
 SAMPLERS = (GRID, "tpe", "random")
 PRUNERS = ("none", "median", "hyperband")
 STARTUP_CELLS = 4  # that are never pruned, and that TPE draws at random before it models anything
@@ -61,13 +62,17 @@ class Search:
         if self.axes is None:
             return self.cells
         ends = [(axis.low, axis.high) if isinstance(axis, Range) else axis for axis in self.axes.values()]
-        return tuple(Cell(**dict(zip(self.axes, point, strict=True))) for point in itertools.product(*ends))
+        names = list(self.axes)
+        points = (dict(zip(names, point, strict=True)) for point in itertools.product(*ends))
+        return tuple(Cell(point["gamma"], point["target"], point["lr"]) for point in points)
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Return the space of the study, as Optuna and its dashboard know it."""
         if self.axes is None:
             columns = {name: [getattr(cell, name) for cell in self.cells] for name in AXES}
-            return {name: FloatDistribution(min(values), max(values)) for name, values in columns.items()}
+            space: dict[str, BaseDistribution] = {n: FloatDistribution(min(v), max(v)) for n, v in columns.items()}
+            seeds = [cell.seed for cell in self.cells if cell.seed is not None]
+            return space | ({SEED: IntDistribution(min(seeds), max(seeds))} if seeds else {})
         return {
             name: FloatDistribution(axis.low, axis.high, log=axis.log)
             if isinstance(axis, Range)
@@ -99,7 +104,7 @@ class Search:
 
 def params_of(cell: Cell) -> dict[str, float]:
     """Return a cell's values by name, as a trial has them."""
-    return {name: getattr(cell, name) for name in AXES}
+    return {name: getattr(cell, name) for name in AXES} | ({} if cell.seed is None else {SEED: cell.seed})
 
 
 def plan_search(options: TrainOptions, cells: Sequence[Cell]) -> Search:
@@ -123,6 +128,10 @@ def plan_search(options: TrainOptions, cells: Sequence[Cell]) -> Search:
                 "--budget: when a sampler ends, and a grid has its end; leave it out, or add --sampler tpe."
             )
         return Search(cells_of(options, method, cells), pruner=options.pruner)
+    if len(options.seeds) > 1:
+        raise UserError(
+            f"--seed: several are of a grid, and --sampler {options.sampler} tries each cell once; give one."
+        )
     if options.cells is not None:
         raise UserError(f"--sampler {options.sampler}: chooses cells, and --cells lists them; leave one out.")
     if options.budget is None:

@@ -1,8 +1,9 @@
 """Table 1: every cell of a grid with its quality, the paper's rows beside ours, and the losses as curves."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from shared.errors import UserError
@@ -10,6 +11,7 @@ from shared.files import write_json, write_text
 from synth.cells import Cell, paper_cells
 from synth.run_folder import RunFolder
 from synth.run_log import criterion
+from synth.table1_markdown import render
 
 FORMAT = "rarescreen-table1"
 VERSION = 1
@@ -24,7 +26,7 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str) -> str:
 
     Raises `UserError`: their scores cannot be compared.
     """
-    rows = sorted(rows, key=lambda row: float(row["criterion"]))
+    rows = [row for group in ranked(rows) for row in group]
     spaces = sorted({row["quality"]["extractor"] for row in rows})
     if len(spaces) > 1:
         raise UserError(
@@ -44,6 +46,14 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str) -> str:
     write_text(out / "table1.md", render(table))
     write_json(out / "table1.json", table)  # last: who finds it finds the others
     return str(rows[0]["run"])
+
+
+def ranked(rows: Iterable[Row]) -> list[list[Row]]:
+    """Return the rows of each cell, one a seed, best first: cells by their mean criterion, seeds by their own."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: float(row["criterion"])):
+        groups.setdefault((row["gamma"], row["lr"], row["target"]), []).append(row)
+    return sorted(groups.values(), key=lambda group: fmean(row["criterion"] for row in group))
 
 
 def row_of(out: Path, folder: RunFolder) -> Row:
@@ -71,78 +81,6 @@ def row_of(out: Path, folder: RunFolder) -> Row:
         "start": config["start"]["name"],
         "device": config["environment"]["device"],
     }
-
-
-def render(table: dict[str, Any]) -> str:
-    """Return the table as Markdown, with what its numbers mean."""
-    rows = table["rows"]
-    quality = rows[0]["quality"]
-    lines = [
-        "# Table 1: quality over gamma, learning rate and target",
-        "",
-        f"{quality['name']} of {quality['n_fake']} generated images against {quality['n_real']} training images; "
-        f"smaller is better. Seed {rows[0]['seed']}, fold {rows[0]['fold']}, {rows[0]['device']}, "
-        f"method {' and '.join(sorted({row['method'] for row in rows}))}, start {rows[0]['start'] or 'from scratch'}.",
-        "",
-        f"| rank | gamma | lr | target | kimg | {quality['name']} | equal n ({quality['n_equal']}) "
-        "| excess over the floor: start → best | KID to validation ± SD | s | FID in the paper |",
-        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    lines += [_markdown_row(rank, row) for rank, row in enumerate(rows, start=1)]
-    lines += ["", _legend(table), "", "## The paper's Table 1", ""]
-    lines += ["| gamma | lr | target | FID in the paper | ours |", "|--:|--:|--:|--:|--:|"]
-    ours = {(row["gamma"], row["lr"], row["target"]): row["quality"]["value"] for row in rows}
-    for row in table["paper"]:
-        point = (row["gamma"], row["lr"], row["target"])
-        value = f"{ours[point]:.1f}" if point in ours else "not run"
-        lines.append(f"| {point[0]:g} | {point[1]:g} | {point[2]:g} | {row['fid']:g} | {value} |")
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_row(rank: int, row: Row) -> str:
-    best, start = row["quality"], row["quality_at_start"]
-    kid = "–" if best["kid_validation"] is None else f"{best['kid_validation']:.4f} ± {best['kid_validation_std']:.4f}"
-    equal = "–" if best["equal_n"] is None else f"{best['equal_n']:.1f}"
-    point = f"{_number(row['gamma'])} | {row['lr']:g} | {_number(row['target'])} | {row['kimg']:g}"
-    return (
-        f"| {rank} | {point} | {best['value']:.1f} | {equal} | {_excess(start)} → {_excess(best)} "
-        f"| {kid} | {row['seconds']:.0f} | {_number(row['paper_fid'])} |"
-    )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
-
-
-def _excess(quality: dict[str, Any]) -> str:
-    """Return by how much fakes are farther from half of the reals than the other half is."""
-    return "–" if quality["equal_n"] is None else f"{quality['equal_n'] - quality['floor']:.1f}"
-
-
-def _legend(table: dict[str, Any]) -> str:
-    quality = table["rows"][0]["quality"]
-    chosen = "KID to the validation images" if quality["kid_validation"] is not None else "the distance itself"
-    comparable = (
-        "The paper's FIDs are of other photographs; only the order of the cells can be compared."
-        if quality["name"] == "FID"
-        else "This is not FID: the features are another network's, and the paper's FIDs cannot be compared with it."
-    )
-    floor = (
-        "There are too few real images for a real-versus-real floor."
-        if quality["floor"] is None
-        else f"Real images against other real images have a distance of {quality['floor']:.1f} at "
-        f"n = {quality['n_equal']}: the floor, which no generator can be expected to beat."
-    )
-    collapsed = [row["run"] for row in table["rows"] if row["collapsed_at_kimg"]]
-    unchanged = [row["run"] for row in table["rows"] if row["kimg"] == 0 < row["ended_at_kimg"]]
-    unimproved = (
-        f" No checkpoint of {', '.join(unchanged)} improved on the networks it began with." if unchanged else ""
-    )
-    collapse = f" Diversity collapsed at some checkpoint of {', '.join(collapsed)}." if collapsed else ""
-    return (
-        f"{floor} Checkpoints and cells are chosen by {chosen}; with one "
-        f"seed a cell, close cells cannot be told apart. {comparable}{collapse}{unimproved}"
-    )
 
 
 def _draw_curves(path: Path, folders: list[RunFolder]) -> None:

@@ -23,6 +23,7 @@ USUAL_MAX_P, MAX_P = (
     1.0,
     8.0,
 )  # from 1 on every augmentation always happens; more lets the controller wind up, as the reference does
+_OPTION = {"save_every_min": "checkpoint_every"}  # where the command line has another name
 _INTERVAL = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(kimg|min|)")
 PRESET_OPTIONS = frozenset(
     {
@@ -74,7 +75,8 @@ class TrainOptions:
             and stored ones from scratch.
         quality_fakes: how many images a score is computed from.
         features: feature space of the score ("auto", "offline", "lite1", "inception").
-        seed: of networks, data order, latents and augmentation.
+        seed: of networks, data order, latents and augmentation; of a grid of several seeds the first.
+        seeds: all of them, each cell once with each; () means `seed` alone.
         device: "auto", "cpu", "cuda", "cuda:N", "mps".
         precision: of the large convolutions: "auto", "fp32", "tf32", "bf16".
         compile: whether `torch.compile` fuses the networks: "auto", "on", "off".
@@ -116,6 +118,7 @@ class TrainOptions:
     quality_fakes: int = 1000
     features: str = "auto"
     seed: int = 0
+    seeds: tuple[int, ...] = ()
     device: str = "auto"
     precision: str = "auto"
     compile: str = "auto"
@@ -131,14 +134,17 @@ class TrainOptions:
     offline: bool = False
 
     def __post_init__(self) -> None:
-        for name, low, high in (("kimg", 1e-3, 1e6), ("checkpoint_every", 1e-3, 1e6), ("ema_kimg", 1e-3, 1e6)):
+        for name, low, high, unit in (
+            ("kimg", 1e-3, 1e6, "kimg"),
+            ("checkpoint_every", 1e-3, 1e6, "kimg"),
+            ("ema_kimg", 1e-3, 1e6, "kimg"),
+            ("save_every_min", 1e-3, 1e5, "min"),
+            ("grace", 1.0, 1e5, "seconds"),
+        ):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise UserError(f"--{name.replace('_', '-')} {value:g}: out of range; give {low:g} to {high:g} kimg.")
-        if not 1e-3 <= self.save_every_min <= 1e5:
-            raise UserError(f"--checkpoint-every {self.save_every_min:g}min: out of range; give 0.001 to 100000 min.")
-        if not 1 <= self.grace <= 1e5:
-            raise UserError(f"--grace {self.grace:g}: out of range; give 1 to 100000 seconds.")
+                shown = f"{_OPTION.get(name, name)} {value:g}{'min' if unit == 'min' else ''}".replace("_", "-")
+                raise UserError(f"--{shown}: out of range; give {low:g} to {high:g} {unit}.")
         if self.max_p is not None and not 0 <= self.max_p <= MAX_P:
             raise UserError(f"--max-p {self.max_p:g}: out of range; give 0 to {MAX_P:g}.")
         for name, low_count, high_count in (
@@ -151,6 +157,8 @@ class TrainOptions:
             count = getattr(self, name)
             if count is not None and not low_count <= count <= high_count:
                 raise UserError(f"--{name.replace('_', '-')} {count}: out of range; give {low_count} to {high_count}.")
+        for seed in self.seeds:
+            dataclasses.replace(self, seed=seed, seeds=())
         for name, kind in (("protocol", Protocol), ("label", Label), ("augpipe", AugPipe), ("noise", NoiseMode)):
             if getattr(self, name) not in (*get_args(kind), *([None] if name in ("augpipe", "noise") else [])):
                 raise UserError(f"--{name} {getattr(self, name)}: unknown; use one of {', '.join(get_args(kind))}.")
@@ -204,17 +212,26 @@ def resolve_cells(asked: dict[str, Any]) -> tuple[TrainOptions, tuple[Cell, ...]
     Raises `UserError`: cells and single hyper-parameters together, or a preset with an unknown option.
     """
     given = {name: value for name, value in asked.items() if value is not None}
+    if given.get("seeds"):
+        given |= {"seed": given["seeds"][0], "seeds": tuple(dict.fromkeys(given["seeds"]))}
     if given.get("cells") is None:
         options = TrainOptions(**given)
         values = (options.gamma or (GAMMA,), options.target or (TARGET,), options.lr)
         numbers = [[value for value in axis if not isinstance(value, Range)] for axis in values]
-        return options, product(*numbers) if options.sampler == GRID else ()
+        return options, _of_seeds(options, product(*numbers)) if options.sampler == GRID else ()
     for name in ("gamma", "target", "lr"):
         if name in given:
             raise UserError(f"--{name}: cannot be combined with --cells, which lists whole cells; leave one out.")
     preset = read_cells(given["cells"])
     options = TrainOptions(**(_preset_options(preset, given["cells"]) | given))
-    return options, preset.cells
+    return options, _of_seeds(options, preset.cells)
+
+
+def _of_seeds(options: TrainOptions, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """Return every cell once with each seed; a cell of the only seed needs not say so."""
+    if len(options.seeds) <= 1:
+        return cells
+    return tuple(dataclasses.replace(cell, seed=seed) for cell in cells for seed in options.seeds)
 
 
 def _preset_options(preset: CellFile, where: str) -> dict[str, Any]:

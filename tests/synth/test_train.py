@@ -26,9 +26,10 @@ from synth.networks import SHIPPED, shipped_network
 from synth.run_folder import RunFolder
 from synth.run_log import criterion
 from synth.starts import build_start
-from synth.table1 import render, row_of, write_table1
+from synth.table1 import row_of, write_table1
+from synth.table1_markdown import render
 from synth.train import train
-from synth.train_options import Protocol, TrainOptions
+from synth.train_options import Protocol, TrainOptions, resolve_cells
 
 CELL = product([0.1], [0.6], [0.002])
 
@@ -347,3 +348,27 @@ def test_a_training_that_improved_nothing_says_so(
     monkeypatch.setattr("synth.run_log.criterion", lambda _: 0.0)  # the first of equals is the best
     train(dataclasses.replace(options, kimg=0.008), CELL)
     assert "the networks it began with, which no checkpoint improved on" in " ".join(capsys.readouterr().err.split())
+
+
+def test_each_cell_is_trained_with_each_seed(options: TrainOptions, tmp_path: Path) -> None:
+    """A run of a grid of seeds is the run of that seed alone; the table has means, deviations and their order."""
+    asked = {"cohort": options.cohort, "cfg": "tiny", "batch": 8, "quality_fakes": 16, "features": "offline"}
+    asked |= {"device": "cpu", "offline": True, "kimg": 0.008, "gamma": (0.1, 0.5)}
+    both, cells = resolve_cells(asked | {"out": tmp_path / "both", "seeds": (3, 1, 3)})
+    assert [(cell.gamma, cell.seed) for cell in cells] == [(0.1, 3), (0.1, 1), (0.5, 3), (0.5, 1)]
+    runs = train(both, cells)
+    assert sorted(run.name for run in runs) == sorted(cell.name for cell in cells)
+    for seed in (1, 3):
+        alone, cell = resolve_cells(asked | {"out": tmp_path / f"alone{seed}", "seeds": (seed,), "gamma": (0.5,)})
+        train(alone, cell)
+        assert_same(_trained(alone.out), _trained(both.out / f"gamma0.5_lr0.002_target0.6_seed{seed}"))
+    table = json.loads((both.out / "table1.json").read_text())
+    values = {gamma: [r["criterion"] for r in table["rows"] if r["gamma"] == gamma] for gamma in (0.1, 0.5)}
+    best = min(values, key=lambda gamma: np.mean(values[gamma]))
+    assert table["rows"][0]["gamma"] == table["rows"][1]["gamma"] == best
+    assert table["rows"][0]["criterion"] == min(values[best])
+    assert table["best"] == table["rows"][0]["run"]
+    distances = [row["quality"]["value"] for row in table["rows"][:2]]
+    text = (both.out / "table1.md").read_text()
+    assert f"| {np.mean(distances):.1f} ± {np.std(distances, ddof=1):.1f} |" in text
+    assert "Seeds 1, 3, fold 0" in text
