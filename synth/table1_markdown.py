@@ -100,9 +100,11 @@ def _legend(table: dict[str, Any], seeds: int) -> str:
         if seeds == 1
         else f"± is the standard deviation over {seeds} seeds, and kimg is of the best checkpoint of each."
     )
+    early = [row["run"] for row in table["rows"] if row["ended_at_kimg"] < table["kimg"]]
+    pruned = f" {', '.join(early)} ended early, being far behind." if early else ""
     unchanged = [row["run"] for row in table["rows"] if row["kimg"] == 0 < row["ended_at_kimg"]]
     unimproved = (
         f" No checkpoint of {', '.join(unchanged)} improved on the networks it began with." if unchanged else ""
     )
     collapse = f" Diversity collapsed at some checkpoint of {', '.join(collapsed)}." if collapsed else ""
-    return f"{floor} Checkpoints and cells are chosen by {chosen}; {sure} {comparable}{collapse}{unimproved}"
+    return f"{floor} Checkpoints and cells are chosen by {chosen}; {sure} {comparable}{collapse}{pruned}{unimproved}"

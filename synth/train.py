@@ -78,7 +78,7 @@ def _conclude(grids: list[FoldGrid], studies: list[Study]) -> list[Path]:
         elif rows:
             with study.storage.lock():
                 remove_parts(grid.out)
-                best = write_table1(grid.out, rows, grid.options.protocol)
+                best = write_table1(grid.out, rows, grid.options.protocol, grid.options.kimg)
             which = f"the best cell is {best}, " if len(rows) > 1 else ""
             say(f"{grid.out}: {which}see table1.md and curves.png")
     if failed:

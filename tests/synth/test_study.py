@@ -1,20 +1,16 @@
 """A study: whoever takes part and dies, every cell is done once, on every storage."""
 
 import contextlib
-import itertools
 import multiprocessing
 import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
-import psycopg
 import pytest
 from optuna.trial import TrialState
-from postgresql import server
 from studies import CELLS, GRID, PLAN, claim_and_hang, do_all, open_study, take_part, trials
 
 from shared.errors import UserError
@@ -26,27 +22,6 @@ from synth.storage import WholeLines, network_file_system, open_storage
 from synth.values import Budget, Range, read_value
 
 SPAWN = multiprocessing.get_context("spawn")
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Callable[[], str]]:
-    numbers = itertools.count()
-    with server() as address:
-
-        def new_database() -> str:
-            name = f"study{next(numbers)}"
-            with psycopg.connect(address.format(database="postgres"), autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {name}")
-            return address.format(database=name)
-
-        yield new_database
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "journal"])
-def address(request, tmp_path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/study.db"
-    return "journal:" + str(tmp_path / "j") if request.param == "journal" else request.getfixturevalue("postgresql")()
 
 
 def test_a_grid_is_done_once_and_in_order(address):
