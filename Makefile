@@ -72,6 +72,8 @@ work/phantom%.h5: | $(READY)
 	$(BIN)/synth prepare --phantom --size $* --out $@ --force
 
 $(WORK)/%/gan/table1.json: $(COHORT) $(wildcard synth/presets/$(PRESET).toml synth/networks/*.safetensors) | $(READY)
+	$(if $(filter demo,$(PRESET)),,$(BIN)/synth train $(COHORT) --cells $(PRESET) --fold $(patsubst fold%,%,$*) \
+	  --protocol $(PROTOCOL) --device $(DEVICE) --out $(@D) --dry-run)
 	$(BIN)/synth train $(COHORT) --cells $(PRESET) --fold $(patsubst fold%,%,$*) --protocol $(PROTOCOL) \
 	  --device $(DEVICE) --out $(@D)
 

@@ -163,6 +163,9 @@ def prepare(**options: Any) -> None:
 @click.option(
     "--wait/--no-wait", default=None, help="Stay while other workers have cells, to take up those of the dead.  [wait]"
 )
+@click.option(
+    "--dry-run", is_flag=True, default=None, help="Only say what would be trained, with operations, memory and time."
+)
 @click.option("--weights", type=WEIGHTS, help="Folder with pretrained weights.")
 @click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
 def train(**options: Any) -> None:

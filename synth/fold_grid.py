@@ -76,7 +76,7 @@ class FoldGrid:
         self._other_start: tuple[int, Start] | None = None  # of the last seed but the first
         self._scores_of_starts: dict[int, dict[str, Any]] = {}  # by seed
         for cell in search.corners():
-            require_whole_groups(self._training(cell), start, place.ranks.count)
+            require_whole_groups(self.training(cell), start, place.ranks.count)
 
     def folder(self, cell: Cell) -> RunFolder:
         """Return where a cell is trained."""
@@ -93,7 +93,7 @@ class FoldGrid:
                 f"{self.out}: holds a single run, and a grid needs a folder of its own; give another --out."
             )
         for cell in self.search.cells:
-            self.folder(cell).require_same(self._describe(cell))
+            self.folder(cell).require_same(self.describe(cell))
         options = self.options
         storage = open_storage(options.storage, self.out)
         of_fold = f"-fold{self.fold}" if options.several_folds else ""
@@ -112,11 +112,11 @@ class FoldGrid:
     @property
     def ema_kimg(self) -> float:
         """Half-life of the average of the weights."""
-        return self._training(self.search.corners()[0]).ema_kimg
+        return self.training(self.search.corners()[0]).ema_kimg
 
     def _plan(self) -> dict[str, Any]:
         """Return what all workers of the study must agree on, besides the cells."""
-        plan = self._describe(self.search.corners()[0])
+        plan = self.describe(self.search.corners()[0])
         own = ("cell", "environment", "precision", "save_every_min")
         plan["training"] = {name: value for name, value in plan["training"].items() if name not in AXES}
         return {name: value for name, value in plan.items() if name not in own}
@@ -141,11 +141,11 @@ class FoldGrid:
         ranks = self.place.ranks
         with contextlib.ExitStack() as claims, self._memory_errors():
             ranks.from_first(lambda: claims.enter_context(folder.claim()))
-            ranks.from_first(lambda: folder.open(self._describe(cell)))
+            ranks.from_first(lambda: folder.open(self.describe(cell)))
             options = self._options(cell)
             run = Run(
                 folder,
-                self._trainer(cell),
+                self.trainer(cell),
                 self._meter,
                 options,
                 self._about(cell),
@@ -170,7 +170,7 @@ class FoldGrid:
         except RuntimeError as error:  # of a GPU's memory torch raises a kind of its own, of the processor's none
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
-            batch = self._training(self.search.corners()[0]).batch
+            batch = self.training(self.search.corners()[0]).batch
             raise UserError(
                 f"{self.place.device}: its memory does not hold a training step of {batch} images of "
                 f"{self.cohort.size} px; give a smaller --batch, --precision bf16, fewer --jobs or more --gpus."
@@ -188,11 +188,12 @@ class FoldGrid:
             self._other_start = options.seed, build_start(options, self.cohort.size, classes(options))
         return self._other_start[1]
 
-    def _trainer(self, cell: Cell) -> Trainer:
-        data = self.data
+    def trainer(self, cell: Cell, batch: int | None = None) -> Trainer:
+        """Return what trains a cell, with steps of `batch` images if not of the usual number."""
+        data, config = self.data, self.training(cell)
         return Trainer(
             copy.deepcopy(self._start(cell).networks),  # training changes them
-            self._training(cell),
+            config if batch is None else dataclasses.replace(config, batch=batch),
             torch.from_numpy(data.images).permute(0, 3, 1, 2),
             torch.nn.functional.one_hot(torch.from_numpy(data.labels), data.classes).float() if data.classes else None,
             seed=self._options(cell).seed,
@@ -217,11 +218,12 @@ class FoldGrid:
             cache=self.out / FEATURES,
         )
 
-    def _training(self, cell: Cell) -> TrainingConfig:
+    def training(self, cell: Cell) -> TrainingConfig:
+        """Return the full training configuration of a cell."""
         start = self.start
         return resolve_training(self.options, cell, self.cohort.size, start.networks.D, start.training)
 
-    def _describe(self, cell: Cell) -> dict[str, Any]:
+    def describe(self, cell: Cell) -> dict[str, Any]:
         """Return everything resolved, as config.json keeps it."""
         options, start = self.options, self.start
         return {
@@ -234,7 +236,7 @@ class FoldGrid:
             "kimg": options.kimg,
             "checkpoint_every": options.checkpoint_every,
             "save_every_min": options.save_every_min,
-            "training": dataclasses.asdict(self._training(cell)),
+            "training": dataclasses.asdict(self.training(cell)),
             "generator": dataclasses.asdict(start.networks.G.config),
             "discriminator": dataclasses.asdict(start.networks.D.config),
             "start": {

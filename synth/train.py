@@ -16,6 +16,7 @@ from shared.files import remove_parts
 from stylegan2_ada import ProjectedDiscriminator
 from synth.at_once import Work, do_at_once
 from synth.cells import Cell
+from synth.dry_run import dry_run
 from synth.fold_grid import FoldGrid, resolve_space
 from synth.interruption import Interruption, watching_signals
 from synth.launch import Place, joined
@@ -55,6 +56,9 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
             folds = [-1]  # one network for all of them
         grids = [FoldGrid(cohort, fold, options, search, start, place) for fold in folds]
         jobs = count_jobs(options.jobs, len(grids) * search.most_cells, cohort.size, place)
+        if options.dry_run:
+            dry_run(grids, jobs)
+            return []
         studies: list[Study] = []
         ranks.from_first(lambda: studies.extend(grid.open_study() for grid in grids))
         _say_what_comes(grids, place, start, jobs)

@@ -88,6 +88,7 @@ class TrainOptions:
         budget: "20cells", "5000kimg" or "12h".
         grace: seconds after which a silent worker's cell is another's.
         wait: whether to wait for the cells of other workers.
+        dry_run: whether to say only what would be trained, and what it takes.
         weights: folder with pretrained weights.
         offline: never touch the network.
     """
@@ -130,6 +131,7 @@ class TrainOptions:
     budget: str | None = None
     grace: float = GRACE_S
     wait: bool = True
+    dry_run: bool = False
     weights: Path | None = None
     offline: bool = False
 

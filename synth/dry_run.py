@@ -1,0 +1,63 @@
+"""`synth train --dry-run`: the plan of a grid, and what it will take, before anything is trained."""
+
+import json
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from shared.console import say, tabulate
+from synth.cells import Cell
+from synth.estimate import Estimate, estimate
+from synth.fold_grid import FoldGrid
+
+PROBE_IMAGES = 4  # a step on a processor, where a larger batch takes as long for every image
+
+
+def dry_run(grids: Sequence[FoldGrid], jobs: int) -> None:
+    """Print the resolved configuration of the first cell, and a row a cell: networks, operations, memory, time."""
+    first = grids[0]
+    table = Table("cell", "G", "D", "GFLOP/image", "memory", "hours", box=None, padding=(0, 2, 0, 0))
+    known: dict[bool, Estimate] = {}
+    total = 0.0
+    for grid in grids:
+        for cell in grid.search.corners():
+            with_r1 = cell.gamma > 0
+            if with_r1 not in known:
+                known[with_r1] = probe(grid, cell)
+            found = known[with_r1]
+            hours = found.seconds * 1000 * grid.options.kimg / 3600
+            total += hours
+            name = f"fold {grid.fold}: {cell.name}" if len(grids) > 1 else cell.name
+            table.add_row(
+                name,
+                f"{found.g_parameters / 1e6:.2f} M",
+                f"{found.d_parameters / 1e6:.2f} M",
+                f"{found.flops / 1e9:.2f}",
+                _memory(found.state_bytes + found.activation_bytes),
+                _hours(hours),
+            )
+    if not first.place.ranks.first:
+        return
+    print(json.dumps(first.describe(first.search.corners()[0]), indent=2))
+    tabulate(table)
+    if first.search.axes is None:
+        at_once = f", {_hours(total / jobs)} with {jobs} cells at once if each is as fast as alone" if jobs > 1 else ""
+        say(f"{_hours(total)} of {first.place} in all, without scores{at_once}")
+    else:
+        say(f"the ends of the ranges; {first.search.in_words()}")
+
+
+def probe(grid: FoldGrid, cell: Cell) -> Estimate:
+    """Take a few steps of a cell."""
+    batch = grid.training(cell).batch
+    few = batch if grid.place.device.type == "cuda" else min(PROBE_IMAGES * grid.place.ranks.count, batch)
+    few = few if batch % few == 0 else batch
+    return estimate(grid.trainer(cell, batch=few), batch)
+
+
+def _memory(count: int) -> str:
+    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):.0f} MiB"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
