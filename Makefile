@@ -41,6 +41,7 @@ NAME := $(subst /,_,$(COHORT:.h5=))-$(PRESET)-$(PROTOCOL)
 WORK := work/$(NAME)
 GRIDS := $(PARTS:%=$(WORK)/%/gan/table1.json)
 BUNDLES := $(PARTS:%=$(WORK)/%/bundle.h5)
+PLAN := $(if $(filter demo,$(PRESET)),,$(WORK)/plan.txt)
 FIRST := $(WORK)/$(firstword $(PARTS))
 OF := $(RESULTS)/.of
 SETTINGS := $(NAME) $(CANDIDATES) $(SIGMA) $(RULE)
@@ -71,9 +72,13 @@ table2: $(RESULTS)/table2.md  ## classifiers of PRESET with and without syntheti
 work/phantom%.h5: | $(READY)
 	$(BIN)/synth prepare --phantom --size $* --out $@ --force
 
-$(WORK)/%/gan/table1.json: $(COHORT) $(wildcard synth/presets/$(PRESET).toml synth/networks/*.safetensors) | $(READY)
-	$(if $(filter demo,$(PRESET)),,$(BIN)/synth train $(COHORT) --cells $(PRESET) --fold $(patsubst fold%,%,$*) \
-	  --protocol $(PROTOCOL) --device $(DEVICE) --out $(@D) --dry-run)
+# What a long grid will take, said before it begins.
+$(WORK)/plan.txt: $(COHORT) | $(READY)
+	@mkdir -p $(@D)
+	set -o pipefail; $(BIN)/synth train $(COHORT) --cells $(PRESET) --fold all --protocol $(PROTOCOL) --device $(DEVICE) \
+	  --out $(@D) --dry-run 2>&1 | tee $@
+
+$(WORK)/%/gan/table1.json: $(COHORT) $(wildcard synth/presets/$(PRESET).toml synth/networks/*.safetensors) | $(READY) $(PLAN)
 	$(BIN)/synth train $(COHORT) --cells $(PRESET) --fold $(patsubst fold%,%,$*) --protocol $(PROTOCOL) \
 	  --device $(DEVICE) --out $(@D)
 

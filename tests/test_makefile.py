@@ -48,7 +48,7 @@ def _ran(project: Path, *settings: str) -> list[str]:
 
 
 def _verbs(lines: list[str]) -> list[str]:
-    return [line.split()[0] for line in lines]
+    return [line.split()[0] for line in lines if "--dry-run" not in line]
 
 
 def test_only_what_is_stale_runs_again(project: Path) -> None:
@@ -72,7 +72,9 @@ def test_the_paper_protocol_has_one_network_and_allows_what_was_seen(project: Pa
     lines = _ran(project, "PROTOCOL=paper", "PRESET=paper")
     assert _verbs(lines) == FULL
     assert "--allow-seen" in lines[-1]
-    assert "--fold all" in lines[1]
+    assert ["--dry-run" in line for line in lines] == [False, True, *[False] * 4]  # what it takes, before it begins
+    assert "--fold all" in lines[2]
+    assert not any("--dry-run" in line for line in _ran(project))  # of the demo everybody knows
 
 
 def test_the_strict_protocol_has_one_network_a_fold(project: Path) -> None:
