@@ -162,7 +162,7 @@ class _LineBar:
         self._last = time.monotonic()
         elapsed_s = self._last - self._start
         rate = self._done / elapsed_s if elapsed_s > 0 else 0.0
-        known = FIRST_ESTIMATE <= self._done / self._total < 1
+        known = FIRST_ESTIMATE * self._total <= self._done < self._total and rate > 0
         left = f", {(self._total - self._done) / rate:.0f} s left" if known else ""
         count = f"{_number(self._done)}/{_number(self._total)} {self._unit}, {rate:.3g} {self._unit}/s"
         note = f"  {self._note}" if self._note else ""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from shared.errors import UserError
-from shared.nn.resume import load_state, save_state
+from shared.nn.resume import DamagedStateError, load_state, save_state
 from stylegan2_ada import Generator, Trainer
 from stylegan2_ada.averages import WIDTHS, Mixture, Profile, mixture
 from synth.numbered_files import NumberedFiles
@@ -69,7 +69,12 @@ class AverageFolder(NumberedFiles):
         path = self.path(nimg)
         if not path.exists():
             raise UserError(f"{path}: missing; train the run again.")
-        state = load_state(path)
+        try:
+            state = load_state(path)
+        except DamagedStateError as error:
+            raise UserError(
+                f"{path}: damaged; train the run again, or move {self.folder} away: then the width stays as it is."
+            ) from error
         if state.get("format") != FORMAT or state.get("version") != VERSION:
             raise UserError(f"{path}: not the averages of a run of this Rarescreen; train the run again.")
         return state

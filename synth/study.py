@@ -8,6 +8,7 @@ in the run folder.
 """
 
 import contextlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ class Study:
             self._before = {trial.number for trial in self._trials() if trial.state.is_finished()}
 
     def _require_same(self, plan: dict[str, Any]) -> None:
+        plan = json.loads(json.dumps(plan))  # as it is read back
         stored = self._study.user_attrs.get(PLAN)
         if stored is None:
             self._study.set_user_attr(PLAN, plan)

@@ -19,7 +19,7 @@ VERSION = 1
 Row = dict[str, Any]
 
 
-def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float | None = None) -> str:
+def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.0) -> str:
     """Write table1.json, table1.md and curves.png for the cells of one grid that are done; return the best one's name.
 
     Curves are drawn of the runs whose folders are here. Of those that ended before `kimg` the table says so.
@@ -38,7 +38,7 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float | No
         "version": VERSION,
         "best": rows[0]["run"],
         "protocol": protocol,
-        "kimg": max(row["ended_at_kimg"] for row in rows) if kimg is None else kimg,
+        "kimg": max(kimg, *(row["ended_at_kimg"] for row in rows)),
         "rows": rows,
         "paper": [{"gamma": c.gamma, "lr": c.lr, "target": c.target, "fid": c.paper_fid} for c in paper_cells()],
     }

@@ -60,7 +60,7 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises `UserError`: the file is damaged (`DamagedStateError`), or holds anything but data.
     """
     if not _is_whole(path):
-        raise DamagedStateError(f"{path}: not a complete checkpoint; remove the run folder to start it again.")
+        raise DamagedStateError(f"{path}: not a complete checkpoint; remove it to start this run again.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (MemoryError, OSError):

@@ -44,7 +44,7 @@ def test_auto_without_the_papers_weights_is_offline_and_says_so(capsys):
     extractor = open_extractor("auto", "quality", source=OFFLINE, device=CPU)
     assert extractor.name == "EfficientNet-Lite0"
     said = capsys.readouterr().err
-    assert "offline feature space" in said
+    assert "the features of EfficientNet-Lite0 (offline)" in said
     assert features.FID_INCEPTION.name in said
 
 
