@@ -28,7 +28,7 @@ class LostCellError(UserError):
 
 
 class Claim:
-    """One cell, from the moment that it was claimed until one of `finish`, `prune`, `fail` and `give_back`.
+    """One cell, from the moment that it was claimed until one of `finish`, `fail` and `give_back`.
 
     Within its block it is beaten for, every `beat_s`; whatever ends the block gives the cell back if nothing was told.
     """
