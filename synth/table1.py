@@ -42,8 +42,11 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
         "rows": rows,
         "paper": [{"gamma": c.gamma, "lr": c.lr, "target": c.target, "fid": c.paper_fid} for c in paper_cells()],
     }
-    folders = [RunFolder(out / row["run"]) for row in rows]
-    _draw_curves(out / "curves.png", [folder for folder in folders if folder.log.exists()])
+    seeds = len({row["seed"] for row in rows})
+    folders = {_label(row, seeds): RunFolder(out / row["run"]) for row in rows}
+    logs = {label: folder.read_log() for label, folder in folders.items() if folder.log.exists()}
+    if logs:
+        _draw_curves(out / "curves.png", logs)
     write_text(out / "table1.md", render(table))
     write_json(out / "table1.json", table)  # last: who finds it finds the others
     return str(rows[0]["run"])
@@ -84,12 +87,15 @@ def row_of(out: Path, folder: RunFolder) -> Row:
     }
 
 
-def _draw_curves(path: Path, folders: list[RunFolder]) -> None:
+def _label(row: Row, seeds: int) -> str:
+    """Return what a run is called beside others: the hyper-parameters that its method has, and one of several seeds."""
+    names = ("gamma", "lr", "target", *(["seed"] if seeds > 1 else []))
+    return ", ".join(f"{name} {row[name]:g}" for name in names if row[name] is not None)
+
+
+def _draw_curves(path: Path, logs: dict[str, list[dict[str, Any]]]) -> None:
     from shared.plots import Panel, Series, curves
 
-    if not folders:
-        return
-    logs = {folder.path.name: folder.read_log() for folder in folders}
     quality = next(line["quality"] for log in logs.values() for line in log if "quality" in line)
     panels = [
         ("loss_G", "generator loss", "loss", ()),
@@ -101,7 +107,7 @@ def _draw_curves(path: Path, folders: list[RunFolder]) -> None:
             title,
             "kimg",
             unit,
-            tuple(_series(Series, name.replace("_", " "), log, key) for name, log in logs.items()),
+            tuple(_series(Series, name, log, key) for name, log in logs.items()),
             shows=shows,
         )
         for key, title, unit, shows in panels
@@ -109,7 +115,7 @@ def _draw_curves(path: Path, folders: list[RunFolder]) -> None:
     ]
     scores = tuple(
         Series(
-            name.replace("_", " "),
+            name,
             [line["kimg"] for line in log if "quality" in line],
             [line["quality"]["value"] for line in log if "quality" in line],
         )

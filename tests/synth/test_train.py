@@ -26,7 +26,7 @@ from synth.networks import SHIPPED, shipped_network
 from synth.run_folder import RunFolder
 from synth.run_log import criterion
 from synth.starts import build_start
-from synth.table1 import row_of, write_table1
+from synth.table1 import _label, row_of, write_table1
 from synth.table1_markdown import render
 from synth.train import train
 from synth.train_options import Protocol, TrainOptions, resolve_cells
@@ -372,3 +372,14 @@ def test_each_cell_is_trained_with_each_seed(options: TrainOptions, tmp_path: Pa
     text = (both.out / "table1.md").read_text()
     assert f"| {np.mean(distances):.1f} ± {np.std(distances, ddof=1):.1f} |" in text
     assert "Seeds 1, 3, fold 0" in text
+
+
+@pytest.mark.parametrize(
+    ("row", "seeds", "label"),
+    [
+        ({"gamma": None, "lr": 0.003, "target": None, "seed": 1}, 1, "lr 0.003"),
+        ({"gamma": 0.1, "lr": 0.002, "target": 0.6, "seed": 0}, 2, "gamma 0.1, lr 0.002, target 0.6, seed 0"),
+    ],
+)
+def test_curves_name_what_a_method_has(row: dict[str, Any], seeds: int, label: str) -> None:
+    assert _label(row, seeds) == label
