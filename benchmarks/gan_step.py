@@ -2,15 +2,15 @@
 
     python benchmarks/gan_step.py --config S|XS [--json] [--precision fp32|bf16] [--compile]
         [--device cpu|cuda]
-    python benchmarks/gan_step.py --config auto256 --device cuda --precision bf16
+    python benchmarks/gan_step.py --config auto256 --device cuda --precision bf16 [--profile operations.txt]
 
 A step is the main phases plus lazy regularisation (path length every 4, R1 every 16), ADA at p = 0.3, `bgc`. S and XS
 are 32 px at batch 32; auto256 is the `auto` configuration at 256 px and batch 16. GFLOP an image are counted once by
 torch's FLOP counter over one full cycle of 16 steps (matrix products and convolutions, forward and backward). The
 fraction of the peak is images/s x GFLOP an image / peak; for S it uses a fixed 6.8 GFLOP, so that doing fewer
-operations for the same mathematics counts as faster. The peak is the best float32 rate seen in this process, of a
-2048 x 2048 matrix product by the BLAS and by the convolution library (which is faster where the BLAS is tuned for
-another maker's processor).
+operations for the same mathematics counts as faster. The peak is the best rate seen in this process: on a CPU of a
+2048 x 2048 float32 matrix product by the BLAS and by the convolution library (which is faster where the BLAS is tuned
+for another maker's processor), on a GPU of an 8192 x 8192 bfloat16 product.
 """
 
 import argparse
@@ -21,8 +21,10 @@ import resource
 import statistics
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
 from stylegan2_ada import Networks, Trainer, resolve
@@ -46,7 +48,7 @@ ROWS = {
     "auto256": Row("auto", 256, 16),
 }
 CYCLE = 16  # steps after which the lazy regularisers repeat
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 
 def build(row: Row, device: torch.device, dtype: torch.dtype, compiled: bool) -> Trainer:
@@ -63,10 +65,11 @@ def build(row: Row, device: torch.device, dtype: torch.dtype, compiled: bool) ->
 
 
 def matrix_peak(device: torch.device, seconds: float = 2.0) -> float:
-    """Best rate of a 2048 x 2048 float32 matrix product, GFLOP/s."""
-    a, b = torch.randn(2, 2048, 2048, device=device)
-    picture = a.reshape(1, 64, 32, 2048).permute(0, 3, 1, 2)  # channels last, [1, 2048, 64, 32]
-    weight = b.reshape(2048, 2048, 1, 1)
+    """Best rate of a square matrix product, GFLOP/s: float32 on a CPU, bfloat16 on a GPU."""
+    side, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
+    a, b = torch.randn(2, side, side, device=device, dtype=dtype)
+    picture = a.reshape(1, side // 32, 32, side).permute(0, 3, 1, 2)  # channels last, [1, side, side / 32, 32]
+    weight = b.reshape(side, side, 1, 1)
     products = (lambda: a @ b, lambda: torch.nn.functional.conv2d(picture, weight))
     best, end = 0.0, time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -74,7 +77,7 @@ def matrix_peak(device: torch.device, seconds: float = 2.0) -> float:
             start = time.perf_counter()
             product()
             _wait(device)
-            best = max(best, 2 * 2048**3 / (time.perf_counter() - start) / 1e9)
+            best = max(best, 2 * side**3 / (time.perf_counter() - start) / 1e9)
     return best
 
 
@@ -103,6 +106,21 @@ def time_cycles(trainer: Trainer, batch: int, cycles: int, device: torch.device)
     return rates
 
 
+def profile(trainer: Trainer, path: Path, device: torch.device) -> None:
+    """Write what the operations of one cycle cost to `path`, the dearest first."""
+    on_gpu = device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with torch.profiler.profile(activities=activities) as profiler:
+        started = time.perf_counter()
+        time_cycles(trainer, 1, 1, device)
+        wall_ms = 1e3 * (time.perf_counter() - started)
+    events = profiler.key_averages()
+    text = events.table(sort_by="self_cuda_time_total" if on_gpu else "self_cpu_time_total", row_limit=40)
+    busy_ms = sum(event.self_device_time_total for event in events) / 1e3
+    busy = f", of which the GPU computes {busy_ms:.1f} ms" if on_gpu else ""
+    path.write_text(f"one cycle of {CYCLE} steps: {wall_ms:.1f} ms{busy}\n{text}", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", choices=ROWS, default="XS")
@@ -111,10 +129,12 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="fuse the main phases' networks")
     parser.add_argument("--cycles", type=int, default=3, help="timed cycles of 16 steps")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--profile", type=Path, help="write what the operations of one more cycle cost to this file")
     options = parser.parse_args()
     device, row = torch.device(options.device), ROWS[options.config]
     torch.manual_seed(0)
     dtype = DTYPES[options.precision]
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.precision != "fp32"
     counted = count_gflop(build(row, device, dtype, compiled=False), row.batch)
     trainer = build(row, device, dtype, options.compile)
     started = time.perf_counter()
@@ -126,6 +146,8 @@ def main() -> None:
     rates = time_cycles(trainer, row.batch, options.cycles, device)
     peak = max(peak, matrix_peak(device))  # before and after: the machine is shared
     rate = statistics.median(rates)
+    if options.profile is not None:
+        profile(trainer, options.profile, device)
     result = {
         "config": options.config,
         "precision": options.precision,

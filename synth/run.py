@@ -214,8 +214,9 @@ class Run:
         self._log(line, board)
 
     def _log(self, values: dict[str, Any], board: Board) -> None:
-        in_a_row = max(self.trainer.bad_steps_in_a_row.values(), default=0)
-        bad = {"bad_steps": self.trainer.bad_steps} if self.trainer.bad_steps else {}
+        left_out = self.trainer.finite_steps
+        in_a_row = max(left_out.in_a_row.values())
+        bad = {"bad_steps": left_out.total} if left_out.total else {}
         bad |= {"bad_steps_in_a_row": in_a_row} if in_a_row else {}
         self.log.add(self._now() | values | bad)
         for name, value in values.items():
@@ -227,7 +228,7 @@ class Run:
         return {"kimg": self.trainer.cur_nimg / 1000} | times
 
     def _note(self) -> str:
-        return self.log.note(self.trainer.ada.p, self.trainer.bad_steps)
+        return self.log.note(self.trainer.ada.p, self.trainer.finite_steps.total)
 
     def _draw(self, first_seed: int, count: int) -> npt.NDArray[np.uint8]:
         """Draw the pictures of the seeds from `first_seed` on; a conditional network draws its classes in turn.
@@ -310,13 +311,13 @@ class Run:
         """
         if self.rollbacks >= MAX_ROLLBACKS:
             raise UserError(f"{self.folder.path}: {error}, in another --out, since going back once did not help.")
-        diverged = {"diverged_at_kimg": self.trainer.cur_nimg / 1000, "diverged_bad_steps": self.trainer.bad_steps}
+        kimg, left_out = self.trainer.cur_nimg / 1000, self.trainer.finite_steps.total
+        diverged = {"diverged_at_kimg": kimg, "diverged_bad_steps": left_out}
         good = last_good(self.log.scores()).nimg
         self._restore(self.ranks.from_first(lambda: self.checkpoints.load(good)))
         self.rollbacks += 1
         seed = seed_after_rollback(self.options.seed, self.rollbacks)
-        self.trainer.generator.manual_seed(seed)
-        self.trainer.order.generator.manual_seed(seed)
+        self.trainer.reseed(seed)
         self.log.add(self._now() | {"rollback": self.rollbacks} | diverged)
         if self.ranks.first:
             self.checkpoints.drop_after(self.trainer.cur_nimg)

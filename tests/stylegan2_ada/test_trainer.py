@@ -19,9 +19,9 @@ from stylegan2_ada import (
     losses,
 )
 from stylegan2_ada.data import DataOrder
+from stylegan2_ada.finite_steps import MAX_BAD_STEPS
 from stylegan2_ada.networks import freezable_layers
 from stylegan2_ada.optimizers import optimizer_of, set_lr
-from stylegan2_ada.trainer import MAX_BAD_STEPS
 
 CONFIG = TrainingConfig(batch=4, gamma=0.1, lr=0.002, ema_kimg=0.1, ema_rampup=0.05, initial_p=0.5, ada_kimg=1.0)
 
@@ -133,7 +133,7 @@ def test_gradients_that_are_not_finite_are_counted_and_never_applied() -> None:
     trainer.images = images.float() * float("nan")
     D_before = {name: tensor.clone() for name, tensor in before.items() if name.startswith("D/")}
     trainer.train_step()
-    assert trainer.bad_steps > 0
+    assert trainer.finite_steps.total > 0
     assert all(torch.equal(_tensors(trainer)[name], tensor) for name, tensor in D_before.items())
     with torch.no_grad():
         trainer.G.synthesis.b4.const.fill_(float("nan"))
@@ -161,8 +161,8 @@ def test_a_phase_that_never_is_finite_is_not_hidden_by_others() -> None:
     trainer.config = dataclasses.replace(trainer.config, pl_weight=float("inf"))
     with pytest.raises(TrainingDivergedError, match="path length"):
         collections.deque((trainer.train_step() for _ in range(2 * MAX_BAD_STEPS)), maxlen=0)
-    assert trainer.bad_steps == MAX_BAD_STEPS
-    assert trainer.bad_steps_in_a_row == {"generator": 0, "path length": 20, "discriminator": 0, "R1": 0}
+    assert trainer.finite_steps.total == MAX_BAD_STEPS
+    assert trainer.finite_steps.in_a_row == {"generator": 0, "path length": 20, "discriminator": 0, "R1": 0}
 
 
 def test_one_bad_batch_does_not_stay_in_the_mean_path_length(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_one_bad_batch_does_not_stay_in_the_mean_path_length(monkeypatch: pytest
     monkeypatch.setattr(losses, "path_lengths", lambda picture, ws, noise: ws.sum(dim=(1, 2)) * float("nan"))
     trainer.step = 0
     trainer.train_step()
-    assert trainer.bad_steps == 1
+    assert trainer.finite_steps.total == 1
     assert torch.equal(trainer.pl_mean, before)
 
 

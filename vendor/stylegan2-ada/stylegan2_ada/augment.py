@@ -1,8 +1,10 @@
 """The augmentations of the ADA paper (arXiv:2006.06676, appendix B), chance split from deed.
 
 `draw_parameters` rolls the dice for a batch, each augmentation of each image with probability p; `augment` applies
-given parameters, so that any augmentation can be replayed. Everything is differentiable twice with respect to the
-pictures, as R1 needs.
+given parameters, so that any augmentation can be replayed. They may be on the host: there the small matrices are
+composed without a GPU having to be waited for, and only the result goes to the pictures.
+
+Everything is differentiable twice with respect to the pictures, as R1 needs.
 """
 
 import math
@@ -187,7 +189,8 @@ def augment(pictures: Tensor, parameters: AugmentParameters) -> Tensor:
     if parameters.imgfilter is not None:
         pictures = spectrum.apply_bands(pictures, parameters.imgfilter)
     if parameters.noise is not None and parameters.noise_std is not None:
-        pictures = pictures + parameters.noise * parameters.noise_std[:, None, None, None]
+        noise = (parameters.noise * parameters.noise_std[:, None, None, None]).to(pictures.device, non_blocking=True)
+        pictures = pictures + noise
     if parameters.cutout_centre is not None and parameters.cutout_size is not None:
         pictures = pictures * _outside_square(pictures, parameters.cutout_centre, parameters.cutout_size)
     return pictures
@@ -196,6 +199,7 @@ def augment(pictures: Tensor, parameters: AugmentParameters) -> Tensor:
 def _outside_square(pictures: Tensor, centre: Tensor, size: Tensor) -> Tensor:
     """Return 1 outside and 0 inside of each image's square, [N, 1, H, W]."""
     height, width = pictures.shape[2:]
+    centre, size = (value.to(pictures.device, non_blocking=True) for value in (centre, size))
     x = (torch.arange(width, device=pictures.device) + 0.5) / width
     y = (torch.arange(height, device=pictures.device) + 0.5) / height
     far_x = (x - centre[:, :1]).abs() >= size[:, None] / 2  # [N, W]

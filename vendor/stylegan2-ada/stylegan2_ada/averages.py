@@ -94,8 +94,7 @@ class PowerAverages:
         parameters = dict(network.named_parameters())
         for exponent, average in zip(self._exponents, self.averages, strict=True):
             beta = (1 - 1 / self.step) ** (exponent + 1)
-            for name, parameter in parameters.items():
-                average[name].lerp_(parameter, 1 - beta)
+            torch._foreach_lerp_([average[name] for name in parameters], list(parameters.values()), 1 - beta)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the step and the averages, by width."""

@@ -30,6 +30,13 @@ class DiffAugParameters:
     shift: Tensor
     cutout_centre: Tensor
 
+    def to(self, device: torch.device) -> "DiffAugParameters":
+        """Return them on the device, in one transfer."""
+        columns = [self.brightness[:, None], self.saturation[:, None], self.contrast[:, None]]
+        whole = torch.cat([*columns, self.shift, self.cutout_centre], dim=1).to(device, non_blocking=True)
+        brightness, saturation, contrast = whole[:, :3].unbind(dim=1)
+        return DiffAugParameters(brightness, saturation, contrast, whole[:, 3:5], whole[:, 5:7])
+
 
 def draw_parameters(shape: torch.Size, dice: Dice) -> DiffAugParameters:
     """Roll the dice for a batch of `shape` [N, C, S, S]."""
@@ -52,6 +59,7 @@ def _between(bounds: tuple[float, float], u: Tensor) -> Tensor:
 def augment(pictures: Tensor, parameters: DiffAugParameters) -> Tensor:
     """Apply `parameters` to pictures [N, C, S, S] in [-1, 1]: colour, then translation, then cutout."""
     wide = (slice(None), None, None, None)
+    parameters = parameters.to(pictures.device)
     x = pictures + parameters.brightness[wide]
     grey = x.mean(dim=1, keepdim=True)
     x = grey + (x - grey) * parameters.saturation[wide]

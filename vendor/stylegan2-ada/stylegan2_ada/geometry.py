@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stylegan2_ada.augment import AugmentParameters
 
 _EDGE = len(SYM6) // 4  # px that the low-pass filter reaches over the edge, at the picture's own size
+FINE_MARGIN = 32  # px, up to which a picture is enlarged by no more than it must be
 
 
 def _matrix(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
@@ -77,9 +78,14 @@ def _margin(inverse: Tensor, height: int, width: int) -> tuple[int, int, int, in
     low, high = -reach.amin(dim=(0, 2)), reach.amax(dim=(0, 2))
     extra = 2 * _EDGE
     beyond = torch.stack([low[0] - cx, high[0] - cx, low[1] - cy, high[1] - cy]) + extra
-    limit = torch.tensor([width - 1, width - 1, height - 1, height - 1], device=inverse.device)
-    left, right, top, bottom = (int(v) for v in beyond.ceil().clamp_min(0).minimum(limit).tolist())
-    return left, right, top, bottom
+    left, right, top, bottom = (_rounded_up(int(v)) for v in beyond.ceil().clamp_min(0).tolist())
+    return min(left, width - 1), min(right, width - 1), min(top, height - 1), min(bottom, height - 1)
+
+
+def _rounded_up(margin: int) -> int:
+    """Round a margin up, so that large pictures come in few sizes, whose resampling matrices are kept."""
+    coarse = 1 if margin < FINE_MARGIN else FINE_MARGIN // 2
+    return -(-margin // coarse) * coarse
 
 
 def _pair(value_x: float, value_y: float, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,7 +95,7 @@ def _pair(value_x: float, value_y: float, like: Tensor) -> tuple[Tensor, Tensor]
 
 
 def warp(pictures: Tensor, inverse: Tensor) -> Tensor:
-    """Move pictures [N, C, H, W] by `inverse` [N, 3, 3], mirrored beyond their edges.
+    """Move pictures [N, C, H, W] by `inverse` [N, 3, 3], best on the host, mirrored beyond their edges.
 
     The picture is enlarged twofold through the sym6 low-pass, sampled bilinearly and reduced through the same filter;
     since the wavelet is orthogonal, the identity map gives the picture back.
@@ -109,7 +115,8 @@ def warp(pictures: Tensor, inverse: Tensor) -> Tensor:
     to_unit = _scaling(*_pair(2 / x.shape[3], 2 / x.shape[2], inverse))
     from_unit = _scaling(*_pair(out_width / 2, out_height / 2, inverse))
     inverse = to_unit @ inverse @ from_unit
-    grid = F.affine_grid(inverse[:, :2], [count, channels, out_height, out_width], align_corners=False)
+    theta = inverse[:, :2].to(x.device, non_blocking=True)
+    grid = F.affine_grid(theta, [count, channels, out_height, out_width], align_corners=False)
     x = sample(x, grid)
     return _resample_axis(_resample_axis(x, 3, up=False), 2, up=False)
 

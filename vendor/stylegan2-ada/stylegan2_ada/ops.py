@@ -1,9 +1,13 @@
 """Resampling, modulated convolution and the small operations that both networks are made of.
 
+Resampling is a depthwise convolution, but on NVIDIA's GPUs a kernel of our own, which is ten to fifty times as fast.
+
 Shapes: N images, C channels, H x W pixels, I and O input and output channels, K kernel width. Sources: StyleGAN2
 (arXiv:1912.04958, section 2 and appendix B) and Zhang 2019 (arXiv:1904.11486) for filtering before resampling.
 """
 
+import functools
+import importlib.util
 import math
 
 import torch
@@ -26,9 +30,28 @@ def _depthwise(kernel: Tensor, channels: int, x: Tensor) -> Tensor:
     return kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
 
 
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None  # torch brings it along for NVIDIA's GPUs on Linux
+
+
+def _on_gpu(x: Tensor) -> bool:
+    return x.is_cuda and x.dtype != torch.float64 and _has_triton()
+
+
+def _resample_on_gpu(
+    x: Tensor, kernel: Tensor, *, pad: int, size: tuple[int, int], up: int = 1, down: int = 1, gain: float = 1.0
+) -> Tensor:
+    from stylegan2_ada.resampling_kernel import Geometry, resample  # only where there is Triton
+
+    return resample(x, kernel, Geometry(up, down, pad, *size), gain)
+
+
 def upsample2d(x: Tensor, kernel: Tensor) -> Tensor:
     """Insert zeros and low-pass: [N, C, H, W] to [N, C, 2H, 2W]. `kernel` is [4, 4] and sums to one."""
-    channels = x.shape[1]
+    channels, height, width = x.shape[1:]
+    if _on_gpu(x):
+        return _resample_on_gpu(x, kernel, pad=2, size=(2 * height, 2 * width), up=2, gain=4)
     # Factor 4: three of four pixels are inserted zeros.
     return F.conv_transpose2d(x, _depthwise(kernel * 4, channels, x), stride=2, padding=1, groups=channels)
 
@@ -38,18 +61,23 @@ def downsample2d(x: Tensor, kernel: Tensor) -> Tensor:
     if x.dtype == torch.bfloat16 and x.device.type == "cpu":
         # CPUs have a fast gradient of a strided depthwise convolution in float32 only.
         return downsample2d(x.float(), kernel).to(x.dtype)
-    channels = x.shape[1]
+    channels, height, width = x.shape[1:]
+    if _on_gpu(x):
+        return _resample_on_gpu(x, kernel, pad=1, size=(height // 2, width // 2), down=2)
     return F.conv2d(x, _depthwise(kernel.flip((0, 1)), channels, x), stride=2, padding=1, groups=channels)
 
 
-def filter2d(x: Tensor, kernel: Tensor, padding: tuple[int, int, int, int] = (2, 1, 2, 1)) -> Tensor:
-    """Convolve every channel with `kernel`, zero-padded (left, right, top, bottom); the default keeps the size."""
-    channels = x.shape[1]
-    left, right, top, bottom = padding
-    weight = _depthwise(kernel.flip((0, 1)), channels, x)
-    if left == right == top == bottom:
-        return F.conv2d(x, weight, padding=left, groups=channels)
-    return F.conv2d(F.pad(x, padding), weight, groups=channels)
+def filter2d(x: Tensor, kernel: Tensor, padding: tuple[int, int] = (2, 1), gain: float = 1.0) -> Tensor:
+    """Convolve every channel with `kernel`, zero-padded (before, after) each axis; the default keeps the size."""
+    channels, height, width = x.shape[1:]
+    before, after = padding
+    if _on_gpu(x):
+        grown = before + after - kernel.shape[0] + 1
+        return _resample_on_gpu(x, kernel, pad=before, size=(height + grown, width + grown), gain=gain)
+    weight = _depthwise(kernel.flip((0, 1)) * gain, channels, x)
+    if before == after:
+        return F.conv2d(x, weight, padding=before, groups=channels)
+    return F.conv2d(F.pad(x, (before, after, before, after)), weight, groups=channels)
 
 
 def conv2d_up2(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
@@ -59,14 +87,14 @@ def conv2d_up2(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
     is cheaper on the smaller picture.
     """
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # [N, O, 2H + 1, 2W + 1]
-    return filter2d(y, kernel * 4, (1, 1, 1, 1))
+    return filter2d(y, kernel, (1, 1), gain=4)
 
 
 def conv2d_down2(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolve and downsample by two: [N, I, 2H, 2W], weight [O, I, K, K] with K = 1 or 3 to [N, O, H, W]."""
     if weight.shape[-1] == 1:
         return F.conv2d(downsample2d(x, kernel), weight, bias)
-    return F.conv2d(filter2d(x, kernel, (2, 2, 2, 2)), weight, bias, stride=2)
+    return F.conv2d(filter2d(x, kernel, (2, 2)), weight, bias, stride=2)
 
 
 def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:

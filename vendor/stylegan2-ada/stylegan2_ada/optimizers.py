@@ -26,7 +26,8 @@ def optimizer_of(module: nn.Module, lr: float, interval: int, *, singular: bool 
     if singular:
         return SingularValues(module, lr=lr * ratio, betas=betas, eps=EPSILON)
     parameters = [p for p in module.parameters() if p.requires_grad]
-    return torch.optim.Adam(parameters, lr=lr * ratio, betas=betas, eps=EPSILON)
+    fused = all(p.is_cuda for p in parameters)
+    return torch.optim.Adam(parameters, lr=lr * ratio, betas=betas, eps=EPSILON, fused=fused)
 
 
 def set_lr(optimizer: Optimizer, lr: float, interval: int) -> None:

@@ -38,8 +38,11 @@ def _rotation_about_gray(theta: Tensor) -> Tensor:
 def color_matrix(parameters: AugmentParameters, pictures: Tensor) -> Tensor | None:
     """Compose all colour augmentations to homogeneous matrices [N, 4, 4], or None when the pipe has none."""
     p = parameters
-    identity = torch.eye(4, device=pictures.device, dtype=pictures.dtype)
-    v = _gray_axis(pictures)
+    present = [value for value in (p.brightness, p.contrast, p.lumaflip, p.hue, p.saturation) if value is not None]
+    if not present:
+        return None
+    identity = torch.eye(4, device=present[0].device, dtype=pictures.dtype)
+    v = _gray_axis(identity)
     along = torch.outer(v, v)
     steps: list[Tensor] = []
     if p.brightness is not None:
@@ -55,8 +58,6 @@ def color_matrix(parameters: AugmentParameters, pictures: Tensor) -> Tensor | No
         steps.append(_rotation_about_gray(p.hue))
     if p.saturation is not None:
         steps.append(along + (identity - along) * p.saturation[:, None, None])
-    if not steps:
-        return None
     total = steps[0]
     for step in steps[1:]:
         total = step @ total
@@ -65,6 +66,7 @@ def color_matrix(parameters: AugmentParameters, pictures: Tensor) -> Tensor | No
 
 def apply_color(pictures: Tensor, matrix: Tensor) -> Tensor:
     """Apply homogeneous matrices [N, 4, 4] to RGB pictures [N, 3, H, W]."""
+    matrix = matrix.to(pictures.device, non_blocking=True)
     mixed = torch.einsum("nij,njhw->nihw", matrix[:, :3, :3], pictures)
     return mixed + matrix[:, :3, 3, None, None]
 
@@ -81,6 +83,7 @@ def apply_bands(pictures: Tensor, gains: Tensor) -> Tensor:
     """Amplify four octaves of pictures [N, C, H, W] by `gains` [N, 4], mirrored beyond the edges."""
     count, channels, height, width = pictures.shape
     bank = torch.from_numpy(filter_bank(BANDS)).to(device=pictures.device, dtype=pictures.dtype)  # [4, K]
+    gains = gains.to(pictures.device, non_blocking=True)
     taps = (gains @ bank)[:, None].expand(-1, channels, -1).reshape(count * channels, 1, -1)  # [N C, 1, K]
     reach = taps.shape[-1] // 2
     x = pictures.reshape(1, count * channels, height, width)

@@ -18,6 +18,7 @@ from stylegan2_ada.augment import augment_randomly
 from stylegan2_ada.averages import PowerAverages
 from stylegan2_ada.config import TrainingConfig
 from stylegan2_ada.data import DataOrder, within_reach
+from stylegan2_ada.finite_steps import FiniteSteps
 from stylegan2_ada.networks import Networks, freezable_layers
 from stylegan2_ada.optimizers import Optimizer, optimizer_of, set_lr
 from stylegan2_ada.projected import ProjectedDiscriminator
@@ -25,7 +26,8 @@ from stylegan2_ada.ranks import Dice, Ranks
 from stylegan2_ada.singular import decomposed_layers
 
 W_AVG_DECAY = 0.995
-MAX_BAD_STEPS = 20  # in a row and of one phase, with gradients that are not finite
+PHASES = ("generator", "path length", "discriminator", "R1")
+LOOK_EVERY_STEPS = 16  # for steps that a GPU left out
 
 
 def _as_it_is(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -39,10 +41,6 @@ def _train_decomposed_alone(*networks: nn.Module) -> None:
         for parameter in network.parameters():
             if id(parameter) not in decomposed:
                 parameter.requires_grad_(False)
-
-
-class TrainingDivergedError(RuntimeError):
-    """Gradients of one phase were not finite for `MAX_BAD_STEPS` optimiser steps in a row."""
 
 
 class Trainer:
@@ -102,10 +100,11 @@ class Trainer:
         self.pl_mean = torch.zeros([], device=device)
         self.order = DataOrder(len(images), seed)
         self.generator = torch.Generator(device).manual_seed(seed)
+        # Parameters of augmentations are drawn and composed on the host: they are small, and a GPU would make it wait.
+        self.host_generator = self.generator if device.type == "cpu" else torch.Generator().manual_seed(seed)
+        self.finite_steps = FiniteSteps(PHASES, device)
         self.step = 0
         self.cur_nimg = 0
-        self.bad_steps = 0
-        self.bad_steps_in_a_row: dict[str, int] = {}  # by phase: a good one must not hide another that never is
 
     def set_lr(self, lr: float) -> None:
         """Train on with another learning rate."""
@@ -134,12 +133,14 @@ class Trainer:
             self.ada.observe(float(self.ranks.sum(self.signs)), config.batch * config.ada_interval)
             self.signs.zero_()
             self.ada.update(config.batch * config.ada_interval)
+        if self.device.type == "cpu" or self.step % LOOK_EVERY_STEPS == 0:
+            self.finite_steps.check(self.cur_nimg / 1000)
         return stats
 
     def _real(self, index: Tensor) -> Tensor:
         """Return the pictures `index`, float32 [N, C, S, S] in [-1, 1]; the step does not wait for their transfer."""
         pictures = self.images[index.to(self.images.device)]
-        if pictures.device != self.device:
+        if pictures.device.type != self.device.type:
             pictures = pictures.pin_memory().to(self.device, non_blocking=True)
         return pictures.to(torch.float32) / 127.5 - 1
 
@@ -147,7 +148,7 @@ class Trainer:
         self._train_only(self.G_parameters, self.D_parameters)
         dice = self._dice(self.group_size)
         fake = self._draw(self._styles(self.config.batch // self.ranks.count, c, dice), dice)
-        loss = self._losses.generator(self._logits(fake, c, dice))
+        loss = self._losses.generator(self._logits(fake, c))
         return self._optimize(self.G_optimizer, self.G_parameters, loss, "generator")
 
     def _path_length_phase(self, index: Tensor) -> dict[str, Tensor]:
@@ -173,8 +174,8 @@ class Trainer:
         dice = self._dice(self.group_size)
         with torch.no_grad():
             fake = self._draw(self._styles(len(real), c, dice), dice)
-        logits_fake = self._logits(fake, c, dice)
-        logits_real = self._logits(real, c, dice)
+        logits_fake = self._logits(fake, c)
+        logits_real = self._logits(real, c)
         self.signs += logits_real.detach().sign().mean(dim=1).sum()
         loss = self._losses.discriminator_fake(logits_fake) + self._losses.discriminator_real(logits_real)
         return self._optimize(self.D_optimizer, self.D_parameters, loss, "discriminator")
@@ -182,7 +183,7 @@ class Trainer:
     def _r1_phase(self, real: Tensor, c: Tensor | None) -> Tensor:
         self._train_only(self.D_parameters, self.G_parameters)
         real = real.detach().requires_grad_(True)
-        logits = self.D(self._augment(real, self._dice(self.group_size)), c, dtype=self.dtype)
+        logits = self.D(self._augment(real), c, dtype=self.dtype)
         penalty = losses.r1_penalty(logits, real).mean()
         loss = penalty * (self.config.gamma / 2 * self.config.d_reg_interval)  # lazy: as if it ran every step
         self._optimize(self.D_optimizer, self.D_parameters, loss, "R1")
@@ -214,12 +215,13 @@ class Trainer:
         )
         return picture
 
-    def _logits(self, pictures: Tensor, c: Tensor | None, dice: Dice) -> Tensor:
+    def _logits(self, pictures: Tensor, c: Tensor | None) -> Tensor:
         """Score augmented pictures [N, 3, S, S]: [N, L], of one logit or several an image."""
-        logits: Tensor = self._score(self._augment(pictures, dice), c, dtype=self.dtype)
+        logits: Tensor = self._score(self._augment(pictures), c, dtype=self.dtype)
         return logits
 
-    def _augment(self, pictures: Tensor, dice: Dice) -> Tensor:
+    def _augment(self, pictures: Tensor) -> Tensor:
+        dice = Dice(self.host_generator, torch.device("cpu"), self.ranks, self.group_size)
         return augment_randomly(pictures, self.config.augpipe, self.ada.p, dice)
 
     @staticmethod
@@ -230,25 +232,11 @@ class Trainer:
             parameter.requires_grad_(False)
 
     def _optimize(self, optimizer: Optimizer, parameters: list[nn.Parameter], loss: Tensor, phase: str) -> Tensor:
-        """Step on `loss`, unless a gradient is not finite: such a step is left out and counted, never repaired.
-
-        Returns the loss, its mean over all ranks.
-        """
+        """Step on `loss`, if all gradients are finite; return the loss, its mean over all ranks."""
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         mean = self.ranks.average(loss, parameters)
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        if torch.stack([g.sum() for g in gradients]).isfinite().all():
-            optimizer.step()
-            self.bad_steps_in_a_row[phase] = 0
-            return mean
-        self.bad_steps += 1
-        self.bad_steps_in_a_row[phase] = self.bad_steps_in_a_row.get(phase, 0) + 1
-        if self.bad_steps_in_a_row[phase] >= MAX_BAD_STEPS:
-            raise TrainingDivergedError(
-                f"gradients of the {phase} phase were not finite for {MAX_BAD_STEPS} optimiser steps in a row after "
-                f"{self.cur_nimg / 1000:.1f} kimg; lower the learning rate or raise gamma"
-            )
+        self.finite_steps.take(optimizer, [p.grad for p in parameters if p.grad is not None], phase)
         return mean
 
     @torch.no_grad()
@@ -258,14 +246,19 @@ class Trainer:
         if self.config.ema_rampup is not None:
             half_life = min(half_life, self.cur_nimg * self.config.ema_rampup)
         beta = 0.5 ** (self.config.batch / max(half_life, 1e-8))
-        for average, trained in zip(self.G_ema.parameters(), self.G.parameters(), strict=True):
-            average.lerp_(trained, 1 - beta)
+        torch._foreach_lerp_(list(self.G_ema.parameters()), list(self.G.parameters()), 1 - beta)
         for copied, current in zip(self.G_ema.buffers(), self.G.buffers(), strict=True):
             copied.copy_(current)
         self.power_averages.update(self.G)
 
+    def reseed(self, seed: int) -> None:
+        """Go on with other random numbers."""
+        for generator in (self.generator, self.host_generator, self.order.generator):
+            generator.manual_seed(seed)
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on: tensors, numbers and dictionaries of them."""
+        self.finite_steps.look()
         return {
             "G_ema": self.G_ema.state_dict(),
             "G": self.G.state_dict(),
@@ -279,10 +272,11 @@ class Trainer:
             "order_generator": self.order.generator.get_state(),
             "order_waiting": self.order.waiting,
             "generator": self.generator.get_state(),
+            "host_generator": self.host_generator.get_state(),
             "step": self.step,
             "cur_nimg": self.cur_nimg,
-            "bad_steps": self.bad_steps,
-            "bad_steps_in_a_row": dict(self.bad_steps_in_a_row),
+            "bad_steps": self.finite_steps.total,
+            "bad_steps_in_a_row": self.finite_steps.in_a_row,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -296,5 +290,6 @@ class Trainer:
         self.order.generator.set_state(state["order_generator"].cpu())
         self.order.waiting = state["order_waiting"].cpu()
         self.generator.set_state(state["generator"].cpu())
+        self.host_generator.set_state(state.get("host_generator", state["generator"]).cpu())
         self.step, self.cur_nimg = state["step"], state["cur_nimg"]
-        self.bad_steps, self.bad_steps_in_a_row = state["bad_steps"], dict(state["bad_steps_in_a_row"])
+        self.finite_steps.load(state["bad_steps"], state["bad_steps_in_a_row"])
