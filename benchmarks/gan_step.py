@@ -107,10 +107,10 @@ def time_cycles(trainer: Trainer, batch: int, cycles: int, device: torch.device)
 
 
 def profile(trainer: Trainer, path: Path, device: torch.device) -> None:
-    """Write what the operations of one cycle cost to `path`, the dearest first."""
+    """Write what the operations of one cycle cost to `path`, the dearest first: on a GPU its kernels."""
     on_gpu = device.type == "cuda"
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
-    with torch.profiler.profile(activities=activities) as profiler:
+    activities = [ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, acc_events=True) as profiler:
         started = time.perf_counter()
         time_cycles(trainer, 1, 1, device)
         wall_ms = 1e3 * (time.perf_counter() - started)
@@ -146,8 +146,6 @@ def main() -> None:
     rates = time_cycles(trainer, row.batch, options.cycles, device)
     peak = max(peak, matrix_peak(device))  # before and after: the machine is shared
     rate = statistics.median(rates)
-    if options.profile is not None:
-        profile(trainer, options.profile, device)
     result = {
         "config": options.config,
         "precision": options.precision,
@@ -167,6 +165,8 @@ def main() -> None:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
     }
     print(json.dumps(result) if options.json else "\n".join(f"{name:20} {value}" for name, value in result.items()))
+    if options.profile is not None:
+        profile(trainer, options.profile, device)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psycopg
 import pytest
 import torch
 from postgresql import server
@@ -110,6 +109,7 @@ def run_folder(make_network: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Callable[[], str]]:
+    psycopg = pytest.importorskip("psycopg")
     numbers = itertools.count()
     with server() as address:
 

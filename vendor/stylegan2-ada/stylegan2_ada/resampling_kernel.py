@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 TAPS = 4
-ROWS = 8  # output rows of one program; even, so that the parity of a row is known when the kernel is compiled
+ROWS = 8  # input rows of one program, or so; even, so that the parity of a row is known when the kernel is compiled
 BLOCK = 512  # (pixel, channel) pairs of one program
 
 
@@ -47,7 +47,8 @@ def _tap(kernel, i, ALONG: tl.constexpr, ACROSS: tl.constexpr):
     return one + two + three + four
 
 
-@triton.jit
+# One binary for all sizes: nothing is gained by knowing them, and each would be compiled for a second or more.
+@triton.jit(do_not_specialize=["in_height", "in_width", "out_height", "out_width", "channels"])
 def _walk_down(
     x, y, kernel, in_height, in_width, out_height, out_width, channels, gain,
     PAD: tl.constexpr, UP: tl.constexpr, DOWN: tl.constexpr, FLIP: tl.constexpr,
@@ -67,6 +68,10 @@ def _walk_down(
     v1 = _tap(kernel, 2 if FLIP else 1, 4, 1)
     v2 = _tap(kernel, 1 if FLIP else 2, 4, 1)
     v3 = _tap(kernel, 0 if FLIP else 3, 4, 1)
+    h0 = _tap(kernel, 3 if FLIP else 0, 1, 4)
+    h1 = _tap(kernel, 2 if FLIP else 1, 1, 4)
+    h2 = _tap(kernel, 1 if FLIP else 2, 1, 4)
+    h3 = _tap(kernel, 0 if FLIP else 3, 1, 4)
     r1 = tl.zeros([BLOCK], tl.float32)
     r2 = tl.zeros([BLOCK], tl.float32)
     r3 = tl.zeros([BLOCK], tl.float32)
@@ -82,7 +87,7 @@ def _walk_down(
                 column = out_x * DOWN + j - PAD
                 there = inside & has_row & (column >= 0) & (column < in_width * UP) & (column % UP == 0)
                 offset = (row // UP * in_width + column // UP) * channels + channel
-                tap = _tap(kernel, 3 - j if FLIP else j, 1, 4)
+                tap = h0 if j == 0 else h1 if j == 1 else h2 if j == 2 else h3
                 r3 += tap * tl.load(x + offset, mask=there != 0, other=0.0).to(tl.float32)
         if t >= 3 and (t - 3) % DOWN == 0:
             out_y = first + (t - 3) // DOWN
@@ -107,10 +112,11 @@ class _Resample(torch.autograd.Function):
             device=x.device,
             memory_format=torch.channels_last,
         )
-        grid = (count * triton.cdiv(geometry.height, ROWS), triton.cdiv(geometry.width * channels, BLOCK))
+        rows = ROWS // geometry.down
+        grid = (count * triton.cdiv(geometry.height, rows), triton.cdiv(geometry.width * channels, BLOCK))
         _walk_down[grid](
             x, y, kernel, in_height, in_width, geometry.height, geometry.width, channels, gain,
-            PAD=geometry.pad, UP=geometry.up, DOWN=geometry.down, FLIP=not geometry.transposed, ROWS=ROWS, BLOCK=BLOCK,
+            PAD=geometry.pad, UP=geometry.up, DOWN=geometry.down, FLIP=not geometry.transposed, ROWS=rows, BLOCK=BLOCK,
         )  # fmt: skip
         return y
 
