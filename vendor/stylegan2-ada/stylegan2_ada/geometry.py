@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,14 +22,20 @@ from stylegan2_ada.wavelets import SYM6
 if TYPE_CHECKING:
     from stylegan2_ada.augment import AugmentParameters
 
+Matrix = npt.NDArray[np.float64]
+
 _EDGE = len(SYM6) // 4  # px that the low-pass filter reaches over the edge, at the picture's own size
 FINE_MARGIN = 32  # px, up to which a picture is enlarged by no more than it must be
 
 
 def _matrix(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
-    """Stack entries, numbers or [N], to [N, 3, 3]."""
-    entries = [torch.as_tensor(e, dtype=like.dtype, device=like.device).expand(like.shape) for r in rows for e in r]
-    return torch.stack(entries, dim=-1).reshape(*like.shape, 3, 3)
+    """Put entries, numbers or [N], together to [N, 3, 3]."""
+    matrix = like.new_zeros(*like.shape, 3, 3)
+    for i, row in enumerate(rows):
+        for j, entry in enumerate(row):
+            if isinstance(entry, Tensor) or entry != 0:
+                matrix[..., i, j] = entry
+    return matrix
 
 
 def _translation(x: Tensor, y: Tensor) -> Tensor:
@@ -88,10 +96,9 @@ def _rounded_up(margin: int) -> int:
     return -(-margin // coarse) * coarse
 
 
-def _pair(value_x: float, value_y: float, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Two constants as [N] each."""
-    ones = torch.ones(like.shape[0], device=like.device, dtype=like.dtype)
-    return ones * value_x, ones * value_y
+def _same(scale_x: float, scale_y: float, shift_x: float = 0, shift_y: float = 0) -> Matrix:
+    """Scale, then shift, all pictures alike: [3, 3]."""
+    return np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y], [0, 0, 1]])
 
 
 def warp(pictures: Tensor, inverse: Tensor) -> Tensor:
@@ -103,18 +110,14 @@ def warp(pictures: Tensor, inverse: Tensor) -> Tensor:
     count, channels, height, width = pictures.shape
     left, right, top, bottom = _margin(inverse, height, width)
     x = F.pad(pictures, (left, right, top, bottom), mode="reflect")
-    inverse = _translation(*_pair((left - right) / 2, (top - bottom) / 2, inverse)) @ inverse
+    recentre = _same(1, 1, (left - right) / 2, (top - bottom) / 2)
 
     x = _resample_axis(_resample_axis(x, 3, up=True), 2, up=True)
-    double, half = _scaling(*_pair(2, 2, inverse)), _scaling(*_pair(0.5, 0.5, inverse))
-    inverse = double @ inverse @ half
-    shift, unshift = _translation(*_pair(-0.5, -0.5, inverse)), _translation(*_pair(0.5, 0.5, inverse))
-    inverse = shift @ inverse @ unshift
-
     out_height, out_width = (height + 2 * _EDGE) * 2, (width + 2 * _EDGE) * 2
-    to_unit = _scaling(*_pair(2 / x.shape[3], 2 / x.shape[2], inverse))
-    from_unit = _scaling(*_pair(out_width / 2, out_height / 2, inverse))
-    inverse = to_unit @ inverse @ from_unit
+    double, shift, to_unit = _same(2, 2), _same(1, 1, -0.5, -0.5), _same(2 / x.shape[3], 2 / x.shape[2])
+    from_unit, unshift, half = _same(out_width / 2, out_height / 2), _same(1, 1, 0.5, 0.5), _same(0.5, 0.5)
+    after, before = to_unit @ shift @ double @ recentre, half @ unshift @ from_unit
+    inverse = inverse.new_tensor(after) @ inverse @ inverse.new_tensor(before)
     theta = inverse[:, :2].to(x.device, non_blocking=True)
     grid = F.affine_grid(theta, [count, channels, out_height, out_width], align_corners=False)
     x = sample(x, grid)

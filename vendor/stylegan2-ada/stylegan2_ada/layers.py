@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan2_ada import ops
+from stylegan2_ada.convolution import conv2d
 
 
 class FullyConnected(nn.Module):
@@ -62,7 +63,7 @@ class Conv2d(nn.Module):
         if self.down:
             y = ops.conv2d_down2(x, weight, self.resample_filter, bias)
         else:
-            y = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+            y = conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
         if self.activate:
             return ops.leaky_relu(y, self.clamp)
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)

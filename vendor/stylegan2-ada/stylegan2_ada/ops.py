@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylegan2_ada.convolution import conv2d, conv_transpose2d
+
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)  # keeps the second moment of a unit normal through a leaky ReLU
 
@@ -86,15 +88,15 @@ def conv2d_up2(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
     `weight` is a true convolution kernel. The convolution comes before the low-pass filter, which commutes with it and
     is cheaper on the smaller picture.
     """
-    y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # [N, O, 2H + 1, 2W + 1]
+    y = conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # [N, O, 2H + 1, 2W + 1]
     return filter2d(y, kernel, (1, 1), gain=4)
 
 
 def conv2d_down2(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolve and downsample by two: [N, I, 2H, 2W], weight [O, I, K, K] with K = 1 or 3 to [N, O, H, W]."""
     if weight.shape[-1] == 1:
-        return F.conv2d(downsample2d(x, kernel), weight, bias)
-    return F.conv2d(filter2d(x, kernel, (2, 2)), weight, bias, stride=2)
+        return conv2d(downsample2d(x, kernel), weight, bias)
+    return conv2d(filter2d(x, kernel, (2, 2)), weight, bias, stride=2)
 
 
 def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:
@@ -131,7 +133,7 @@ def modulated_conv2d(
     if kernel is not None:
         y = conv2d_up2(x, cast, kernel)
     else:
-        y = F.conv2d(x, cast, padding=weight.shape[-1] // 2)
+        y = conv2d(x, cast, padding=weight.shape[-1] // 2)
     if not demodulate:
         return y * gain if gain != 1.0 else y
     energy = style.square() @ weight.square().sum(dim=(2, 3)).t()  # [N, O]

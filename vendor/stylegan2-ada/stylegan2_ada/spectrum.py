@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,22 +19,27 @@ BANDS = 4
 EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of natural images (1/f), lowest band first
 
 
-def _gray_axis(like: Tensor) -> Tensor:
-    """Unit vector of the grey axis in homogeneous RGB, [4]."""
-    return torch.tensor([3**-0.5, 3**-0.5, 3**-0.5, 0.0], device=like.device, dtype=like.dtype)
+@dataclass(frozen=True)
+class _Axes:
+    """Matrices in homogeneous RGB [4, 4]: what all colour augmentations are sums and multiples of."""
+
+    identity: Tensor
+    colour: Tensor  # the identity without the homogeneous part
+    along: Tensor  # projection to the grey axis
+    cross: Tensor  # cross product with the grey axis
+    shift: Tensor  # the same value to all channels
 
 
-def _rotation_about_gray(theta: Tensor) -> Tensor:
-    """Rotate colours about the grey axis by `theta` [N] (Rodrigues' formula): [N, 4, 4]."""
-    v = _gray_axis(theta)
-    cross = theta.new_zeros(4, 4)
+@functools.cache
+def _axes(dtype: torch.dtype, device: torch.device) -> _Axes:
+    v = torch.tensor([3**-0.5, 3**-0.5, 3**-0.5, 0.0], dtype=dtype)
+    cross, shift = torch.zeros(2, 4, 4, dtype=dtype)
     for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         cross[i, j], cross[j, i] = -v[k], v[k]
-    colour = torch.diag(theta.new_tensor([1.0, 1.0, 1.0, 0.0]))
-    homogeneous = torch.diag(theta.new_tensor([0.0, 0.0, 0.0, 1.0]))
-    along = torch.outer(v, v)
-    cos, sin = theta.cos()[:, None, None], theta.sin()[:, None, None]
-    return along + cos * (colour - along) + sin * cross + homogeneous
+    shift[:3, 3] = 1
+    colour = torch.diag(torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=dtype))
+    matrices = torch.eye(4, dtype=dtype), colour, torch.outer(v, v), cross, shift
+    return _Axes(*(matrix.to(device) for matrix in matrices))
 
 
 def color_matrix(parameters: AugmentParameters, pictures: Tensor) -> Tensor | None:
@@ -41,21 +48,18 @@ def color_matrix(parameters: AugmentParameters, pictures: Tensor) -> Tensor | No
     present = [value for value in (p.brightness, p.contrast, p.lumaflip, p.hue, p.saturation) if value is not None]
     if not present:
         return None
-    identity = torch.eye(4, device=present[0].device, dtype=pictures.dtype)
-    v = _gray_axis(identity)
-    along = torch.outer(v, v)
+    axes = _axes(pictures.dtype, present[0].device)
+    identity, colour, along = axes.identity, axes.colour, axes.along
     steps: list[Tensor] = []
     if p.brightness is not None:
-        shift = identity.new_zeros(4, 4)
-        shift[:3, 3] = 1
-        steps.append(identity + shift * p.brightness[:, None, None])
+        steps.append(identity + axes.shift * p.brightness[:, None, None])
     if p.contrast is not None:
-        colour = torch.diag(identity.new_tensor([1.0, 1.0, 1.0, 0.0]))
         steps.append(identity + colour * (p.contrast - 1)[:, None, None])
     if p.lumaflip is not None:
         steps.append(identity - 2 * along * p.lumaflip[:, None, None])  # Householder reflection of luma
     if p.hue is not None:
-        steps.append(_rotation_about_gray(p.hue))
+        cos, sin = p.hue.cos()[:, None, None], p.hue.sin()[:, None, None]
+        steps.append(along + cos * (colour - along) + sin * axes.cross + (identity - colour))  # Rodrigues' formula
     if p.saturation is not None:
         steps.append(along + (identity - along) * p.saturation[:, None, None])
     total = steps[0]

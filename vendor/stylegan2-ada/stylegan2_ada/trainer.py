@@ -17,6 +17,7 @@ from stylegan2_ada.ada import AdaController
 from stylegan2_ada.augment import augment_randomly
 from stylegan2_ada.averages import PowerAverages
 from stylegan2_ada.config import TrainingConfig
+from stylegan2_ada.convolution import differentiable_twice
 from stylegan2_ada.data import DataOrder, within_reach
 from stylegan2_ada.finite_steps import FiniteSteps
 from stylegan2_ada.networks import Networks, freezable_layers
@@ -160,7 +161,8 @@ class Trainer:
         ws = self._styles(batch, c, dice)
         if not ws.requires_grad:  # a mapping network that is not trained; the path starts at ws all the same
             ws.requires_grad_(True)
-        fake: Tensor = self.G.synthesis(ws, noise_mode=self.config.noise, generators=dice, dtype=self.dtype)
+        with differentiable_twice():
+            fake: Tensor = self.G.synthesis(ws, noise_mode=self.config.noise, generators=dice, dtype=self.dtype)
         lengths = losses.path_lengths(fake, ws, dice.normal(*fake.shape))
         mean = self.ranks.mean(lengths.mean())
         penalty, pl_mean = losses.path_length_penalty(lengths, mean, self.pl_mean, self.config.pl_decay)
@@ -183,7 +185,8 @@ class Trainer:
     def _r1_phase(self, real: Tensor, c: Tensor | None) -> Tensor:
         self._train_only(self.D_parameters, self.G_parameters)
         real = real.detach().requires_grad_(True)
-        logits = self.D(self._augment(real), c, dtype=self.dtype)
+        with differentiable_twice():
+            logits = self.D(self._augment(real), c, dtype=self.dtype)
         penalty = losses.r1_penalty(logits, real).mean()
         loss = penalty * (self.config.gamma / 2 * self.config.d_reg_interval)  # lazy: as if it ran every step
         self._optimize(self.D_optimizer, self.D_parameters, loss, "R1")
