@@ -6,7 +6,6 @@ Shapes: N images, C channels, H x W pixels, I and O input and output channels, K
 (arXiv:1912.04958, section 2 and appendix B) and Zhang 2019 (arXiv:1904.11486) for filtering before resampling.
 """
 
-import functools
 import importlib.util
 import math
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from stylegan2_ada.convolution import conv2d, conv_transpose2d
 
+_HAS_TRITON = importlib.util.find_spec("triton") is not None  # torch brings it along for NVIDIA's GPUs on Linux
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)  # keeps the second moment of a unit normal through a leaky ReLU
 
@@ -32,13 +32,8 @@ def _depthwise(kernel: Tensor, channels: int, x: Tensor) -> Tensor:
     return kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
 
 
-@functools.cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None  # torch brings it along for NVIDIA's GPUs on Linux
-
-
 def _on_gpu(x: Tensor) -> bool:
-    return x.is_cuda and x.dtype != torch.float64 and _has_triton()
+    return _HAS_TRITON and x.is_cuda and x.dtype != torch.float64
 
 
 def _resample_on_gpu(
