@@ -265,6 +265,7 @@ def report(options: argparse.Namespace) -> int:
                 f"{method}, seed {seed}",
                 [row["minutes"] for row in rows],
                 [row["spaces"][space]["distance"]["mean"] for row in rows],
+                family=method,
             )
             for method, seeds in found.items()
             for seed, rows in seeds.items()

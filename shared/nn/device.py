@@ -87,7 +87,7 @@ def choose_compile(name: str, device: torch.device) -> bool:
     """Return whether `torch.compile` is to fuse the networks; "auto" leaves it off.
 
     On a CPU it gains a few percent (`benchmarks/results/gan_step.md`) and delays the first steps by a minute; on a GPU
-    nobody has measured it yet.
+    it was not measured to its end yet.
 
     Raises `UserError`: unknown name, or "on", and PyTorch cannot compile here.
     """

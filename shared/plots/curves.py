@@ -17,11 +17,12 @@ _MOST_POINTS = 120  # a longer series is drawn as means over equal stretches, wi
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One named curve, y over x, both [n]."""
+    """One named curve, y over x, both [n]; those of one `family` share a colour and differ in their dashes."""
 
     name: str
     x: npt.ArrayLike
     y: npt.ArrayLike
+    family: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ def curves(path: Path, panels: Sequence[Panel], *, title: str = "", columns: int
     with figure_file(path, 5.6 * columns + 0.3, height, title=title) as figure:
         for number, panel in enumerate(panels):
             axes = figure.add_subplot(lines, columns, number + 1)
-            drawn = _draw_curves(axes, panel)
+            drawn = draw_curves(axes, panel)
             levels = _draw_levels(axes, panel)
             legend_below(axes, levels if shared else drawn + levels)
             label(axes, panel.title, panel.xlabel, panel.ylabel)
@@ -64,10 +65,11 @@ def curves(path: Path, panels: Sequence[Panel], *, title: str = "", columns: int
             figure.legend(handles=drawn, loc="outside lower left", ncols=min(len(drawn), 2 * columns))
 
 
-def _draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:
+def draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:
+    """Draw a panel's series, and return their lines in order."""
     drawn = []
-    for number, series in enumerate(panel.series):
-        colour, dash = look(number)
+    for number, (series, (place, nth)) in enumerate(zip(panel.series, _families(panel.series), strict=True)):
+        colour, dash = look(number) if series.family is None else (look(place)[0], DASHES[nth % len(DASHES)])
         at, middle, low, high = thinned(np.asarray(series.x, np.float64), np.asarray(series.y, np.float64))
         marker = "o" if len(at) <= 24 else None
         drawn += axes.plot(at, middle, color=colour, linestyle=dash, marker=marker, markersize=4.5, label=series.name)
@@ -78,6 +80,17 @@ def _draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:
         axes.update_datalim([(axes.dataLim.x0, y) for y in panel.shows], updatex=False)
         axes.autoscale_view()
     return drawn
+
+
+def _families(series: Sequence[Series]) -> list[tuple[int, int]]:
+    """Return which family each series is of, in the order of their first ones, and which one of it."""
+    members: dict[str, int] = {}
+    places = []
+    for each in series:
+        family = each.name if each.family is None else each.family
+        members[family] = members.get(family, -1) + 1
+        places.append((list(members).index(family), members[family]))
+    return places
 
 
 def _draw_levels(axes: Axes, panel: Panel) -> list[Line2D]:

@@ -17,8 +17,8 @@ from PIL import Image
 
 from shared.errors import UserError
 from shared.plots import Panel, ScorePanel, Series, curves, image_sheet, score_histograms
-from shared.plots.curves import thinned
-from shared.plots.house import OKABE_ITO, look
+from shared.plots.curves import draw_curves, thinned
+from shared.plots.house import OKABE_ITO, figure_file, look
 from shared.plots.scores import draw_scores, score_bins
 
 RNG = np.random.default_rng(0)
@@ -100,6 +100,16 @@ def test_curves_carry_their_colours(tmp_path: Path) -> None:
     pixels = {tuple(pixel) for pixel in read(tmp_path / "curves.png").reshape(-1, 3).tolist()}
     colours = [tuple(round(255 * part) for part in to_rgb(colour)) for colour in OKABE_ITO]
     assert [colour in pixels for colour in colours[:3]] == [True, True, False]
+
+
+def test_curves_of_one_family_share_a_colour_and_differ_in_dashes(tmp_path: Path) -> None:
+    x = np.linspace(0, 1, 200)
+    lines = [Series(f"{name} {seed}", x, x + seed, name) for name in "ab" for seed in range(3)]
+    with figure_file(tmp_path / "drawn.png", 4, 3) as figure:
+        drawn = draw_curves(figure.add_subplot(), Panel("p", "x", "y", lines))
+        assert [line.get_color() for line in drawn] == [OKABE_ITO[0]] * 3 + [OKABE_ITO[1]] * 3
+        assert [line.get_linestyle() for line in drawn[:3]] == [line.get_linestyle() for line in drawn[3:]]
+        assert len({line.get_linestyle() for line in drawn[:3]}) > 1
 
 
 def test_a_grid_of_24_cells_fits(tmp_path: Path) -> None:
