@@ -1,6 +1,6 @@
 """Speed of the GAN's training step against the machine's own matrix-product peak, in one process.
 
-    python benchmarks/gan_step.py --config S|XS [--json] [--precision fp32|bf16] [--compile]
+    python benchmarks/gan_step.py --config S|XS [--json] [--precision fp32|tf32|bf16] [--compile]
         [--device cpu|cuda]
     python benchmarks/gan_step.py --config auto256 --device cuda --precision bf16 [--profile operations.txt]
 

@@ -215,6 +215,7 @@ class Run:
 
     def _log(self, values: dict[str, Any], board: Board) -> None:
         left_out = self.trainer.finite_steps
+        left_out.look()
         in_a_row = max(left_out.in_a_row.values())
         bad = {"bad_steps": left_out.total} if left_out.total else {}
         bad |= {"bad_steps_in_a_row": in_a_row} if in_a_row else {}
@@ -240,7 +241,8 @@ class Run:
         return draw(self.trainer.G_ema, range(first_seed, first_seed + count), noise=self.options.noise or "const")
 
     def _checkpoint(self, board: Board) -> None:
-        """Score, draw samples, and save the state."""
+        """Score, draw samples, and save the state; steps that a GPU left out are known before that."""
+        self.trainer.finite_steps.check(self.trainer.cur_nimg / 1000)
         quality, samples = self._score(), self._draw(0, SAMPLES)
         last = self.log.last_scored()
         line = {"quality": quality} | ({"collapsed": True} if last is not None and has_collapsed(quality) else {})

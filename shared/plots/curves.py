@@ -68,8 +68,9 @@ def curves(path: Path, panels: Sequence[Panel], *, title: str = "", columns: int
 def draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:
     """Draw a panel's series, and return their lines in order."""
     drawn = []
-    for number, (series, (place, nth)) in enumerate(zip(panel.series, _families(panel.series), strict=True)):
-        colour, dash = look(number) if series.family is None else (look(place)[0], DASHES[nth % len(DASHES)])
+    for series, (place, nth) in zip(panel.series, _families(panel.series), strict=True):
+        colour, dash = look(place)
+        dash = DASHES[(DASHES.index(dash) + nth) % len(DASHES)]
         at, middle, low, high = thinned(np.asarray(series.x, np.float64), np.asarray(series.y, np.float64))
         marker = "o" if len(at) <= 24 else None
         drawn += axes.plot(at, middle, color=colour, linestyle=dash, marker=marker, markersize=4.5, label=series.name)

@@ -97,8 +97,8 @@ class AugmentParameters:
 class _Rolls:
     """Draws for N images, each augmentation with probability p."""
 
-    def __init__(self, count: int, p: float, dice: Dice) -> None:
-        self.count, self.p, self.dice = count, p, dice
+    def __init__(self, count: int, p: float, dice: Dice, pixel_dice: Dice) -> None:
+        self.count, self.p, self.dice, self.pixel_dice = count, p, dice, pixel_dice
         self.device = dice.device
 
     def uniform(self, *shape: int) -> Tensor:
@@ -137,7 +137,7 @@ def _draw_imgfilter(rolls: _Rolls, _: torch.Size) -> Tensor:
 
 
 def _draw_noise(rolls: _Rolls, shape: torch.Size) -> Tensor:
-    return rolls.normal(*shape[1:])
+    return rolls.pixel_dice.normal(rolls.count, *shape[1:])
 
 
 # name of the augmentation -> the fields it fills and how each is drawn
@@ -168,9 +168,14 @@ _DRAWS: dict[str, dict[str, Callable[[_Rolls, torch.Size], Tensor]]] = {
 }
 
 
-def draw_parameters(pipe: AugPipe, p: float, shape: torch.Size, dice: Dice) -> AugmentParameters:
-    """Roll the dice for a batch of `shape` [N, C, H, W], each augmentation of each image with probability `p`."""
-    rolls = _Rolls(shape[0], p, dice)
+def draw_parameters(
+    pipe: AugPipe, p: float, shape: torch.Size, dice: Dice, pixel_dice: Dice | None = None
+) -> AugmentParameters:
+    """Roll the dice for a batch of `shape` [N, C, H, W], each augmentation of each image with probability `p`.
+
+    `pixel_dice` are for noise, which is as large as the pictures and best drawn where they are.
+    """
+    rolls = _Rolls(shape[0], p, dice, pixel_dice or dice)
     names = augmentations_of(pipe)
     fields = {
         field: draw(rolls, shape) for name, draws in _DRAWS.items() if name in names for field, draw in draws.items()
@@ -189,8 +194,8 @@ def augment(pictures: Tensor, parameters: AugmentParameters) -> Tensor:
     if parameters.imgfilter is not None:
         pictures = spectrum.apply_bands(pictures, parameters.imgfilter)
     if parameters.noise is not None and parameters.noise_std is not None:
-        noise = (parameters.noise * parameters.noise_std[:, None, None, None]).to(pictures.device, non_blocking=True)
-        pictures = pictures + noise
+        std = parameters.noise_std.to(pictures.device, non_blocking=True)
+        pictures = pictures + parameters.noise.to(pictures.device) * std[:, None, None, None]
     if parameters.cutout_centre is not None and parameters.cutout_size is not None:
         pictures = pictures * _outside_square(pictures, parameters.cutout_centre, parameters.cutout_size)
     return pictures
@@ -207,7 +212,7 @@ def _outside_square(pictures: Tensor, centre: Tensor, size: Tensor) -> Tensor:
     return (far_x[:, None, None, :] | far_y[:, None, :, None]).to(pictures.dtype)
 
 
-def augment_randomly(pictures: Tensor, pipe: AugPipe, p: float, dice: Dice) -> Tensor:
+def augment_randomly(pictures: Tensor, pipe: AugPipe, p: float, dice: Dice, pixel_dice: Dice | None = None) -> Tensor:
     """Augment pictures [N, 3, H, W] with strength `p`; at 0 they come back as they are.
 
     "diffaug" knows no strength.
@@ -216,7 +221,7 @@ def augment_randomly(pictures: Tensor, pipe: AugPipe, p: float, dice: Dice) -> T
         return diffaug.augment(pictures, diffaug.draw_parameters(pictures.shape, dice))
     if p <= 0 or pipe == "none":
         return pictures
-    return augment(pictures, draw_parameters(pipe, p, pictures.shape, dice))
+    return augment(pictures, draw_parameters(pipe, p, pictures.shape, dice, pixel_dice))
 
 
 __all__ = ["AugmentParameters", "augment", "augment_randomly", "augmentations_of", "draw_parameters"]

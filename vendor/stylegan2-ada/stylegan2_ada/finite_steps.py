@@ -1,7 +1,7 @@
 """Optimiser steps only with gradients that are finite; what is left out is counted, never repaired.
 
-On a GPU the decision stays there: to ask for it would make the host wait, four times a step, until all that is under
-way is done.
+On a GPU the decision stays there, unless singular values are trained: to ask for it would make the host wait, four
+times a step, until all that is under way is done.
 """
 
 from collections.abc import Sequence

@@ -1,13 +1,14 @@
 """Resampling, modulated convolution and the small operations that both networks are made of.
 
-Resampling is a depthwise convolution, but on NVIDIA's GPUs a kernel of our own, which is ten to fifty times as fast.
+Resampling is a depthwise convolution, but on NVIDIA's GPUs a kernel of our own, which is faster by far
+(`benchmarks/results/gan_step.md`).
 
 Shapes: N images, C channels, H x W pixels, I and O input and output channels, K kernel width. Sources: StyleGAN2
 (arXiv:1912.04958, section 2 and appendix B) and Zhang 2019 (arXiv:1904.11486) for filtering before resampling.
 """
 
-import importlib.util
 import math
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from stylegan2_ada.convolution import conv2d, conv_transpose2d
 
-_HAS_TRITON = importlib.util.find_spec("triton") is not None  # torch brings it along for NVIDIA's GPUs on Linux
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)  # keeps the second moment of a unit normal through a leaky ReLU
 
@@ -32,8 +32,30 @@ def _depthwise(kernel: Tensor, channels: int, x: Tensor) -> Tensor:
     return kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
 
 
+_kernel_works: bool | None = None  # unknown before a GPU's first picture
+
+
 def _on_gpu(x: Tensor) -> bool:
-    return _HAS_TRITON and x.is_cuda and x.dtype != torch.float64
+    return x.is_cuda and x.dtype != torch.float64 and kernel_works(x.device)
+
+
+def kernel_works(device: torch.device) -> bool:
+    """Tell whether a device has the kernel: Triton compiles it when it first runs, and needs a C compiler for that.
+
+    Without it resampling is a convolution everywhere; that is said once.
+    """
+    global _kernel_works
+    if device.type != "cuda":
+        return False
+    if _kernel_works is None:
+        try:
+            _resample_on_gpu(torch.ones(1, 1, 4, 4, device=device), binomial_filter().to(device), pad=2, size=(4, 4))
+            _kernel_works = True
+        except Exception as error:  # noqa: BLE001 - whatever Triton lacks: its errors are of many kinds
+            reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+            warnings.warn(f"resampling is slow on {device}, since Triton cannot compile ({reason})", stacklevel=2)
+            _kernel_works = False
+    return _kernel_works
 
 
 def _resample_on_gpu(

@@ -3,6 +3,8 @@
 It trains the weights, or their singular values.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -28,6 +30,17 @@ def optimizer_of(module: nn.Module, lr: float, interval: int, *, singular: bool 
     parameters = [p for p in module.parameters() if p.requires_grad]
     fused = all(p.is_cuda for p in parameters)
     return torch.optim.Adam(parameters, lr=lr * ratio, betas=betas, eps=EPSILON, fused=fused)
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Go back to a state that the optimiser's `state_dict` gave, on this device's way of stepping.
+
+    A state says how it was stepped, which would be taken over with it; on a GPU the host would then wait for each step.
+    """
+    if isinstance(optimizer, torch.optim.Adam):
+        own = {"fused": optimizer.defaults["fused"]}
+        state = state | {"param_groups": [group | own for group in state["param_groups"]]}
+    optimizer.load_state_dict(state)
 
 
 def set_lr(optimizer: Optimizer, lr: float, interval: int) -> None:

@@ -88,6 +88,7 @@ def _walk_down(
                 there = inside & has_row & (column >= 0) & (column < in_width * UP) & (column % UP == 0)
                 offset = (row // UP * in_width + column // UP) * channels + channel
                 tap = h0 if j == 0 else h1 if j == 1 else h2 if j == 2 else h3
+                # "!= 0", since Triton's interpreter, which the tests run it in, takes no other masks.
                 r3 += tap * tl.load(x + offset, mask=there != 0, other=0.0).to(tl.float32)
         if t >= 3 and (t - 3) % DOWN == 0:
             out_y = first + (t - 3) // DOWN
@@ -114,10 +115,12 @@ class _Resample(torch.autograd.Function):
         )
         rows = ROWS // geometry.down
         grid = (count * triton.cdiv(geometry.height, rows), triton.cdiv(geometry.width * channels, BLOCK))
-        _walk_down[grid](
-            x, y, kernel, in_height, in_width, geometry.height, geometry.width, channels, gain,
-            PAD=geometry.pad, UP=geometry.up, DOWN=geometry.down, FLIP=not geometry.transposed, ROWS=rows, BLOCK=BLOCK,
-        )  # fmt: skip
+        with torch.cuda.device_of(x):  # where Triton starts it, and not on the current GPU
+            _walk_down[grid](
+                x, y, kernel, in_height, in_width, geometry.height, geometry.width, channels, gain,
+                PAD=geometry.pad, UP=geometry.up, DOWN=geometry.down, FLIP=not geometry.transposed,
+                ROWS=rows, BLOCK=BLOCK,
+            )  # fmt: skip
         return y
 
     @staticmethod

@@ -83,10 +83,16 @@ def normalized_gain(strength: Tensor, band: int) -> Tensor:
     return gain / (gain.square() * power).sum(dim=1, keepdim=True).sqrt()
 
 
+@functools.cache
+def _bank(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the filters of the bands, [4, K]."""
+    return torch.from_numpy(filter_bank(BANDS)).to(device=device, dtype=dtype)
+
+
 def apply_bands(pictures: Tensor, gains: Tensor) -> Tensor:
     """Amplify four octaves of pictures [N, C, H, W] by `gains` [N, 4], mirrored beyond the edges."""
     count, channels, height, width = pictures.shape
-    bank = torch.from_numpy(filter_bank(BANDS)).to(device=pictures.device, dtype=pictures.dtype)  # [4, K]
+    bank = _bank(pictures.dtype, pictures.device)
     gains = gains.to(pictures.device, non_blocking=True)
     taps = (gains @ bank)[:, None].expand(-1, channels, -1).reshape(count * channels, 1, -1)  # [N C, 1, K]
     reach = taps.shape[-1] // 2

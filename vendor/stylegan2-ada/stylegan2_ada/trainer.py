@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylegan2_ada import losses
+from stylegan2_ada import losses, ops
 from stylegan2_ada.ada import AdaController
 from stylegan2_ada.augment import augment_randomly
 from stylegan2_ada.averages import PowerAverages
@@ -21,7 +21,7 @@ from stylegan2_ada.convolution import differentiable_twice
 from stylegan2_ada.data import DataOrder, within_reach
 from stylegan2_ada.finite_steps import FiniteSteps
 from stylegan2_ada.networks import Networks, freezable_layers
-from stylegan2_ada.optimizers import Optimizer, optimizer_of, set_lr
+from stylegan2_ada.optimizers import Optimizer, load_optimizer, optimizer_of, set_lr
 from stylegan2_ada.projected import ProjectedDiscriminator
 from stylegan2_ada.ranks import Dice, Ranks
 from stylegan2_ada.singular import decomposed_layers
@@ -75,7 +75,8 @@ class Trainer:
         dtype: torch.dtype = torch.float32,
         compiled: bool = False,
     ) -> None:
-        self.config, self.device, self.dtype = config, device, dtype
+        self.config, self.device, self.dtype, self.seed = config, device, dtype, seed
+        ops.kernel_works(device)  # found out before anything is compiled
         self._losses = losses.LOSSES[config.loss]
         self.ranks = ranks or Ranks()
         self.group_size = min(networks.D.config.mbstd_group_size, config.batch)
@@ -225,7 +226,7 @@ class Trainer:
 
     def _augment(self, pictures: Tensor) -> Tensor:
         dice = Dice(self.host_generator, torch.device("cpu"), self.ranks, self.group_size)
-        return augment_randomly(pictures, self.config.augpipe, self.ada.p, dice)
+        return augment_randomly(pictures, self.config.augpipe, self.ada.p, dice, self._dice(self.group_size))
 
     @staticmethod
     def _train_only(on: Iterable[nn.Parameter], off: Iterable[nn.Parameter]) -> None:
@@ -284,8 +285,10 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a state that `state_dict` gave, on this trainer's device."""
-        for name in ("G_ema", "G", "D", "G_optimizer", "D_optimizer", "power_averages"):
+        for name in ("G_ema", "G", "D", "power_averages"):
             getattr(self, name).load_state_dict(state[name])
+        load_optimizer(self.G_optimizer, state["G_optimizer"])
+        load_optimizer(self.D_optimizer, state["D_optimizer"])
         self.ada = AdaController(**state["ada"])
         # The sum over all ranks goes on where one rank has it.
         self.signs = state["signs"].to(self.device) * (self.ranks.rank == 0)
@@ -293,6 +296,9 @@ class Trainer:
         self.order.generator.set_state(state["order_generator"].cpu())
         self.order.waiting = state["order_waiting"].cpu()
         self.generator.set_state(state["generator"].cpu())
-        self.host_generator.set_state(state.get("host_generator", state["generator"]).cpu())
+        if "host_generator" in state:
+            self.host_generator.set_state(state["host_generator"].cpu())
+        elif self.host_generator is not self.generator:  # a GPU's state from before the host drew anything
+            self.host_generator.manual_seed(self.seed + state["step"])
         self.step, self.cur_nimg = state["step"], state["cur_nimg"]
         self.finite_steps.load(state["bad_steps"], state["bad_steps_in_a_row"])
