@@ -1,12 +1,11 @@
 """How near generated images are to real ones: Frechet distance and kernel distance (KID) in a feature space.
 
-Both depend on the number of images. Scores that are compared use equal numbers: `equal_n` sets half of the reals
-against equally many fakes, and `floor` the same half against the other half, which is what perfect fakes would reach.
+Both depend on the number of images, and the Frechet distance is biased by it. Scores that are compared use equal
+numbers (`synth.halvings`), and what a network was trained on is set beside what was held out.
 """
 
 import dataclasses
 import hashlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +14,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
 from shared.errors import UserError
 from shared.files import whole_file
 from shared.weights import WeightSource
 from stylegan2_ada import Ranks
 from synth.features import FID_SPACE, Extractor, identity, open_extractor
+from synth.halvings import Halvings
+from synth.kernels import kernel_distance
+from synth.moments import Features, Moments, RunningMoments, frechet_distance
 
-KID_SUBSETS = 100
-KID_SUBSET_SIZE = 100  # at most: 100 subsets of 100 use all images of any part that fits the paper's scale
 FIRST_SEED = 1 << 31  # scores use seeds that nobody types, so no image of theirs is selected later
 DRAW_AT_ONCE = 64
+KEPT = 10_000  # features of fakes, at most: of the others only the moments, so that memory does not grow with them
+DRAWS = 20  # of as many training images as were held out
 
 Images = npt.NDArray[np.uint8]  # [N, S, S, 3]
-Features = npt.NDArray[np.float64]  # [N, F]
 
 
 @dataclass(frozen=True)
@@ -40,27 +40,46 @@ class QualityScore:
         name: "FID", or "Frechet distance (NETWORK)" in another space than Inception's.
         value: that distance between all reference reals and all fakes.
         n_real, n_fake: how many.
-        equal_n, floor, n_equal: fakes against half of the reals, one half against the other, images a side; None when
-            there are too few reals.
+        n_equal: images a side of what follows, over halvings of the reals; None, all of it, when there are too few.
+        equal_n, equal_n_sd, floor, floor_sd: distance of the fakes, and of the other half of the reals.
+        precision, precision_sd, precision_floor, recall, recall_sd, recall_floor: fidelity and diversity likewise.
         spread: trace of the fakes' covariance over that of the reals': 1 is as diverse, 0 one picture; None when the
             reals do not differ.
-        kid_validation, kid_validation_std, n_validation: KID between fakes and held-out reals; None when there are
-            fewer than two.
+        held_out, trained_on, trained_on_sd: distance of the fakes to all `n_validation` images that were held out, and
+            to as many of those that were trained on, drawn several times; None when there are fewer than two.
+        kid_validation, kid_validation_std, kid_subset_size: KID between fakes and held-out reals, over subsets of that
+            size; None likewise.
+        kid_low, kid_high: its 95 % interval, by a bootstrap over reals and fakes.
+        n_validation: how many were held out.
         extractor, layer, resizer, weights_sha256: the feature space.
         reference: which reals.
-        seed: of the halves and of KID's subsets.
+        seed: of halves, draws and subsets.
     """
 
     name: str
     value: float
     n_real: int
     n_fake: int
-    equal_n: float | None
-    floor: float | None
     n_equal: int
+    equal_n: float | None
+    equal_n_sd: float | None
+    floor: float | None
+    floor_sd: float | None
+    precision: float | None
+    precision_sd: float | None
+    precision_floor: float | None
+    recall: float | None
+    recall_sd: float | None
+    recall_floor: float | None
     spread: float | None
+    held_out: float | None
+    trained_on: float | None
+    trained_on_sd: float | None
     kid_validation: float | None
     kid_validation_std: float | None
+    kid_low: float | None
+    kid_high: float | None
+    kid_subset_size: int | None
     n_validation: int
     extractor: str
     layer: str
@@ -71,52 +90,17 @@ class QualityScore:
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
-    """Mean [F], and a root [R, F] of the covariance: root.T @ root, R at most the number of features or of rows."""
+class Fakes:
+    """Generated images in a feature space: the moments of all `count`, and the features [K, F] of the first ones."""
 
-    mean: npt.NDArray[np.float64]
-    root: npt.NDArray[np.float64]
+    count: int
+    moments: Moments
+    first: Features
 
     @classmethod
-    def of(cls, features: Features) -> "Moments":
-        """Return the moments of features [N, F], N >= 2, the covariance divided by N - 1."""
-        mean = features.mean(axis=0)
-        root = (features - mean) / math.sqrt(len(features) - 1)
-        if len(root) > root.shape[1]:
-            root = np.asarray(np.linalg.qr(root, mode="r"))
-        return cls(mean, root)
-
-    @property
-    def spread(self) -> float:
-        """Trace of the covariance: the mean squared distance from the mean."""
-        return float(np.square(self.root).sum())
-
-
-def frechet_distance(a: Moments, b: Moments) -> float:
-    """Return |mean_a - mean_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), between Gaussians (arXiv:1706.08500, Eq. 6).
-
-    With S = R^T R, the eigenvalues of S_a S_b are the squared singular values of R_a R_b^T, so the last trace is their
-    sum. That needs no square root of a singular matrix, and for fewer images than features little time.
-    """
-    cross = np.linalg.svd(a.root @ b.root.T, compute_uv=False).sum()
-    distance = np.square(a.mean - b.mean).sum() + np.square(a.root).sum() + np.square(b.root).sum() - 2 * cross
-    return max(float(distance), 0.0)
-
-
-def kernel_distance(a: Features, b: Features, *, seed: int) -> tuple[float, float] | None:
-    """Return KID (arXiv:1801.01401), its mean and standard deviation over subsets; None for fewer than 2 images."""
-    size = min(len(a), len(b), KID_SUBSET_SIZE)
-    if size < 2:
-        return None
-    result = kid_features_to_metric(
-        torch.from_numpy(a),
-        torch.from_numpy(b),
-        kid_subsets=KID_SUBSETS,
-        kid_subset_size=size,
-        rng_seed=seed,
-        verbose=False,
-    )
-    return float(result[KEY_METRIC_KID_MEAN]), float(result[KEY_METRIC_KID_STD])
+    def of(cls, features: Features) -> "Fakes":
+        """Take features [M, F] as all that there is."""
+        return cls(len(features), Moments.of(features), features)
 
 
 class QualityMeter:
@@ -155,17 +139,12 @@ class QualityMeter:
             )
         self.extractor, self.fakes, self.seed, self.reference = extractor, fakes, seed, reference
         self.ranks = ranks or Ranks()
-        features = cached_features(train, extractor, cache)
+        self.real = cached_features(train, extractor, cache)
         self.validation = cached_features(validation, extractor, cache)
-        self._real = Moments.of(features)
-        self._n_real = len(train)
-        self._n_equal = min(len(train) // 2, fakes)
-        self._half: Moments | None = None
-        self._floor: float | None = None
-        if self._n_equal >= 2:
-            order = np.random.default_rng([seed, len(train)]).permutation(len(train))
-            self._half = Moments.of(features[order[: self._n_equal]])
-            self._floor = frechet_distance(self._half, Moments.of(features[order[self._n_equal : 2 * self._n_equal]]))
+        self.moments = Moments.of(self.real)
+        enough = min(len(train) // 2, fakes) >= 2
+        self._halvings = Halvings(self.real, min(fakes, KEPT), seed=seed) if enough else None
+        self._held_out = Moments.of(self.validation) if len(validation) >= 2 else None
 
     @classmethod
     def build(
@@ -195,33 +174,84 @@ class QualityMeter:
 
         The fakes have the seeds `FIRST_SEED` and following. Returns a `QualityScore` as a dictionary, fit for JSON.
         """
-        starts = self.ranks.part(range(0, self.fakes, DRAW_AT_ONCE))
-        drawn = (draw(FIRST_SEED + start, min(DRAW_AT_ONCE, self.fakes - start)) for start in starts)
-        features = [to_features(images, self.extractor) for images in drawn]
-        parts = self.ranks.gather(np.concatenate([np.empty((0, self.extractor.width)), *features]))
-        return dataclasses.asdict(self.compare(np.concatenate(parts)))
+        return dataclasses.asdict(self.compare(self.look_at(draw)))
 
-    def compare(self, fakes: Features) -> QualityScore:
-        """Score the features [n_fake, F] of fakes."""
+    def look_at(self, draw: Callable[[int, int], Images]) -> Fakes:
+        """Draw as `score` does, and return the fakes' features.
+
+        They pass through in small batches. Of more than `KEPT` fakes the moments are all that stays of the later ones.
+        """
+        batches = [(start, min(DRAW_AT_ONCE, self.fakes - start)) for start in range(0, self.fakes, DRAW_AT_ONCE)]
+        width = self.extractor.width
+        kept: list[Features] = []
+        running = RunningMoments(width) if self.fakes > KEPT else None
+        for start, count in self.ranks.part(batches):
+            features = to_features(draw(FIRST_SEED + start, count), self.extractor)
+            if start < KEPT:
+                kept.append(features[: KEPT - start])
+            if running is not None:
+                running.add(features)
+        first = np.concatenate(self.ranks.gather(np.concatenate([np.empty((0, width)), *kept])))
+        if running is None:
+            return Fakes.of(first)
+        whole = RunningMoments(width)
+        for part in self.ranks.gather(running):
+            whole.merge(part)
+        return Fakes(self.fakes, whole.moments(), first)
+
+    def compare(self, fakes: Fakes) -> QualityScore:
+        """Score fakes, as many as the meter was made for."""
         space = identity(self.extractor)
-        kid = kernel_distance(fakes, self.validation, seed=self.seed)
-        half, moments = self._half, Moments.of(fakes)
+        kid = kernel_distance(fakes.first, self.validation, seed=self.seed)
+        equal = None if self._halvings is None else self._halvings.compare(fakes.first)
+        precision = None if equal is None else equal.precision
+        recall = None if equal is None else equal.recall
+        held_out, trained_on, trained_on_sd = self._generalisation(fakes.first)
         return QualityScore(
             name="FID" if space["extractor"] == FID_SPACE else f"Frechet distance ({space['extractor']})",
-            value=frechet_distance(self._real, moments),
-            n_real=self._n_real,
-            n_fake=len(fakes),
-            equal_n=None if half is None else frechet_distance(half, Moments.of(fakes[: self._n_equal])),
-            floor=self._floor,
-            n_equal=self._n_equal,
-            spread=moments.spread / self._real.spread if self._real.spread > 0 else None,
-            kid_validation=None if kid is None else kid[0],
-            kid_validation_std=None if kid is None else kid[1],
+            value=frechet_distance(self.moments, fakes.moments),
+            n_real=len(self.real),
+            n_fake=fakes.count,
+            n_equal=min(len(self.real) // 2, self.fakes) if equal is None else equal.n,
+            equal_n=None if equal is None else equal.distance.mean,
+            equal_n_sd=None if equal is None else equal.distance.sd,
+            floor=None if equal is None else equal.distance.floor,
+            floor_sd=None if equal is None else equal.distance.floor_sd,
+            precision=None if precision is None else precision.mean,
+            precision_sd=None if precision is None else precision.sd,
+            precision_floor=None if precision is None else precision.floor,
+            recall=None if recall is None else recall.mean,
+            recall_sd=None if recall is None else recall.sd,
+            recall_floor=None if recall is None else recall.floor,
+            spread=fakes.moments.spread / self.moments.spread if self.moments.spread > 0 else None,
+            held_out=held_out,
+            trained_on=trained_on,
+            trained_on_sd=trained_on_sd,
+            kid_validation=None if kid is None else kid.mean,
+            kid_validation_std=None if kid is None else kid.sd,
+            kid_low=None if kid is None else kid.low,
+            kid_high=None if kid is None else kid.high,
+            kid_subset_size=None if kid is None else kid.subset_size,
             n_validation=len(self.validation),
             **space,
             reference=self.reference,
             seed=self.seed,
         )
+
+    def _generalisation(self, fakes: Features) -> tuple[float | None, float | None, float | None]:
+        """Return the distance to what was held out, and mean and deviation of that to as many training images.
+
+        As many fakes are taken as there are images, so that all three have the same bias.
+        """
+        n = min(len(self.validation), len(self.real), len(fakes))
+        if self._held_out is None or n < 2:
+            return None, None, None
+        rng = np.random.default_rng([self.seed, n])
+        taken = [Moments.of(fakes[rng.choice(len(fakes), n, replace=False)]) for _ in range(DRAWS)]
+        held_out = [frechet_distance(self._held_out, each) for each in taken]
+        drawn = (Moments.of(self.real[rng.choice(len(self.real), n, replace=False)]) for _ in range(DRAWS))
+        trained_on = [frechet_distance(real, each) for real, each in zip(drawn, taken, strict=True)]
+        return float(np.mean(held_out)), float(np.mean(trained_on)), float(np.std(trained_on, ddof=1))
 
 
 def to_features(images: Images, extractor: Extractor) -> Features:

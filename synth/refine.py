@@ -20,11 +20,13 @@ from shared.weights import WeightSource
 from stylegan2_ada import Generator, Networks, network_bytes
 from stylegan2_ada.averages import MAX_WIDTH
 from synth.averages import AverageFolder
-from synth.comparison import Comparison, compare, nearer, require_enough, turned
+from synth.comparison import Comparison, compare, require_enough, turned
 from synth.drawing import draw
 from synth.features import resolve_choice
+from synth.kernels import nearer
+from synth.moments import Features
 from synth.networks.known import KNOWN
-from synth.quality import Features, QualityMeter, to_features
+from synth.quality import Fakes, QualityMeter, to_features
 from synth.refine_report import print_trials, write_curves
 from synth.run_folder import RunFolder
 from synth.train_options import TrainOptions
@@ -141,9 +143,9 @@ class Run:
     def trial(self, width: float | None, truncation: float, features: Features, usual: Features) -> Trial:
         """Compare the features of a choice with photographs, and with those of the usual average."""
         comparison = compare(self.turned[0], self.turned, features, seed=self.seed)
-        quality = dataclasses.asdict(self.meter.compare(features))
+        quality = dataclasses.asdict(self.meter.compare(Fakes.of(features)))
         held_out = self.turned[0] if quality["kid_validation"] is None else self.meter.validation
-        gain = None if features is usual else nearer(usual, features, held_out, seed=self.seed)
+        gain = None if features is usual else nearer([usual], [features], held_out, seed=self.seed)
         return Trial(width, truncation, comparison, quality, gain)
 
 

@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from shared.console import say
 from shared.errors import UserError
-from shared.files import whole_file
+from shared.files import whole_file, write_json
 from shared.nn.resume import DamagedStateError
 from stylegan2_ada import Networks, Trainer, TrainingDivergedError, network_bytes
 from synth.averages import AverageFolder
 from synth.board import Board, open_board
+from synth.certainty import Compared, certainty
 from synth.checkpoints import Checkpoints, State, best_of, last_good
 from synth.drawing import draw
 from synth.features import identity
@@ -58,9 +59,11 @@ class PrunedError(Exception):
 
 UNCHANGED = ": the networks it began with, which no checkpoint improved on; train longer, or otherwise"
 LOG_EVERY_STEPS = 16  # one cycle of the lazy regularisers, so that each average holds each loss
+BOARD_SCORES = ("value", "equal_n", "precision", "recall", "held_out", "trained_on", "kid_validation")
 CHECKPOINTS = 10  # by default,
 MIN_CHECKPOINT_KIMG = 4.0  # but not so often that scores take longer than training
 SAMPLES = 32
+PICTURES = 64
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,12 @@ class Run:
                         f"{self.folder.path}: ended at {self.trainer.cur_nimg / 1000:g} kimg, its scores being far "
                         "behind those of other cells"
                     )
-        self._finish()
+        try:
+            yield Moment(0.0, "scoring the best checkpoint")
+            self._finish()
+        except StopAskedError:
+            self._say_stopped(self.log.lines[-1]["kimg"])
+            raise SystemExit(self.interruption.exit_code) from None
 
     def summary(self) -> str:
         """Return the best checkpoint in words."""
@@ -249,7 +257,9 @@ class Run:
         if "collapsed" in line and last is not None and "collapsed" not in last:
             say(f"{self.folder.path}: {collapse_in_words(quality, self.trainer.cur_nimg / 1000)}")
         self._log(line, board)
-        board.add_scalar("quality", quality["value"], self.trainer.cur_nimg)
+        for name in BOARD_SCORES:
+            if quality[name] is not None:
+                board.add_scalar(f"quality/{name}", quality[name], self.trainer.cur_nimg)
         if self.ranks.first:
             save_grid(self.folder.samples / f"kimg{self.trainer.cur_nimg / 1000:07.1f}.png", samples)
             self.averages.save(self.trainer, {best_of(self.log.scores()).nimg}, self.options.averages)
@@ -330,31 +340,43 @@ class Run:
     def _stop(self, board: Board) -> None:
         """Save what a signal interrupted, without a score that would not be there otherwise, and end."""
         self._save(board)
-        assert self.interruption.signal is not None
-        say(
-            f"{self.folder.path}: stopped by {self.interruption.signal.name} and saved at "
-            f"{self.trainer.cur_nimg / 1000:g} kimg; the same command goes on."
-        )
+        self._say_stopped(self.trainer.cur_nimg / 1000)
         self.ranks.most(0)  # the first one that ends makes torchrun end the others: all wait for the file
         raise SystemExit(self.interruption.exit_code)
 
+    def _say_stopped(self, kimg: float) -> None:
+        assert self.interruption.signal is not None
+        say(
+            f"{self.folder.path}: stopped by {self.interruption.signal.name} and saved at {kimg:g} kimg; "
+            "the same command goes on."
+        )
+
     def _finish(self) -> None:
-        """Write the network of the best checkpoint, once the log says all of the run."""
+        """Write the best checkpoint's network, and what others compare with it, once the log says all of the run."""
         if self.ranks.first:
             self.folder.write_log(self.log.lines)
-            self._write_network()
-
-    def _write_network(self) -> None:
         best = self.log.best()
         nimg = round(best["kimg"] * 1000)
         if nimg != self.trainer.cur_nimg:
-            try:
-                self.trainer.load_state_dict(self.checkpoints.load(nimg)["trainer"])
-            except DamagedStateError as error:
-                raise UserError(
-                    f"{self.checkpoints.path(nimg)}: damaged, and the best network is in it; "
-                    "remove the run folder to train anew."
-                ) from error
+            self.trainer.load_state_dict(self.ranks.from_first(lambda: self._load_best(nimg)))
+        fakes, pictures = self.meter.look_at(self._draw), self._draw(0, PICTURES)
+        if self.ranks.first:
+            save_grid(self.folder.pictures, pictures)
+            Compared.of(self.meter, fakes).write(self.folder.compared)
+            write_json(self.folder.certainty, dataclasses.asdict(certainty(self.meter, fakes)))
+            self._write_network(best)
+
+    def _load_best(self, nimg: int) -> dict[str, Any]:
+        try:
+            trainer: dict[str, Any] = self.checkpoints.load(nimg)["trainer"]
+        except DamagedStateError as error:
+            raise UserError(
+                f"{self.checkpoints.path(nimg)}: damaged, and the best network is in it; "
+                "remove the run folder to train anew."
+            ) from error
+        return trainer
+
+    def _write_network(self, best: dict[str, Any]) -> None:
         about = self.about | {
             "generator": self.about["generator"] | {"kimg": best["kimg"]},
             "quality": best["quality"],

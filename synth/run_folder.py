@@ -1,7 +1,7 @@
 """A run folder: what was asked, what happened, and the state to go on from.
 
 config.json  log.jsonl  events.out.tfevents…  samples/  checkpoints/state-….pt  averages/averages-….pt
-network.safetensors
+best.png  certainty.json  compared.npz  network.safetensors
 """
 
 import contextlib
@@ -64,6 +64,21 @@ class RunFolder:
     def averages(self) -> Path:
         """Folder of the averages of the weights at scored checkpoints."""
         return self.path / "averages"
+
+    @property
+    def compared(self) -> Path:
+        """Features of the finished network's images, by which others are compared with it."""
+        return self.path / "compared.npz"
+
+    @property
+    def certainty(self) -> Path:
+        """How sure the finished network's score is."""
+        return self.path / "certainty.json"
+
+    @property
+    def pictures(self) -> Path:
+        """A sheet of the finished network's images."""
+        return self.path / "best.png"
 
     @property
     def network(self) -> Path:

@@ -1,14 +1,20 @@
 """Table 1: every cell of a grid with its quality, the paper's rows beside ours, and the losses as curves."""
 
+import dataclasses
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from shared.errors import UserError
 from shared.files import write_json, write_text
 from synth.cells import Cell, paper_cells
+from synth.certainty import Compared
+from synth.ranking import leads
 from synth.run_folder import RunFolder
 from synth.run_log import criterion
 from synth.table1_markdown import render
@@ -26,7 +32,8 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
 
     Raises `UserError`: their scores cannot be compared.
     """
-    rows = [row for group in ranked(rows) for row in group]
+    cells = ranked(rows)
+    rows = [row for group in cells for row in group]
     spaces = sorted({row["quality"]["extractor"] for row in rows})
     if len(spaces) > 1:
         raise UserError(
@@ -40,6 +47,7 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
         "protocol": protocol,
         "kimg": max(kimg, *(row["ended_at_kimg"] for row in rows)),
         "rows": rows,
+        "leads": _leads(out, cells),
         "paper": [{"gamma": c.gamma, "lr": c.lr, "target": c.target, "fid": c.paper_fid} for c in paper_cells()],
     }
     seeds = len({row["seed"] for row in rows})
@@ -50,6 +58,14 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
     write_text(out / "table1.md", render(table))
     write_json(out / "table1.json", table)  # last: who finds it finds the others
     return str(rows[0]["run"])
+
+
+def _leads(out: Path, cells: Sequence[Sequence[Row]]) -> list[dict[str, Any]] | None:
+    """Return by how much the best cell is nearer than each of the others, None where their run folders are not here."""
+    if not all(RunFolder(out / row["run"]).compared.exists() for cell in cells for row in cell):
+        return None
+    found = leads(cells, lambda row: Compared.read(RunFolder(out / row["run"]).compared))
+    return [dataclasses.asdict(lead) for lead in found]
 
 
 def ranked(rows: Iterable[Row]) -> list[list[Row]]:
@@ -75,6 +91,7 @@ def row_of(out: Path, folder: RunFolder) -> Row:
         "quality": best["quality"],
         "quality_at_start": scored[0]["quality"],
         "criterion": criterion(best["quality"]),
+        "certainty": json.loads(folder.certainty.read_text()) if folder.certainty.exists() else None,
         "collapsed_at_kimg": [line["kimg"] for line in scored if line.get("collapsed")],
         "paper_fid": cell.paper_fid,
         "seconds": log[-1]["seconds"],
@@ -94,36 +111,42 @@ def _label(row: Row, seeds: int) -> str:
 
 
 def _draw_curves(path: Path, logs: dict[str, list[dict[str, Any]]]) -> None:
+    """Draw scores with their intervals, losses, R1 and the augmentation strength, over the images shown."""
     from shared.plots import Panel, Series, curves
 
-    quality = next(line["quality"] for log in logs.values() for line in log if "quality" in line)
+    scored = {name: [line for line in log if "quality" in line] for name, log in logs.items()}
+    quality = next(line["quality"] for lines in scored.values() for line in lines)
+
+    def scores(value: str, low: str | None = None, high: str | None = None, sd: str | None = None) -> list[Series]:
+        drawn = []
+        for name, lines in scored.items():
+            known = [line for line in lines if line["quality"].get(value) is not None]
+            y = np.array([line["quality"][value] for line in known])
+            band = None
+            if low is not None and high is not None and all(low in line["quality"] for line in known):
+                band = [[line["quality"][edge] for line in known] for edge in (low, high)]
+            elif sd is not None and all(sd in line["quality"] for line in known):
+                deviations = np.array([line["quality"][sd] for line in known])
+                band = [y - deviations, y + deviations]
+            drawn.append(Series(name, [line["kimg"] for line in known], y, band=band))
+        return drawn
+
+    def losses(key: str) -> list[Series]:
+        points = {name: [(line["kimg"], line[key]) for line in log if key in line] for name, log in logs.items()}
+        return [Series(name, [x for x, _ in row], [y for _, y in row]) for name, row in points.items()]
+
+    floor = {} if quality["floor"] is None else {"reals against reals": quality["floor"]}
     panels = [
-        ("loss_G", "generator loss", "loss", ()),
-        ("loss_D", "discriminator loss", "loss", ()),
-        ("p", "augmentation strength p", "p", (0, 0.1)),
-    ]
-    drawn = [
+        Panel(f"quality: {quality['name']}", "kimg", "distance", scores("value")),
         Panel(
-            title,
-            "kimg",
-            unit,
-            tuple(_series(Series, name, log, key) for name, log in logs.items()),
-            shows=shows,
-        )
-        for key, title, unit, shows in panels
-        if key != "p" or any(line.get("p") for log in logs.values() for line in log)  # diffaug has no strength
+            f"at equal n = {quality['n_equal']}, ± SD", "kimg", "distance", scores("equal_n", sd="equal_n_sd"), floor
+        ),
+        Panel("KID to validation, 95 %", "kimg", "KID", scores("kid_validation", "kid_low", "kid_high"), shows=(0.0,)),
+        Panel("generator loss", "kimg", "loss", losses("loss_G")),
+        Panel("discriminator loss", "kimg", "loss", losses("loss_D")),
+        Panel("R1 penalty, without gamma / 2", "kimg", "squared norm", losses("r1"), shows=(0.0,)),
+        Panel("augmentation strength p", "kimg", "p", losses("p"), shows=(0.0, 0.1)),
     ]
-    scores = tuple(
-        Series(
-            name,
-            [line["kimg"] for line in log if "quality" in line],
-            [line["quality"]["value"] for line in log if "quality" in line],
-        )
-        for name, log in logs.items()
-    )
-    curves(path, [Panel(f"quality: {quality['name']}", "kimg", "distance", scores), *drawn])
-
-
-def _series(kind: Any, name: str, log: list[dict[str, Any]], key: str) -> Any:
-    points = [(line["kimg"], line[key]) for line in log if key in line]
-    return kind(name, [x for x, _ in points], [y for _, y in points])
+    has_strength = any(line.get("p") for log in logs.values() for line in log)  # diffaug has none
+    shown = [panel for panel in panels if any(len(np.asarray(series.x)) for series in panel.series)]
+    curves(path, [panel for panel in shown if has_strength or panel.ylabel != "p"])

@@ -6,6 +6,8 @@ from operator import itemgetter
 from statistics import fmean, stdev
 from typing import Any
 
+from synth.ranking import Lead, in_words
+
 Row = dict[str, Any]
 
 
@@ -22,12 +24,17 @@ def render(table: dict[str, Any]) -> str:
         f"smaller is better. {_listed('Seed', seeds)}, fold {rows[0]['fold']}, {rows[0]['device']}, "
         f"method {' and '.join(sorted({row['method'] for row in rows}))}, start {rows[0]['start'] or 'from scratch'}.",
         "",
-        f"| rank | gamma | lr | target | kimg | {quality['name']} | equal n ({quality['n_equal']}) "
-        "| excess over the floor: start → best | KID to validation ± SD | s | FID in the paper |",
-        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        f"| rank | gamma | lr | target | kimg | {quality['name']} | excess over the floor: start → best "
+        "| KID to validation | the first's lead in KID | p | s | FID in the paper |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    lines += [_cell(rank, of_cell) for rank, of_cell in enumerate(cells, start=1)]
-    lines += ["", _legend(table, len(seeds)), "", "## The paper's Table 1", ""]
+    leads = [None, *(table["leads"] or [None] * (len(cells) - 1))]
+    lines += [
+        _cell(rank, of_cell, lead) for rank, (of_cell, lead) in enumerate(zip(cells, leads, strict=True), start=1)
+    ]
+    lines += ["", _legend(table, len(seeds)), *_apart(table, len(cells), len(seeds))]
+    lines += ["", "## How sure that is", "", *_sureness(cells)]
+    lines += ["", *_files(rows), "", "## The paper's Table 1", ""]
     lines += ["| gamma | lr | target | FID in the paper | ours |", "|--:|--:|--:|--:|--:|"]
     ours = {(of_cell[0]["gamma"], of_cell[0]["lr"], of_cell[0]["target"]): of_cell for of_cell in cells}
     for row in table["paper"]:
@@ -37,26 +44,98 @@ def render(table: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(rank: int, rows: Sequence[Row]) -> str:
+def _apart(table: dict[str, Any], cells: int, seeds: int) -> list[str]:
+    """Return the sentence on which cells cannot be told from the first."""
+    if cells == 1:
+        return []
+    if table["leads"] is None:
+        return ["", "Cells are not compared in pairs: the folders of some are not here."]
+    return ["", in_words([Lead(**lead) for lead in table["leads"]], seeds)]
+
+
+def _sureness(cells: Sequence[Sequence[Row]]) -> list[str]:
+    """Return a table of the scores' intervals, and what its columns are."""
+    quality = cells[0][0]["quality"]
+    n, held_out = quality["n_equal"], quality["n_validation"]
+    lines = [
+        f"| rank | {quality['name']} | of infinitely many fakes | equal n ({n}) | precision | recall "
+        f"| to {held_out} held out | to {held_out} trained on |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for rank, rows in enumerate(cells, start=1):
+        best = [row["quality"] for row in rows]
+        sure = [row["certainty"] for row in rows if row.get("certainty") is not None]
+        columns = [
+            _with_error(best, sure),
+            _spread(each["infinite"] for each in sure),
+            *(_with_sd(best, name, digits) for name, digits in (("equal_n", 1), ("precision", 2), ("recall", 2))),
+            _spread(each.get("held_out") for each in best),
+            _with_sd(best, "trained_on", 1),
+        ]
+        lines.append(f"| {rank} | {' | '.join(columns)} |")
+    floors = {name: quality.get(f"{name}_floor") for name in ("precision", "recall")}
+    if quality["floor"] is not None:
+        precision, recall = ("–" if value is None else f"{value:.2f}" for value in floors.values())
+        floor = _with_sd([{"floor": quality["floor"], "floor_sd": quality.get("floor_sd")}], "floor", 1)
+        lines.append(f"| *reals* | | | {floor} | {precision} | {recall} | | |")
+    lines += [
+        "",
+        "± is, of one seed, the standard error of the distance (a bootstrap over reals and fakes), and the standard "
+        "deviation over 20 halvings of the reals for what stands at equal n, or over 20 draws for what was trained on; "
+        "of several seeds it is the deviation between them. A distance falls with more fakes: the line through fewer "
+        "of them meets infinitely many at the value of the third column (arXiv:1911.07023). *reals* is one half of "
+        "them against the other. Held out and trained on have equal numbers: a network that knows its training images "
+        "by heart is much nearer to them.",
+    ]
+    return lines
+
+
+def _with_error(qualities: Sequence[dict[str, Any]], sure: Sequence[dict[str, float]]) -> str:
+    """Return the distance: of one seed beside its standard error, of several beside the deviation between them."""
+    if len(qualities) > 1 or not sure:
+        return _spread(quality["value"] for quality in qualities)
+    return f"{qualities[0]['value']:.1f} ± {sure[0]['standard_error']:.1f}"
+
+
+def _with_sd(qualities: Sequence[dict[str, Any]], name: str, digits: int) -> str:
+    """Return a score: of one seed beside its own deviation, of several beside that between seeds."""
+    value, sd = qualities[0].get(name), qualities[0].get(f"{name}_sd")
+    if len(qualities) > 1 or value is None or sd is None:
+        return _spread((quality.get(name) for quality in qualities), digits)
+    return f"{value:.{digits}f} ± {sd:.{digits}f}"
+
+
+def _files(rows: Sequence[Row]) -> list[str]:
+    """Return where the pictures are."""
+    sheets = ", ".join(f"[{row['run']}]({row['run']}/best.png)" for row in rows)
+    return [
+        "![Scores, losses and p over the images shown](curves.png)",
+        "",
+        f"Images of the best checkpoints: {sheets}.",
+    ]
+
+
+def _cell(rank: int, rows: Sequence[Row], lead: dict[str, float] | None) -> str:
     """Return the line of one cell: of several seeds the means and standard deviations."""
     row, best = rows[0], [row["quality"] for row in rows]
     point = f"{_number(row['gamma'])} | {row['lr']:g} | {_number(row['target'])}"
     kimg = " ".join(f"{each['kimg']:g}" for each in sorted(rows, key=lambda each: int(each["seed"])))
-    equal = _spread(quality["equal_n"] for quality in best)
+    apart = "– | –" if lead is None else f"{lead['kid']:.4f} ± {lead['standard_error']:.4f} | {lead['p']:.2g}"
     excess = f"{_excess(each['quality_at_start'] for each in rows)} → {_excess(best)}"
     return (
-        f"| {rank} | {point} | {kimg} | {_spread(quality['value'] for quality in best)} | {equal} | {excess} "
-        f"| {_kid(best)} | {sum(each['seconds'] for each in rows):.0f} | {_number(row['paper_fid'])} |"
+        f"| {rank} | {point} | {kimg} | {_spread(quality['value'] for quality in best)} | {excess} "
+        f"| {_kid(best)} | {apart} | {sum(each['seconds'] for each in rows):.0f} | {_number(row['paper_fid'])} |"
     )
 
 
 def _kid(best: Sequence[dict[str, Any]]) -> str:
-    """Return the KID: of one seed beside its deviation over subsets, of several beside that over seeds."""
+    """Return the KID: of one seed with its 95 % interval, of several beside the deviation between them."""
     if best[0]["kid_validation"] is None:
         return "–"
     if len(best) > 1:
         return _spread((quality["kid_validation"] for quality in best), 4)
-    return f"{best[0]['kid_validation']:.4f} ± {best[0]['kid_validation_std']:.4f}"
+    kid, low, high = (best[0].get(name) for name in ("kid_validation", "kid_low", "kid_high"))
+    return f"{kid:.4f}" if low is None else f"{kid:.4f} ({low:.4f} to {high:.4f})"
 
 
 def _spread(values: Iterable[float | None], digits: int = 1) -> str:
@@ -96,7 +175,7 @@ def _legend(table: dict[str, Any], seeds: int) -> str:
     )
     collapsed = [row["run"] for row in table["rows"] if row["collapsed_at_kimg"]]
     sure = (
-        "with one seed a cell, close cells cannot be told apart."
+        "the interval is of 95 %, by a bootstrap over reals and fakes."
         if seeds == 1
         else f"± is the standard deviation over {seeds} seeds, and kimg is of the best checkpoint of each."
     )

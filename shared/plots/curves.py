@@ -12,17 +12,23 @@ from matplotlib.lines import Line2D
 from shared.errors import UserError
 from shared.plots.house import DASHES, INK, figure_file, label, legend_below, look
 
+FEW = 2  # curves in a panel, whose intervals are drawn as areas
 _MOST_POINTS = 120  # a longer series is drawn as means over equal stretches, with its range as a band
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One named curve, y over x, both [n]; those of one `family` share a colour and differ in their dashes."""
+    """One named curve, y over x, both [n]; those of one `family` share a colour and differ in their dashes.
+
+    `band` is an interval around y, from low to high [2, n]: a bar at each point, or an area where few curves share the
+    panel; it is left out where a curve is thinned.
+    """
 
     name: str
     x: npt.ArrayLike
     y: npt.ArrayLike
     family: str | None = None
+    band: npt.ArrayLike | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +80,11 @@ def draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:
         at, middle, low, high = thinned(np.asarray(series.x, np.float64), np.asarray(series.y, np.float64))
         marker = "o" if len(at) <= 24 else None
         drawn += axes.plot(at, middle, color=colour, linestyle=dash, marker=marker, markersize=4.5, label=series.name)
-        if len(panel.series) <= 2 and (high > low).any():
+        if series.band is not None and len(at) == np.size(series.x):
+            low, high = np.asarray(series.band, np.float64).reshape(2, -1)
+            if len(panel.series) > FEW:
+                axes.vlines(at, low, high, colors=colour, alpha=0.45, linewidth=1)
+        if len(panel.series) <= FEW and (high > low).any():
             axes.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
     axes.margins(x=0.03, y=0.08)
     if panel.shows:

@@ -5,7 +5,9 @@ import pytest
 from scipy.linalg import sqrtm
 
 from shared.errors import UserError
-from synth.comparison import HALVINGS, compare, nearer, nearest, turned
+from synth.comparison import compare, nearest, turned
+from synth.halvings import HALVINGS
+from synth.kernels import nearer
 
 WIDTH = 6
 
@@ -143,10 +145,10 @@ def _mmd(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_how_much_nearer_is_a_difference_of_kids() -> None:
     usual, other, real = _features(17, 1, shift=0.4), _features(17, 1), _features(9, 2)
-    gain, _ = nearer(usual, other, real, seed=0)
+    gain, _ = nearer([usual], [other], real, seed=0)
     assert gain == pytest.approx(_mmd(usual, real) - _mmd(other, real))
-    assert nearer(other, usual, real, seed=0)[0] == pytest.approx(-gain)
-    assert nearer(usual, usual, real, seed=0) == (0.0, 0.0)
+    assert nearer([other], [usual], real, seed=0)[0] == pytest.approx(-gain)
+    assert nearer([usual], [usual], real, seed=0) == (0.0, 0.0)
 
 
 def test_the_error_of_that_is_how_other_fakes_and_photographs_would_scatter_it() -> None:
@@ -154,7 +156,7 @@ def test_the_error_of_that_is_how_other_fakes_and_photographs_would_scatter_it()
     gains, errors = [], []
     for trial in range(60):
         fakes, real = _features(200, 2 * trial, shift=0.3), _features(40, 2 * trial + 1)
-        gain, error = nearer(fakes, 0.9 * fakes, real, seed=trial)
+        gain, error = nearer([fakes], [0.9 * fakes], real, seed=trial)
         gains.append(gain)
         errors.append(error)
     assert np.mean(errors) == pytest.approx(np.std(gains, ddof=1), rel=0.35)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from synth.averages import AverageFolder
-from synth.comparison import Comparison, Spread
+from synth.comparison import Comparison
+from synth.halvings import Spread
 from synth.methods import METHODS as SYNTH_METHODS
 from synth.run_folder import RunFolder
 

@@ -11,7 +11,10 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 
 from shared.errors import UserError
 from synth.features import NetworkExtractor
-from synth.quality import FIRST_SEED, Moments, QualityMeter, frechet_distance, kernel_distance
+from synth.halvings import HALVINGS, precision_recall
+from synth.kernels import kernel_distance
+from synth.moments import Moments, frechet_distance
+from synth.quality import FIRST_SEED, QualityMeter
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -77,8 +80,8 @@ def test_kernel_distance_sees_a_shift_and_not_a_second_sample():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(400, 16)), rng.normal(size=(60, 16))
     same, shifted = kernel_distance(a, b, seed=0), kernel_distance(a + 1, b, seed=0)
-    assert abs(same[0]) < 0.05 * shifted[0]
-    assert shifted[0] > 5 * shifted[1]
+    assert abs(same.mean) < 0.05 * shifted.mean
+    assert shifted.mean > 5 * shifted.sd
     assert kernel_distance(a, b, seed=0) == same
 
 
@@ -89,7 +92,7 @@ def test_kernel_distance_of_two_sets_of_two_is_the_definition():
         return (x @ y / 3 + 1) ** 3
 
     cross = np.mean([kernel(x, y) for x in a for y in b])
-    assert kernel_distance(a, b, seed=0)[0] == pytest.approx(kernel(*a) + kernel(*b) - 2 * cross)
+    assert kernel_distance(a, b, seed=0).mean == pytest.approx(kernel(*a) + kernel(*b) - 2 * cross)
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -132,12 +135,23 @@ def test_score_is_what_its_fields_say():
     assert asked == [(FIRST_SEED, 64), (FIRST_SEED + 64, 64), (FIRST_SEED + 128, 22)]
     assert score["value"] == pytest.approx(textbook(real, fake), rel=1e-4)
     assert (score["n_real"], score["n_fake"], score["n_validation"], score["n_equal"]) == (21, 150, 6, 10)
-    order = np.random.default_rng([4, 21]).permutation(21)
-    half, other = real[order[:10]], real[order[10:20]]
-    assert score["equal_n"] == pytest.approx(textbook(half, fake[:10]), rel=1e-4)
-    assert score["floor"] == pytest.approx(textbook(half, other), rel=1e-4)
+    rng = np.random.default_rng([4, 21, 150])
+    rows = []
+    for _ in range(HALVINGS):
+        order = rng.permutation(21)
+        half, other = real[order[:10]], real[order[10:20]]
+        taken = fake[rng.choice(150, 10, replace=False)]
+        rows.append((textbook(half, taken), textbook(half, other), *precision_recall(taken, half)))
+    means, sds = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1)
+    assert (score["equal_n"], score["floor"]) == pytest.approx(means[:2], rel=1e-4)
+    assert (score["equal_n_sd"], score["floor_sd"]) == pytest.approx(sds[:2], rel=1e-3)
+    assert (score["precision"], score["recall"]) == pytest.approx(means[2:])
     kid = kernel_distance(fake, colours(validation), seed=4)
-    assert (score["kid_validation"], score["kid_validation_std"]) == pytest.approx(kid, rel=1e-3, abs=1e-9)
+    assert (score["kid_validation"], score["kid_validation_std"]) == pytest.approx(
+        (kid.mean, kid.sd), rel=1e-3, abs=1e-9
+    )
+    assert (score["kid_low"], score["kid_high"]) == pytest.approx((kid.low, kid.high), rel=1e-3, abs=1e-9)
+    assert score["kid_subset_size"] == 6
     assert json.loads(json.dumps(score, allow_nan=False)) == score
     assert (score["extractor"], score["reference"], score["seed"]) == ("colours", "train", 4)
 

@@ -21,9 +21,10 @@ from stylegan2_ada import load_networks, read_header
 from stylegan2_ada.averages import exponent_of
 from synth.averages import AverageFolder, thinned
 from synth.cells import product
-from synth.comparison import Comparison, Spread
+from synth.comparison import Comparison
 from synth.generate import GenerateOptions, generate
 from synth.grid import find_network
+from synth.halvings import Spread
 from synth.refine import RefineOptions, Trial, most_diverse, nearest_or_usual, refine
 from synth.run_folder import RunFolder
 from synth.train import train

@@ -1,0 +1,108 @@
+"""Kernel distance (KID), and how sure it is.
+
+Unlike the Frechet distance it has no bias from few images, so it is what checkpoints and cells are chosen by.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+
+from synth.moments import Features
+
+KID_SUBSETS = 100
+KID_SUBSET_SIZE = 100  # at most: 100 subsets of 100 use all images of any part that fits the paper's scale
+RESAMPLES = 1000
+MOST_PAIRS = 2000  # of M fakes there are M^2 kernel values
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class KernelDistance:
+    """KID: mean and standard deviation over subsets of `subset_size`, and a bootstrap's 95 % interval from low to high.
+
+    The interval is of the same distance between all images (of fakes the first `MOST_PAIRS`).
+    """
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    subset_size: int
+
+
+def kernel_distance(fakes: Features, reals: Features, *, seed: int) -> KernelDistance | None:
+    """Return KID (arXiv:1801.01401) between fakes [M, F] and reals [N, F]; None for fewer than 2 images."""
+    size = min(len(fakes), len(reals), KID_SUBSET_SIZE)
+    if size < 2:
+        return None
+    result = kid_features_to_metric(
+        torch.from_numpy(fakes),
+        torch.from_numpy(reals),
+        kid_subsets=KID_SUBSETS,
+        kid_subset_size=size,
+        rng_seed=seed,
+        verbose=False,
+    )
+    fakes = fakes[:MOST_PAIRS]
+    distances = _resampled(_kernel(fakes, fakes), _kernel(reals, reals), _kernel(fakes, reals), seed)
+    low, high = np.nanquantile(distances[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    mean, sd = float(result[KEY_METRIC_KID_MEAN]), float(result[KEY_METRIC_KID_STD])
+    return KernelDistance(mean, sd, float(low), float(high), size)
+
+
+def nearer(usual: Sequence[Features], other: Sequence[Features], reals: Features, *, seed: int) -> tuple[float, float]:
+    """Return by how much `other` has a smaller KID to reals [N, F] than `usual`, and the standard error of that.
+
+    The error is a bootstrap's, of reals and of fakes, which go in pairs: what both sets owe to the same seeds and the
+    same reals does not count as noise. Of many fakes the first `MOST_PAIRS` are looked at.
+
+    Args:
+        usual: features [M, F], of one generator or several, whose distances are averaged.
+        other: as many, of the same latent seeds, drawn in another way.
+        reals: [N, F].
+        seed: of the bootstrap.
+    """
+    pairs = [(a[:MOST_PAIRS], b[:MOST_PAIRS]) for a, b in zip(usual, other, strict=True)]
+    within = np.mean([_kernel(a, a) - _kernel(b, b) for a, b in pairs], axis=0)
+    across = np.mean([_kernel(a, reals) - _kernel(b, reals) for a, b in pairs], axis=0)
+    distances = _resampled(within, None, across, seed)
+    return float(distances[0]), float(np.nanstd(distances[1:], ddof=1))
+
+
+def _kernel(a: Features, b: Features) -> npt.NDArray[np.float64]:
+    """Return KID's polynomial kernel (arXiv:1801.01401, Eq. 4): [M, N]."""
+    return np.asarray((a @ b.T / a.shape[1] + 1) ** 3)
+
+
+def _resampled(
+    fake_fake: npt.NDArray[np.float64],
+    real_real: npt.NDArray[np.float64] | None,
+    across: npt.NDArray[np.float64],
+    seed: int,
+) -> npt.NDArray[np.float64]:
+    """Return the unbiased squared distance of given kernel values: as it is, then `RESAMPLES` times drawn anew.
+
+    An image that is drawn twice is no pair with itself. `real_real` is left out where it would cancel.
+    """
+    rng = np.random.default_rng(seed)
+    fakes, reals = _counts(rng, across.shape[0]), _counts(rng, across.shape[1])
+    distances = _mean_of_pairs(fake_fake, fakes)
+    distances -= 2 * ((fakes @ across) * reals).sum(axis=1) / across.size
+    return distances if real_real is None else distances + _mean_of_pairs(real_real, reals)
+
+
+def _mean_of_pairs(kernel: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the mean of kernel values [M, M] over pairs of different images (NaN: none), for counts [R, M]: [R]."""
+    others = kernel - np.diag(np.diagonal(kernel))
+    pairs = len(kernel) ** 2 - np.square(counts).sum(axis=1)
+    total = ((counts @ others) * counts).sum(axis=1)
+    return np.asarray(np.divide(total, pairs, out=np.full(len(counts), np.nan), where=pairs > 0))
+
+
+def _counts(rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+    """Return how often each of `n` is drawn: once in the first row, then with replacement: [1 + RESAMPLES, n]."""
+    return np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), RESAMPLES)]).astype(np.float64)

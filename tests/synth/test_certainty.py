@@ -1,0 +1,40 @@
+"""What is kept of a finished network, and read again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import UserError
+from synth.certainty import Compared
+
+RNG = np.random.default_rng(0)
+COMPARED = Compared(RNG.normal(size=(7, 3)), RNG.normal(size=(4, 3)))
+
+
+def test_features_come_back_in_single_precision(tmp_path: Path) -> None:
+    COMPARED.write(tmp_path / "compared.npz")
+    again = Compared.read(tmp_path / "compared.npz")
+    assert again.fakes.dtype == np.float64
+    np.testing.assert_allclose(again.fakes, COMPARED.fakes, rtol=1e-7)
+    np.testing.assert_allclose(again.reals, COMPARED.reals, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"fakes": np.zeros((2, 3), np.float32)},
+        {"fakes": np.zeros(3, np.float32), "reals": np.zeros((2, 3), np.float32)},
+        {"fakes": np.full((2, 3), np.nan, np.float32), "reals": np.zeros((2, 3), np.float32)},
+        {"fakes": np.array([[{}]], dtype=object), "reals": np.zeros((2, 3), np.float32)},
+        None,
+    ],
+)
+def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: dict[str, np.ndarray] | None) -> None:
+    path = tmp_path / "compared.npz"
+    if content is None:
+        path.write_bytes(b"PK\x03\x04 nothing")
+    else:
+        np.savez(path, **content)
+    with pytest.raises(UserError, match="damaged; remove the run folder"):
+        Compared.read(path)
