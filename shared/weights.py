@@ -85,6 +85,10 @@ VGG16 = WeightFile(
     url=_TORCHVISION + "vgg16-397923af.pth",
 )
 
+_DINOV2 = "https://dl.fbaipublicfiles.com/dinov2/"
+DINOV2 = WeightFile(name="dinov2_vitl14_pretrain.pth", url=_DINOV2 + "dinov2_vitl14/dinov2_vitl14_pretrain.pth")
+DINOV2_SMALL = WeightFile(name="dinov2_vits14_pretrain.pth", url=_DINOV2 + "dinov2_vits14/dinov2_vits14_pretrain.pth")
+
 
 def find_weights(file: WeightFile, source: WeightSource) -> FoundWeights:
     """Return the place of `file`: the user's folder, its package, the library's cache or, if allowed, a download.

@@ -4,25 +4,29 @@ A score is only comparable within its space, so every score names its space, and
 FID. `auto` means the paper's space where its weights can be had, and the offline one otherwise.
 """
 
+import functools
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from shared.console import say
 from shared.errors import UserError
 from shared.nn.backbone import RESIZER, Images, OfflineBackbone, in_batches, resize
-from shared.weights import FID_INCEPTION, VGG16, WeightSource, find_weights
+from shared.weights import DINOV2, DINOV2_SMALL, FID_INCEPTION, VGG16, WeightSource, find_weights
 
 Purpose = Literal["quality", "similarity"]
 
 AUTO, OFFLINE, LITE1 = "auto", "offline", "lite1"
 PAPER_SPACE: dict[Purpose, str] = {"quality": "inception", "similarity": "vgg16"}
-WEIGHTS = {"inception": FID_INCEPTION, "vgg16": VGG16}
+WEIGHTS = {"inception": FID_INCEPTION, "vgg16": VGG16, "dinov2": DINOV2, "dinov2-small": DINOV2_SMALL}
 FID_SPACE = "InceptionV3"
+DINOV2_NETWORKS = {"dinov2": ("DINOv2 ViT-L/14", "large", 1024), "dinov2-small": ("DINOv2 ViT-S/14", "small", 384)}
+DINOV2_PX = 224
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VGG16_PX = 224
@@ -131,11 +135,46 @@ def vgg16(source: WeightSource, device: torch.device) -> Extractor:
     return NetworkExtractor("VGG16", "fc2 after ReLU", RESIZER, 4096, found.sha256, device, features)
 
 
+def dinov2(space: str, source: WeightSource, device: torch.device) -> Extractor:
+    """Build the space of DINOv2's class token (arXiv:2304.07193), which judges as people do (arXiv:2306.04675).
+
+    `space` is a key of `DINOV2_NETWORKS`; the large one is that of the published FD-DINOv2.
+
+    Raises `UserError`: the weights cannot be had, or are another network's.
+    """
+    import timm
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
+    name, size, width = DINOV2_NETWORKS[space]
+    found = find_weights(WEIGHTS[space], source)
+    network: Any = timm.create_model(
+        f"vit_{size}_patch14_dinov2", pretrained=False, img_size=DINOV2_PX, num_classes=0, global_pool="token"
+    )
+    tensors = torch.load(found.path, map_location="cpu", weights_only=True)
+    try:
+        network.load_state_dict(checkpoint_filter_fn(tensors, network))
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{found.path}: not the weights of {name}; put those of {WEIGHTS[space].url} there.") from error
+    network.to(device).eval().requires_grad_(False)
+    mean, std = (torch.tensor(row, device=device).mul(255)[:, None, None] for row in (IMAGENET_MEAN, IMAGENET_STD))
+
+    def features(images: Tensor) -> Tensor:
+        side = (DINOV2_PX, DINOV2_PX)
+        x = F.interpolate(images.permute(0, 3, 1, 2).float(), size=side, mode="bicubic", antialias=True)
+        token: Tensor = network(x.clamp(0, 255).sub_(mean).div_(std))
+        return token
+
+    resizer = f"bicubic, antialiased, to {DINOV2_PX} px"
+    return NetworkExtractor(name, "class token", resizer, width, found.sha256, device, features)
+
+
 SPACES: dict[str, Callable[[WeightSource, torch.device], Extractor]] = {
     OFFLINE: offline,
     LITE1: lite1,
     "inception": inception,
     "vgg16": vgg16,
+    "dinov2": functools.partial(dinov2, "dinov2"),
+    "dinov2-small": functools.partial(dinov2, "dinov2-small"),
 }
 CHOICES = (AUTO, *SPACES)
 

@@ -39,6 +39,9 @@ from synth.training_set import TrainingSet, classes
 
 STUDY = "table1"  # name of the study in a grid's own folder, which may be moved
 FEATURES = ".features"  # folder of the reals' features
+FAKES = 1000
+FID_FAKES = 50_000  # as its authors have it
+FID_FAKES_ON_CPU = 5000
 
 
 @dataclass(frozen=True)
@@ -204,12 +207,27 @@ class FoldGrid:
         )
 
     @functools.cached_property
+    def space(self) -> str:
+        """The feature space of the scores."""
+        return self.features or resolve_space(self.options, self.start)
+
+    @property
+    def fakes(self) -> int:
+        """How many generated images a score is computed from."""
+        if self.options.quality_fakes is not None:
+            return self.options.quality_fakes
+        if self.space != "inception":
+            return FAKES
+        return FID_FAKES if self.place.device.type == "cuda" else FID_FAKES_ON_CPU
+
+    @functools.cached_property
     def _meter(self) -> QualityMeter:
         return QualityMeter.build(
             self.data.images,
             self.data.validation,
-            features=self.features or resolve_space(self.options, self.start),
-            fakes=self.options.quality_fakes,
+            features=self.space,
+            fakes=self.fakes,
+            kid_subset=self.options.kid_subset,
             seed=self.options.seed,
             device=self.place.device,
             ranks=self.place.ranks,
@@ -247,7 +265,8 @@ class FoldGrid:
             },
             "seed": self._options(cell).seed,
             "precision": describe_precision(self.place.dtype, self.place.device),
-            "quality": {"features": options.features, "fakes": options.quality_fakes, "noise": options.noise},
+            "quality": {"features": options.features, "fakes": self.fakes, "noise": options.noise}
+            | ({} if options.kid_subset is None else {"kid_subset": options.kid_subset}),
             "environment": environment(str(self.place)),
         }
 

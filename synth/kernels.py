@@ -34,9 +34,12 @@ class KernelDistance:
     subset_size: int
 
 
-def kernel_distance(fakes: Features, reals: Features, *, seed: int) -> KernelDistance | None:
-    """Return KID (arXiv:1801.01401) between fakes [M, F] and reals [N, F]; None for fewer than 2 images."""
-    size = min(len(fakes), len(reals), KID_SUBSET_SIZE)
+def kernel_distance(fakes: Features, reals: Features, *, seed: int, subset: int | None = None) -> KernelDistance | None:
+    """Return KID (arXiv:1801.01401) between fakes [M, F] and reals [N, F]; None for fewer than 2 images.
+
+    `subset` images are in each of its subsets: by default 100, or as many as there are.
+    """
+    size = subset or min(len(fakes), len(reals), KID_SUBSET_SIZE)
     if size < 2:
         return None
     result = kid_features_to_metric(

@@ -114,6 +114,7 @@ class QualityMeter:
         *,
         fakes: int = 1000,
         seed: int = 0,
+        kid_subset: int | None = None,
         reference: str = "train",
         cache: Path | None = None,
         ranks: Ranks | None = None,
@@ -126,18 +127,31 @@ class QualityMeter:
             extractor: the feature space.
             fakes: how many images a score draws, at least 2.
             seed: of the halves and of KID's subsets.
+            kid_subset: images in each of these; None means 100, or as many as there are.
             reference: what the scores call the reals of `train`.
             cache: folder where the reals' features are kept, found again by the content of the images.
             ranks: the processes that draw and look at a share of the fakes each; all of them get the score.
 
-        Raises `UserError`: fewer than two reals or fakes.
+        Raises `UserError`: fewer than two reals or fakes, fewer fakes than an FID needs, or than KID's subsets.
         """
         if len(train) < 2 or fakes < 2:
             raise UserError(
                 f"a quality score compares distributions, which {len(train)} real and {fakes} generated images do not "
                 "show; give at least 2 of each."
             )
+        if extractor.name == FID_SPACE and fakes <= extractor.width:
+            raise UserError(
+                f"{fakes} generated images: too few for an FID, whose covariance of {extractor.width} features needs "
+                f"more than that; give at least {extractor.width + 1}, or another --features."
+            )
+        smaller = min(len(validation), fakes)
+        if kid_subset is not None and kid_subset > smaller:
+            raise UserError(
+                f"--kid-subset {kid_subset}: larger than the {smaller} images of "
+                f"{'the validation part' if len(validation) < fakes else 'a score'}; give at most {smaller}."
+            )
         self.extractor, self.fakes, self.seed, self.reference = extractor, fakes, seed, reference
+        self.kid_subset = kid_subset
         self.ranks = ranks or Ranks()
         self.real = cached_features(train, extractor, cache)
         self.validation = cached_features(validation, extractor, cache)
@@ -155,6 +169,7 @@ class QualityMeter:
         features: str,
         fakes: int,
         seed: int,
+        kid_subset: int | None = None,
         device: torch.device,
         weights: Path | None,
         offline: bool,
@@ -167,7 +182,9 @@ class QualityMeter:
         """
         source = WeightSource(folder=weights, offline=offline)
         extractor = open_extractor(features, "quality", source=source, device=device)
-        return cls(train, validation, extractor, fakes=fakes, seed=seed, cache=cache, ranks=ranks)
+        return cls(
+            train, validation, extractor, fakes=fakes, seed=seed, kid_subset=kid_subset, cache=cache, ranks=ranks
+        )
 
     def score(self, draw: Callable[[int, int], Images]) -> dict[str, Any]:
         """Score the generator behind `draw`, which returns uint8 [count, S, S, 3] for (first seed, count).
@@ -202,7 +219,7 @@ class QualityMeter:
     def compare(self, fakes: Fakes) -> QualityScore:
         """Score fakes, as many as the meter was made for."""
         space = identity(self.extractor)
-        kid = kernel_distance(fakes.first, self.validation, seed=self.seed)
+        kid = kernel_distance(fakes.first, self.validation, seed=self.seed, subset=self.kid_subset)
         equal = None if self._halvings is None else self._halvings.compare(fakes.first)
         precision = None if equal is None else equal.precision
         recall = None if equal is None else equal.recall

@@ -73,8 +73,10 @@ class TrainOptions:
         save_every_min: minutes between states that are saved beside these; they never change the outcome.
         noise: noise inputs of the pictures that are scored, shown and later drawn; None means as for the start network,
             and stored ones from scratch.
-        quality_fakes: how many images a score is computed from.
-        features: feature space of the score ("auto", "offline", "lite1", "inception").
+        quality_fakes: how many images a score is computed from; None means 50,000 for an FID on a GPU, 5,000 on a CPU,
+            and 1000 in other spaces.
+        kid_subset: images in each of KID's subsets; None means 100, or as many as there are.
+        features: feature space of the score, one of `synth.features.CHOICES`.
         seed: of networks, data order, latents and augmentation; of a grid of several seeds the first.
         seeds: all of them, each cell once with each; () means `seed` alone.
         device: "auto", "cpu", "cuda", "cuda:N", "mps".
@@ -116,7 +118,8 @@ class TrainOptions:
     save_every_min: float = 10.0
     averages: int = MOST
     noise: NoiseMode | None = None
-    quality_fakes: int = 1000
+    quality_fakes: int | None = None
+    kid_subset: int | None = None
     features: str = "auto"
     seed: int = 0
     seeds: tuple[int, ...] = ()
@@ -152,6 +155,7 @@ class TrainOptions:
         for name, low_count, high_count in (
             ("batch", 1, 4096),
             ("quality_fakes", 16, 1_000_000),
+            ("kid_subset", 2, 100_000),
             ("freeze_d", 0, 64),
             ("averages", 0, 1000),
             ("seed", 0, 2**31 - 1),

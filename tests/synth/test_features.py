@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -40,6 +41,30 @@ def random_inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Feature
     return network
 
 
+def test_dinov2_is_the_published_network_at_224_px(tmp_path: Path) -> None:
+    """Weights under Meta's names; the reference is timm's network at its own size, which brings positions to ours."""
+    torch.manual_seed(0)
+    published = timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0, dynamic_img_size=True)
+    for parameter in published.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    torch.save(published.state_dict() | {"mask_token": torch.zeros(1, 384)}, tmp_path / features.DINOV2_SMALL.name)
+    source = WeightSource(folder=tmp_path, offline=True)
+    extractor = open_extractor("dinov2-small", "quality", source=source, device=CPU)
+    images = noise(2, 224)
+    mean, std = (torch.tensor(row)[:, None, None] for row in (features.IMAGENET_MEAN, features.IMAGENET_STD))
+    with torch.inference_mode():
+        x = (torch.tensor(images).permute(0, 3, 1, 2) / 255 - mean) / std
+        expected = published.eval().forward_features(x)[:, 0]
+    assert (extractor.name, extractor.width) == ("DINOv2 ViT-S/14", 384)
+    torch.testing.assert_close(extractor(images), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_weights_of_another_network_are_not_dinov2(tmp_path: Path) -> None:
+    torch.save({"mask_token": torch.zeros(1)}, tmp_path / features.DINOV2_SMALL.name)
+    with pytest.raises(UserError, match=r"not the weights of DINOv2 ViT-S/14"):
+        open_extractor("dinov2-small", "quality", source=WeightSource(folder=tmp_path, offline=True), device=CPU)
+
+
 def test_auto_without_the_papers_weights_is_offline_and_says_so(capsys):
     extractor = open_extractor("auto", "quality", source=OFFLINE, device=CPU)
     assert extractor.name == "EfficientNet-Lite0"
@@ -67,7 +92,7 @@ def test_a_named_space_never_becomes_another():
 
 
 def test_unknown_space():
-    with pytest.raises(UserError, match=r"--features dino.*auto, offline, lite1, inception, vgg16"):
+    with pytest.raises(UserError, match=r"--features dino:.*auto, offline, lite1, inception, vgg16, dinov2"):
         open_extractor("dino", "quality", source=OFFLINE, device=CPU)
 
 

@@ -5,13 +5,18 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+import torch_fidelity
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from shared.errors import UserError
+from synth import quality
 from synth.features import NetworkExtractor
-from synth.halvings import HALVINGS, precision_recall
+from synth.halvings import HALVINGS, Halvings, precision_recall
 from synth.kernels import kernel_distance
 from synth.moments import Moments, frechet_distance
 from synth.quality import FIRST_SEED, QualityMeter
@@ -173,7 +178,7 @@ def test_perfect_fakes_reach_zero_and_the_score_repeats():
     ("space", "name"), [("InceptionV3", "FID"), ("EfficientNet-Lite0", "Frechet distance (EfficientNet-Lite0)")]
 )
 def test_only_inceptions_distance_is_called_fid(space, name):
-    meter = QualityMeter(pictures(4), pictures(2), Colours(space).extractor, fakes=4)
+    meter = QualityMeter(pictures(4), pictures(2), Colours(space).extractor, fakes=8)
     assert meter.score(lambda first, count: pictures(count, 9))["name"] == name
 
 
@@ -189,6 +194,127 @@ def test_few_reals_have_no_floor():
 def test_one_image_has_no_distribution(reals, fakes):
     with pytest.raises(UserError, match="at least 2"):
         QualityMeter(pictures(reals), pictures(2), Colours().extractor, fakes=fakes)
+
+
+def test_an_fid_of_fewer_fakes_than_features_is_refused():
+    with pytest.raises(UserError, match=r"6 generated images: too few for an FID, .* 6 features .* at least 7"):
+        QualityMeter(pictures(9), pictures(2), Colours("InceptionV3").extractor, fakes=6)
+
+
+def test_subsets_of_kid_that_are_larger_than_the_set_are_refused():
+    with pytest.raises(UserError, match=r"--kid-subset 7: larger than the 6 images of the validation part; .* most 6"):
+        QualityMeter(pictures(9), pictures(6), Colours().extractor, fakes=8, kid_subset=7)
+    score = QualityMeter(pictures(9), pictures(6), Colours().extractor, fakes=8, kid_subset=3).score(
+        lambda first, count: pictures(count, 2)
+    )
+    assert score["kid_subset_size"] == 3
+
+
+def test_more_fakes_than_are_kept_stream_through(monkeypatch):
+    """The distance is that of all of them at once, and only the first ones are remembered."""
+    fakes = pictures(200, 3)
+    asked = dict.fromkeys((40, 200))
+    for kept in asked:
+        monkeypatch.setattr(quality, "KEPT", kept)
+        meter = QualityMeter(pictures(21), pictures(6, 1), Colours().extractor, fakes=200)
+        found = meter.look_at(lambda first, count: fakes[first - FIRST_SEED :][:count])
+        assert (found.count, found.first.shape) == (200, (kept, 6))
+        asked[kept] = meter.compare(found).value
+    assert asked[40] == pytest.approx(asked[200], rel=1e-6)
+
+
+def test_scores_are_torch_fidelitys_own(tmp_path, monkeypatch):
+    """Its whole pipeline over the same PNG files: names, batches, features and all three metrics."""
+    real, fake = (np.random.default_rng(seed).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8) for seed in (0, 1))
+    for name, images in (("real", real), ("fake", fake)):
+        (tmp_path / name).mkdir()
+        for index, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / name / f"{index:03}.png")
+
+    class Eyes(FeatureExtractorBase):
+        """Colours, under torch-fidelity's contract."""
+
+        def __init__(self, name, features_list, **kwargs):
+            super().__init__(name, features_list)
+
+        @staticmethod
+        def get_provided_features_list():
+            return ("all",)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric):
+            return "all"
+
+        @staticmethod
+        def can_be_compiled():
+            return False
+
+        @staticmethod
+        def get_dummy_input_for_compile():
+            return None
+
+        def forward(self, x):
+            return (Colours().features(x.permute(0, 2, 3, 1)),)
+
+    monkeypatch.setitem(FEATURE_EXTRACTORS_REGISTRY, "eyes", Eyes)
+    theirs = torch_fidelity.calculate_metrics(
+        input1=str(tmp_path / "fake"),
+        input2=str(tmp_path / "real"),
+        feature_extractor="eyes",
+        fid=True,
+        kid=True,
+        prc=True,
+        kid_subset_size=8,
+        kid_subsets=100,
+        rng_seed=3,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    ours = Colours()(fake), Colours()(real)
+    kid = kernel_distance(*ours, seed=3, subset=8)
+    assert distance(*ours) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
+    assert (kid.mean, kid.sd) == pytest.approx(
+        (theirs["kernel_inception_distance_mean"], theirs["kernel_inception_distance_std"]), rel=1e-4, abs=1e-9
+    )
+    assert precision_recall(*ours) == pytest.approx((theirs["precision"], theirs["recall"]))
+
+
+def test_each_metric_moves_the_right_way():
+    """Noise makes fakes untypical; blur, lost modes and duplicates less diverse; all are farther."""
+    real, held_out, fresh = (_modes(seed, (0, 1)) for seed in range(3))
+    spoilt = {
+        "as they are": fresh,
+        "noise": fresh + 2.0 * np.random.default_rng(9).normal(size=fresh.shape),
+        "pulled to the middle (blur)": 0.3 * fresh,
+        "one mode lost": _modes(2, (0, 0)),
+        "three images over and over": fresh[np.arange(len(fresh)) % 3],
+    }
+    found = {}
+    for name, fakes in spoilt.items():
+        equal = Halvings(real, len(fakes), seed=0).compare(fakes)
+        kid = kernel_distance(fakes, held_out, seed=0)
+        found[name] = {
+            "distance": equal.distance.mean,
+            "precision": equal.precision.mean,
+            "recall": equal.recall.mean,
+            "kid": kid.mean,
+        }
+    good = found.pop("as they are")
+    for name, scores in found.items():
+        assert scores["distance"] > 1.5 * good["distance"], name
+        assert scores["kid"] > good["kid"] + 0.05, name
+        assert name == "noise" or scores["recall"] < good["recall"] - 0.2, name
+    assert found["noise"]["precision"] < good["precision"] - 0.2
+    for name in ("one mode lost", "three images over and over"):
+        assert found[name]["precision"] > good["precision"] - 0.1, name
+
+
+def _modes(seed, centres):
+    """Features around two places, 60 each."""
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.normal(size=(60, 5)) + 6 * centre for centre in centres])
 
 
 def test_real_features_are_computed_once(tmp_path):
