@@ -1,0 +1,108 @@
+"""FID of two folders of PNG files: ours against torch-fidelity's command line, same files, same weights.
+
+    python benchmarks/quality.py [--images 200] [--size 32] [--weights weights-inception-2015-12-05-6726825d.pth]
+
+Without the published weights the network has random ones: the number then means nothing, but must be the same. Both decode
+the files and use all threads; the command line's time includes its start, ours does not, and so the time of its run over
+almost nothing is measured too and subtracted.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from shared.nn.device import choose_device, describe_device
+from shared.weights import WeightFile, WeightSource
+from synth import features
+from synth.moments import Moments, frechet_distance
+from synth.quality import Images, to_features
+
+FIRST = 2  # images of the run whose time is its start
+
+
+def random_weights(path: Path) -> Path:
+    """Write the state of torch-fidelity's network with random weights."""
+    torch.manual_seed(0)
+    with (
+        patch.object(nn.Module, "load_state_dict", lambda *_: None),
+        patch("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *_, **__: {}),
+    ):
+        network = FeatureExtractorInceptionV3("random", ["2048"])
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def draw(folder: Path, count: int, size: int, seed: int) -> None:
+    """Write smooth random pictures: noise of a few pixels, enlarged."""
+    folder.mkdir()
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
+    for index, image in enumerate(coarse):
+        Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{index:05}.png")
+
+
+def read(folder: Path) -> Images:
+    """Decode a folder's files, in order."""
+    return np.stack([np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.iterdir())])
+
+
+def theirs(a: Path, b: Path, weights: Path, device: torch.device) -> tuple[float, float]:
+    """Return the FID of torch-fidelity's command line, and its seconds."""
+    command = [sys.executable, "-m", "torch_fidelity.fidelity", "--fid", "--json", "--silent", "--no-cache"]
+    command += ["--input1", str(a), "--input2", str(b), "--feature-extractor-weights-path", str(weights)]
+    command += ["--gpu", "0"] if device.type == "cuda" else ["--cpu"]
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout)["frechet_inception_distance"]), time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=200, help="a folder")
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    device = choose_device(options.device)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights = options.weights or random_weights(folder / "random.pth")
+        draw(folder / "a", options.images, options.size, 0)
+        draw(folder / "b", options.images, options.size, 1)
+        draw(folder / "few", FIRST, options.size, 2)
+        features.WEIGHTS["inception"] = WeightFile(name=weights.name)
+        extractor = features.inception(WeightSource(folder=weights.parent, offline=True), device)
+        to_features(read(folder / "few"), extractor)  # warms up
+        started = time.perf_counter()
+        moments = [Moments.of(to_features(read(folder / part), extractor)) for part in ("a", "b")]
+        ours = frechet_distance(*moments)
+        seconds = time.perf_counter() - started
+        _, start_seconds = theirs(folder / "few", folder / "few", weights, device)
+        fid, their_seconds = theirs(folder / "a", folder / "b", weights, device)
+    result = {
+        "ours": ours,
+        "theirs": fid,
+        "relative_difference": abs(ours - fid) / fid,
+        "our_images_per_s": 2 * options.images / seconds,
+        "their_images_per_s": 2 * (options.images - FIRST) / (their_seconds - start_seconds),
+        "their_start_s": start_seconds,
+        "images": options.images,
+        "size": options.size,
+        "device": describe_device(device),
+        "torch": torch.__version__,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
