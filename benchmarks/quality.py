@@ -2,9 +2,9 @@
 
     python benchmarks/quality.py [--images 200] [--size 32] [--weights weights-inception-2015-12-05-6726825d.pth]
 
-Without the published weights the network has random ones: the number then means nothing, but must be the same. Both decode
-the files and use all threads; the command line's time includes its start, ours does not, and so the time of its run over
-almost nothing is measured too and subtracted.
+Without the published weights the network has random ones: the number then means nothing, but must be the same. Both
+decode the files and use all threads; the command line's time includes its start, ours does not, and so the time of its
+run over almost nothing is measured too and subtracted.
 """
 
 import argparse

@@ -16,7 +16,7 @@ from synth.kernels import MOST_PAIRS
 from synth.moments import Features, extrapolated, standard_error
 from synth.quality import Fakes, QualityMeter
 
-MOST = 2000  # reals and fakes in the bootstrap of a distance
+MOST = 2000  # reals and fakes, at most, that a distance's standard error is told from
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,19 @@ class Certainty:
     """What to think of a distance.
 
     Attributes:
-        standard_error: of the distance at its numbers of images, by a bootstrap over reals and fakes (the first 2000 of
-            each, so of more images it is too large).
-        infinite: the distance that infinitely many fakes would have.
+        standard_error: of the distance at its numbers of images, from halves of reals and fakes (2000 of each at most,
+            so of more images it is too large); None for fewer than four.
+        infinite: the distance that infinitely many fakes would have; None where there are too few for that.
     """
 
-    standard_error: float
-    infinite: float
+    standard_error: float | None
+    infinite: float | None
 
 
 def certainty(meter: QualityMeter, fakes: Fakes) -> Certainty:
     """Return how sure the distance of fakes to the reals of `meter` is."""
-    error = standard_error(meter.real[:MOST], fakes.first[:MOST], seed=meter.seed)
+    enough = min(len(meter.real), len(fakes.first)) >= 4
+    error = standard_error(meter.real[:MOST], fakes.first[:MOST], seed=meter.seed) if enough else None
     return Certainty(error, extrapolated(meter.moments, fakes.first, seed=meter.seed))
 
 

@@ -118,7 +118,7 @@ def prepare(**options: Any) -> None:
 @click.option(
     "--quality-fakes",
     type=int,
-    help="Generated images a score is computed from.  [default: 1000; for an FID 50000, on a CPU 5000]",
+    help="Generated images a score is computed from.  [default: 1000, for an FID 50000]",
 )
 @click.option("--kid-subset", type=int, help="Images in each of KID's subsets.  [default: 100, or all there are]")
 @click.option("--features", type=click.Choice(QUALITY_SPACES), help="Feature space.  [default: auto]")
@@ -243,7 +243,9 @@ def export(**options: Any) -> None:
 @click.option("--out", type=FILE, required=True, help="Network file to write; a table and a picture go beside it.")
 @click.option("--width", type=float, multiple=True, help="Width of the weights' average to try; repeat.  [default: 7]")
 @click.option("--truncation", type=float, multiple=True, help="Truncation to try; repeat.  [default: 0.5 to 1]")
-@click.option("--fakes", type=int, default=1000, help="Generated images that each choice is judged by.")
+@click.option(
+    "--fakes", type=int, help="Generated images that each choice is judged by.  [default: 1000, for FID 5000]"
+)
 @click.option("--features", type=click.Choice(QUALITY_SPACES), default="auto", help="Feature space.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--weights", type=WEIGHTS, help="Folder with pretrained weights.")

@@ -24,7 +24,7 @@ Purpose = Literal["quality", "similarity"]
 AUTO, OFFLINE, LITE1 = "auto", "offline", "lite1"
 PAPER_SPACE: dict[Purpose, str] = {"quality": "inception", "similarity": "vgg16"}
 WEIGHTS = {"inception": FID_INCEPTION, "vgg16": VGG16, "dinov2": DINOV2, "dinov2-small": DINOV2_SMALL}
-FID_SPACE = "InceptionV3"
+FID_SPACE, INCEPTION_WIDTH = "InceptionV3", 2048
 DINOV2_NETWORKS = {"dinov2": ("DINOv2 ViT-L/14", "large", 1024), "dinov2-small": ("DINOv2 ViT-S/14", "small", 384)}
 DINOV2_PX = 224
 
@@ -114,7 +114,7 @@ def inception(source: WeightSource, device: torch.device) -> Extractor:
         return pooled
 
     resizer = "bilinear as in TensorFlow 1 (torch-fidelity)"
-    return NetworkExtractor(FID_SPACE, "pool3", resizer, 2048, found.sha256, device, features)
+    return NetworkExtractor(FID_SPACE, "pool3", resizer, INCEPTION_WIDTH, found.sha256, device, features)
 
 
 def vgg16(source: WeightSource, device: torch.device) -> Extractor:

@@ -26,7 +26,7 @@ from synth.features import resolve_choice
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
-from synth.quality import QualityMeter
+from synth.quality import QualityMeter, require_enough_fakes, require_subset
 from synth.run import Run, Watcher, every_nimg
 from synth.run_folder import RunFolder
 from synth.search import AXES, Search
@@ -41,7 +41,6 @@ STUDY = "table1"  # name of the study in a grid's own folder, which may be moved
 FEATURES = ".features"  # folder of the reals' features
 FAKES = 1000
 FID_FAKES = 50_000  # as its authors have it
-FID_FAKES_ON_CPU = 5000
 
 
 @dataclass(frozen=True)
@@ -98,6 +97,8 @@ class FoldGrid:
         for cell in self.search.cells:
             self.folder(cell).require_same(self.describe(cell))
         options = self.options
+        require_enough_fakes(self.space, self.fakes)
+        require_subset(options.kid_subset, len(self.data.validation), self.fakes)
         storage = open_storage(options.storage, self.out)
         of_fold = f"-fold{self.fold}" if options.several_folds else ""
         return Study(
@@ -216,9 +217,7 @@ class FoldGrid:
         """How many generated images a score is computed from."""
         if self.options.quality_fakes is not None:
             return self.options.quality_fakes
-        if self.space != "inception":
-            return FAKES
-        return FID_FAKES if self.place.device.type == "cuda" else FID_FAKES_ON_CPU
+        return FID_FAKES if self.space == "inception" else FAKES
 
     @functools.cached_property
     def _meter(self) -> QualityMeter:

@@ -1,7 +1,7 @@
 """Fakes against one half of the reals, and the other half against it, at equal numbers, many times anew.
 
 Few reals make every distance large and uncertain. The other half's score is the floor of the fakes': what perfect ones
-would reach at that number. How far the halves' scores scatter is the least that two scores must differ by.
+would reach at that number. Scores that differ by less than they scatter over halves are best taken as equal.
 """
 
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from synth.moments import Features
 KID_SUBSETS = 100
 KID_SUBSET_SIZE = 100  # at most: 100 subsets of 100 use all images of any part that fits the paper's scale
 RESAMPLES = 1000
-MOST_PAIRS = 2000  # of M fakes there are M^2 kernel values
+MOST_PAIRS = 2000  # fakes and reals, at most: of M images there are M^2 kernel values
 LEVEL = 0.95
 
 
@@ -24,7 +24,7 @@ LEVEL = 0.95
 class KernelDistance:
     """KID: mean and standard deviation over subsets of `subset_size`, and a bootstrap's 95 % interval from low to high.
 
-    The interval is of the same distance between all images (of fakes the first `MOST_PAIRS`).
+    The interval is of the same distance between all images (the first `MOST_PAIRS` of each).
     """
 
     mean: float
@@ -50,7 +50,7 @@ def kernel_distance(fakes: Features, reals: Features, *, seed: int, subset: int 
         rng_seed=seed,
         verbose=False,
     )
-    fakes = fakes[:MOST_PAIRS]
+    fakes, reals = fakes[:MOST_PAIRS], reals[:MOST_PAIRS]
     distances = _resampled(_kernel(fakes, fakes), _kernel(reals, reals), _kernel(fakes, reals), seed)
     low, high = np.nanquantile(distances[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     mean, sd = float(result[KEY_METRIC_KID_MEAN]), float(result[KEY_METRIC_KID_STD])
@@ -61,19 +61,34 @@ def nearer(usual: Sequence[Features], other: Sequence[Features], reals: Features
     """Return by how much `other` has a smaller KID to reals [N, F] than `usual`, and the standard error of that.
 
     The error is a bootstrap's, of reals and of fakes, which go in pairs: what both sets owe to the same seeds and the
-    same reals does not count as noise. Of many fakes the first `MOST_PAIRS` are looked at.
+    same reals does not count as noise. Of many images the first `MOST_PAIRS` are looked at.
 
     Args:
         usual: features [M, F], of one generator or several, whose distances are averaged.
-        other: as many, of the same latent seeds, drawn in another way.
+        other: of the same latent seeds, drawn by one other generator or several.
         reals: [N, F].
         seed: of the bootstrap.
     """
-    pairs = [(a[:MOST_PAIRS], b[:MOST_PAIRS]) for a, b in zip(usual, other, strict=True)]
-    within = np.mean([_kernel(a, a) - _kernel(b, b) for a, b in pairs], axis=0)
-    across = np.mean([_kernel(a, reals) - _kernel(b, reals) for a, b in pairs], axis=0)
-    distances = _resampled(within, None, across, seed)
+    reals = reals[:MOST_PAIRS]
+    (first_within, first_across), (within, across) = (_mean_kernels(each, reals) for each in (usual, other))
+    distances = _resampled(first_within - within, None, first_across - across, seed)
     return float(distances[0]), float(np.nanstd(distances[1:], ddof=1))
+
+
+def squared_mmd(fakes: Features, reals: Features) -> float:
+    """Return the unbiased squared distance between all images, of which KID is the mean over subsets."""
+    one = np.ones((1, len(fakes))), np.ones((1, len(reals)))
+    within = _mean_of_pairs(_kernel(fakes, fakes), one[0]) + _mean_of_pairs(_kernel(reals, reals), one[1])
+    return float(within[0] - 2 * _kernel(fakes, reals).mean())
+
+
+def _mean_kernels(
+    generators: Sequence[Features], reals: Features
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the kernel values of some generators' fakes with each other and with reals, averaged over generators."""
+    kept = [fakes[:MOST_PAIRS] for fakes in generators]
+    within = np.mean([_kernel(fakes, fakes) for fakes in kept], axis=0)
+    return within, np.mean([_kernel(fakes, reals) for fakes in kept], axis=0)
 
 
 def _kernel(a: Features, b: Features) -> npt.NDArray[np.float64]:

@@ -75,46 +75,49 @@ class RunningMoments:
         return Moments(self._mean.copy(), np.sqrt(values.clip(min=0))[:, None] * vectors.T)
 
 
-def extrapolated(reals: Moments, fakes: Features, *, seed: int) -> float:
+def extrapolated(reals: Moments, fakes: Features, *, seed: int) -> float | None:
     """Return the distance that infinitely many fakes would have (arXiv:1911.07023, section 4).
 
     The distance of N fakes exceeds it by about a multiple of 1/N: a line through those of `SIZES` numbers of fakes,
     taken in one random order, meets 1/N = 0 there. It still depends on the number of reals. The paper begins at a tenth
-    of 50,000; we begin at half, since with fewer fakes than features the small numbers lie far off the line.
+    of 50,000; we begin at half. Numbers below that of the features lie far off the line: None is returned if there are.
 
     Args:
         reals: what to be near to.
         fakes: features [M, F].
         seed: of the order.
     """
+    if len(fakes) < 2 * max(fakes.shape[1], 2):
+        return None
     order = np.random.default_rng(seed).permutation(len(fakes))
-    sizes = np.unique(np.linspace(max(len(fakes) // 2, 2), len(fakes), SIZES).astype(int))
+    sizes = np.unique(np.linspace(len(fakes) // 2, len(fakes), SIZES).astype(int))
     distances = [frechet_distance(reals, Moments.of(fakes[order[:size]])) for size in sizes]
-    return float(np.polyfit(1 / sizes, distances, 1)[1]) if len(sizes) > 1 else distances[0]
+    return float(np.polyfit(1 / sizes, distances, 1)[1])
 
 
 def standard_error(reals: Features, fakes: Features, *, seed: int) -> float:
-    """Return the bootstrap's standard error of the distance between reals [N, F] and fakes [M, F].
+    """Return the standard error of the distance between reals [N, F] and fakes [M, F], at least four of each.
 
-    Both are drawn anew with replacement, `RESAMPLES` times. All that a distance needs are inner products, so these are
-    computed once: of the covariances' product what is looked for is the sum of the singular values of the centred
-    products, each row and column weighed by how often it was drawn.
+    It is the deviation of the distances of random halves (the delete-half jackknife: Shao and Wu 1989), `RESAMPLES` of
+    them. A bootstrap, which draws images twice, tells twice as much where there are fewer images than features.
+
+    All that a distance needs are inner products, so these are computed once: of the covariances' product what is looked
+    for is the sum of the singular values of the centred products.
     """
     within = np.square(reals).sum(axis=1), np.square(fakes).sum(axis=1)
     real_real, fake_fake, across = reals @ reals.T, fakes @ fakes.T, reals @ fakes.T
     rng = np.random.default_rng(seed)
     distances = []
     for _ in range(RESAMPLES):
-        n, m = (rng.multinomial(len(each), np.full(len(each), 1 / len(each))).astype(np.float64) for each in within)
-        p, q = n / n.sum(), m / m.sum()
-        squares = p @ real_real @ p, q @ fake_fake @ q  # of the means
-        rows, columns = np.flatnonzero(n), np.flatnonzero(m)
-        middle = across - (p @ across) - (across @ q)[:, None] + p @ across @ q
-        weighed = middle[np.ix_(rows, columns)] * np.sqrt(np.outer(n[rows], m[columns]))
-        product = np.linalg.svd(weighed, compute_uv=False).sum() / math.sqrt((n.sum() - 1) * (m.sum() - 1))
-        spreads = [
-            (counts @ norms - counts.sum() * square) / (counts.sum() - 1)
-            for counts, norms, square in zip((n, m), within, squares, strict=True)
-        ]
-        distances.append(sum(squares) - 2 * p @ across @ q + sum(spreads) - 2 * product)
+        rows, columns = (rng.permutation(len(each))[: len(each) // 2] for each in within)
+        products = across[np.ix_(rows, columns)]
+        middle = products - products.mean(axis=0) - products.mean(axis=1, keepdims=True) + products.mean()
+        n, m = len(rows) - 1, len(columns) - 1
+        root = np.linalg.svd(middle, compute_uv=False).sum() / math.sqrt(n * m)
+        squares = real_real[np.ix_(rows, rows)].mean(), fake_fake[np.ix_(columns, columns)].mean()  # of the means
+        spreads = (
+            (within[0][rows].sum() - len(rows) * squares[0]) / n,
+            (within[1][columns].sum() - len(columns) * squares[1]) / m,
+        )
+        distances.append(sum(squares) - 2 * products.mean() + sum(spreads) - 2 * root)
     return float(np.std(distances, ddof=1))

@@ -19,8 +19,8 @@ from shared.errors import UserError
 from shared.files import whole_file
 from shared.weights import WeightSource
 from stylegan2_ada import Ranks
-from synth.features import FID_SPACE, Extractor, identity, open_extractor
-from synth.halvings import Halvings
+from synth.features import FID_SPACE, INCEPTION_WIDTH, Extractor, identity, open_extractor
+from synth.halvings import MOST, Halvings
 from synth.kernels import kernel_distance
 from synth.moments import Features, Moments, RunningMoments, frechet_distance
 
@@ -45,8 +45,8 @@ class QualityScore:
         precision, precision_sd, precision_floor, recall, recall_sd, recall_floor: fidelity and diversity likewise.
         spread: trace of the fakes' covariance over that of the reals': 1 is as diverse, 0 one picture; None when the
             reals do not differ.
-        held_out, trained_on, trained_on_sd: distance of the fakes to all `n_validation` images that were held out, and
-            to as many of those that were trained on, drawn several times; None when there are fewer than two.
+        held_out, trained_on, trained_on_sd: distance of the fakes to images that were held out, and to as many of those
+            that were trained on, over draws of `n_validation` of each (1000 at most); None for fewer than two.
         kid_validation, kid_validation_std, kid_subset_size: KID between fakes and held-out reals, over subsets of that
             size; None likewise.
         kid_low, kid_high: its 95 % interval, by a bootstrap over reals and fakes.
@@ -103,6 +103,25 @@ class Fakes:
         return cls(len(features), Moments.of(features), features)
 
 
+def require_enough_fakes(space: str, fakes: int) -> None:
+    """Raise `UserError` when a score in `space` would be called FID and its covariance had no full rank."""
+    if space == "inception" and fakes <= INCEPTION_WIDTH:
+        raise UserError(
+            f"{fakes} generated images: too few for an FID, whose covariance of {INCEPTION_WIDTH} features needs more "
+            f"than that; give at least {INCEPTION_WIDTH + 1}, or another --features."
+        )
+
+
+def require_subset(subset: int | None, validation: int, fakes: int) -> None:
+    """Raise `UserError` when KID's subsets would be larger than what they are taken from."""
+    smaller = min(validation, fakes)
+    if subset is not None and subset > smaller:
+        raise UserError(
+            f"--kid-subset {subset}: larger than the {smaller} images of "
+            f"{'the validation part' if validation < fakes else 'a score'}; give at most {smaller}."
+        )
+
+
 class QualityMeter:
     """Scores generators against fixed reals, whose features are computed once; `validation` has those held out."""
 
@@ -139,17 +158,9 @@ class QualityMeter:
                 f"a quality score compares distributions, which {len(train)} real and {fakes} generated images do not "
                 "show; give at least 2 of each."
             )
-        if extractor.name == FID_SPACE and fakes <= extractor.width:
-            raise UserError(
-                f"{fakes} generated images: too few for an FID, whose covariance of {extractor.width} features needs "
-                f"more than that; give at least {extractor.width + 1}, or another --features."
-            )
-        smaller = min(len(validation), fakes)
-        if kid_subset is not None and kid_subset > smaller:
-            raise UserError(
-                f"--kid-subset {kid_subset}: larger than the {smaller} images of "
-                f"{'the validation part' if len(validation) < fakes else 'a score'}; give at most {smaller}."
-            )
+        if extractor.name == FID_SPACE:
+            require_enough_fakes("inception", fakes)
+        require_subset(kid_subset, len(validation), fakes)
         self.extractor, self.fakes, self.seed, self.reference = extractor, fakes, seed, reference
         self.kid_subset = kid_subset
         self.ranks = ranks or Ranks()
@@ -158,7 +169,6 @@ class QualityMeter:
         self.moments = Moments.of(self.real)
         enough = min(len(train) // 2, fakes) >= 2
         self._halvings = Halvings(self.real, min(fakes, KEPT), seed=seed) if enough else None
-        self._held_out = Moments.of(self.validation) if len(validation) >= 2 else None
 
     @classmethod
     def build(
@@ -260,14 +270,17 @@ class QualityMeter:
 
         As many fakes are taken as there are images, so that all three have the same bias.
         """
-        n = min(len(self.validation), len(self.real), len(fakes))
-        if self._held_out is None or n < 2:
+        n = min(len(self.validation), len(self.real), len(fakes), MOST)
+        if n < 2:
             return None, None, None
         rng = np.random.default_rng([self.seed, n])
-        taken = [Moments.of(fakes[rng.choice(len(fakes), n, replace=False)]) for _ in range(DRAWS)]
-        held_out = [frechet_distance(self._held_out, each) for each in taken]
-        drawn = (Moments.of(self.real[rng.choice(len(self.real), n, replace=False)]) for _ in range(DRAWS))
-        trained_on = [frechet_distance(real, each) for real, each in zip(drawn, taken, strict=True)]
+
+        def drawn(features: Features) -> Moments:
+            return Moments.of(features[rng.choice(len(features), n, replace=False)])
+
+        taken = [drawn(fakes) for _ in range(DRAWS)]
+        held_out = [frechet_distance(drawn(self.validation), each) for each in taken]
+        trained_on = [frechet_distance(drawn(self.real), each) for each in taken]
         return float(np.mean(held_out)), float(np.mean(trained_on)), float(np.std(trained_on, ddof=1))
 
 

@@ -36,6 +36,7 @@ from synth.training_set import TrainingSet
 WIDTHS = (0.03, 0.05, 0.075, 0.10, 0.15, 0.20, 0.25)
 TRUNCATIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 MAX_RESIDUAL = 0.1  # relative, of the profile that kept averages make
+FAKES, FID_FAKES = 1000, 5000  # by default
 FIRST_SEED = 5 << 29  # of the fakes: seeds that nobody types
 
 
@@ -52,7 +53,7 @@ class RefineOptions:
     out: Path
     width: tuple[float, ...] = WIDTHS
     truncation: tuple[float, ...] = TRUNCATIONS
-    fakes: int = 1000
+    fakes: int | None = None
     features: str = "auto"
     device: str = "auto"
     weights: Path | None = None
@@ -74,7 +75,7 @@ class RefineOptions:
             raise UserError(
                 f"--out {self.out}: a network file, a table and a picture; let its name end in .safetensors."
             )
-        if not 100 <= self.fakes <= 100_000:
+        if self.fakes is not None and not 100 <= self.fakes <= 100_000:
             raise UserError(f"--fakes {self.fakes}: out of range; give 100 to 100000.")
 
 
@@ -134,9 +135,9 @@ class Run:
         made = self.averages.of_widths(self.nimg, widths, usual) if widths else []
         return {None: usual, **dict(zip(widths, made, strict=True))}
 
-    def features(self, generator: Generator, truncation: float, fakes: int) -> Features:
+    def features(self, generator: Generator, truncation: float) -> Features:
         """Draw, and return the features of the pictures."""
-        seeds = range(FIRST_SEED, FIRST_SEED + fakes)
+        seeds = range(FIRST_SEED, FIRST_SEED + self.meter.fakes)
         images = draw(generator, seeds, truncation=truncation, noise=self.trained.noise)
         return to_features(images, self.meter.extractor)
 
@@ -162,11 +163,11 @@ def refine(options: RefineOptions) -> list[Trial]:
     generators = run.generators(widths)
     psis = sorted(set(options.truncation) - {1.0})
     with progress("comparing", 1 + len(widths) + len(psis), unit="choices") as bar:
-        reference = run.features(generators[None], 1.0, options.fakes)
+        reference = run.features(generators[None], 1.0)
 
         def attempt(width: float | None, truncation: float) -> Trial:
             same = width is None and truncation == 1.0
-            features = reference if same else run.features(generators[width], truncation, options.fakes)
+            features = reference if same else run.features(generators[width], truncation)
             bar.advance(1)
             return run.trial(width, truncation, features, reference)
 
@@ -238,13 +239,14 @@ def _open(options: RefineOptions, device: torch.device) -> Run:
     if trained.c_dim:
         raise UserError(f"{options.run}: draws several classes, which cannot be refined together; train one a class.")
     data, seed = _training_set(cohort, folder)
-    require_enough(len(data.images), options.fakes, "--fakes")
     features = resolve_choice(options.features, "quality", source, looked_through=trained.looked_through)
+    fakes = options.fakes or (FID_FAKES if features == "inception" else FAKES)
+    require_enough(len(data.images), fakes, "--fakes")
     meter = QualityMeter.build(
         data.images,
         data.validation,
         features=features,
-        fakes=options.fakes,
+        fakes=fakes,
         seed=seed,
         device=device,
         weights=options.weights,

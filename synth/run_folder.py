@@ -134,7 +134,7 @@ class RunFolder:
     def is_finished(self, kimg: float) -> bool:
         """Tell whether the run has come to `kimg`, and its network is the best of all that the log says."""
         log = self.read_log()
-        if not log or log[-1].get("kimg", 0) < kimg or not self.network.exists():
+        if not log or log[-1].get("kimg", 0) < kimg or not self.network.exists() or not self.compared.exists():
             return False
         try:
             about = read_header(self.network)["about"]

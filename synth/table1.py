@@ -60,12 +60,11 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
     return str(rows[0]["run"])
 
 
-def _leads(out: Path, cells: Sequence[Sequence[Row]]) -> list[dict[str, Any]] | None:
-    """Return by how much the best cell is nearer than each of the others, None where their run folders are not here."""
-    if not all(RunFolder(out / row["run"]).compared.exists() for cell in cells for row in cell):
-        return None
-    found = leads(cells, lambda row: Compared.read(RunFolder(out / row["run"]).compared))
-    return [dataclasses.asdict(lead) for lead in found]
+def _leads(out: Path, cells: Sequence[Sequence[Row]]) -> list[dict[str, Any] | None]:
+    """Return by how much the best cell is nearer than each of the others, None where run folders are not here."""
+    paths = [[RunFolder(out / row["run"]).compared for row in cell] for cell in cells]
+    found = leads([[Compared.read(path) if path.exists() else None for path in cell] for cell in paths])
+    return [None if lead is None else dataclasses.asdict(lead) for lead in found]
 
 
 def ranked(rows: Iterable[Row]) -> list[list[Row]]:

@@ -28,11 +28,14 @@ def render(table: dict[str, Any]) -> str:
         "| KID to validation | the first's lead in KID | p | s | FID in the paper |",
         "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    leads = [None, *(table["leads"] or [None] * (len(cells) - 1))]
+    leads = [None, *table["leads"]]
     lines += [
         _cell(rank, of_cell, lead) for rank, (of_cell, lead) in enumerate(zip(cells, leads, strict=True), start=1)
     ]
-    lines += ["", _legend(table, len(seeds)), *_apart(table, len(cells), len(seeds))]
+    lines += ["", _legend(table, len(seeds))]
+    if len(cells) > 1:
+        found = [None if lead is None else Lead(**lead) for lead in table["leads"]]
+        lines += ["", in_words(found, min(len(of_cell) for of_cell in cells))]
     lines += ["", "## How sure that is", "", *_sureness(cells)]
     lines += ["", *_files(rows), "", "## The paper's Table 1", ""]
     lines += ["| gamma | lr | target | FID in the paper | ours |", "|--:|--:|--:|--:|--:|"]
@@ -42,15 +45,6 @@ def render(table: dict[str, Any]) -> str:
         value = _spread(each["quality"]["value"] for each in ours[point]) if point in ours else "not run"
         lines.append(f"| {point[0]:g} | {point[1]:g} | {point[2]:g} | {row['fid']:g} | {value} |")
     return "\n".join(lines) + "\n"
-
-
-def _apart(table: dict[str, Any], cells: int, seeds: int) -> list[str]:
-    """Return the sentence on which cells cannot be told from the first."""
-    if cells == 1:
-        return []
-    if table["leads"] is None:
-        return ["", "Cells are not compared in pairs: the folders of some are not here."]
-    return ["", in_words([Lead(**lead) for lead in table["leads"]], seeds)]
 
 
 def _sureness(cells: Sequence[Sequence[Row]]) -> list[str]:
@@ -80,12 +74,14 @@ def _sureness(cells: Sequence[Sequence[Row]]) -> list[str]:
         lines.append(f"| *reals* | | | {floor} | {precision} | {recall} | | |")
     lines += [
         "",
-        "± is, of one seed, the standard error of the distance (a bootstrap over reals and fakes), and the standard "
+        "± is, of one seed, the standard error of the distance (from halves of reals and fakes), and the standard "
         "deviation over 20 halvings of the reals for what stands at equal n, or over 20 draws for what was trained on; "
         "of several seeds it is the deviation between them. A distance falls with more fakes: the line through fewer "
-        "of them meets infinitely many at the value of the third column (arXiv:1911.07023). *reals* is one half of "
-        "them against the other. Held out and trained on have equal numbers: a network that knows its training images "
-        "by heart is much nearer to them.",
+        "of them meets infinitely many at the value of the third column (arXiv:1911.07023), which takes twice as many "
+        "fakes as features. *reals* is one half of them against the other: a network that is nearer than that has "
+        "copied. Held out and trained on have equal numbers, and one that knows its training images by heart is much "
+        "nearer to these. The checkpoint was chosen by the images held out, so their distance and KID are a little "
+        "too good.",
     ]
     return lines
 
@@ -171,7 +167,7 @@ def _legend(table: dict[str, Any], seeds: int) -> str:
         "There are too few real images for a real-versus-real floor."
         if quality["floor"] is None
         else f"Real images against other real images have a distance of {quality['floor']:.1f} at "
-        f"n = {quality['n_equal']}: the floor, which no generator can be expected to beat."
+        f"n = {quality['n_equal']}: the floor, which a generator beats only by copying them."
     )
     collapsed = [row["run"] for row in table["rows"] if row["collapsed_at_kimg"]]
     sure = (

@@ -17,7 +17,7 @@ from stylegan2_ada import ProjectedDiscriminator
 from synth.at_once import Work, do_at_once
 from synth.cells import Cell
 from synth.dry_run import dry_run
-from synth.fold_grid import FoldGrid, resolve_space
+from synth.fold_grid import FoldGrid
 from synth.interruption import Interruption, watching_signals
 from synth.launch import Place, joined
 from synth.methods import choose_method
@@ -171,8 +171,8 @@ def _work_at_once(grids: list[FoldGrid], left: int, jobs: int, interruption: Int
         return
     threads = max(torch.get_num_threads() // jobs, 1)
     first = grids[0]
-    features = resolve_space(first.options, first.start)  # once: all cells must be scored in the same space
-    worker = OneWorker(first.options, first.search, tuple(grid.fold for grid in grids), features)
+    # All cells must be scored in the same space.
+    worker = OneWorker(first.options, first.search, tuple(grid.fold for grid in grids), first.space)
     do_at_once(
         [Work(f"worker {number}", worker) for number in range(1, min(jobs, left) + 1)], jobs, threads, interruption
     )

@@ -73,8 +73,8 @@ class TrainOptions:
         save_every_min: minutes between states that are saved beside these; they never change the outcome.
         noise: noise inputs of the pictures that are scored, shown and later drawn; None means as for the start network,
             and stored ones from scratch.
-        quality_fakes: how many images a score is computed from; None means 50,000 for an FID on a GPU, 5,000 on a CPU,
-            and 1000 in other spaces.
+        quality_fakes: how many images a score is computed from; None means 50,000 for an FID, and 1000 in other
+            spaces.
         kid_subset: images in each of KID's subsets; None means 100, or as many as there are.
         features: feature space of the score, one of `synth.features.CHOICES`.
         seed: of networks, data order, latents and augmentation; of a grid of several seeds the first.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, Trainer, TrainingConfig
+from synth.certainty import Compared
 from synth.checkpoints import Checkpoints
 from synth.cli import cli
 from synth.features import NetworkExtractor
@@ -97,6 +98,9 @@ def outcome(path: Path) -> dict[str, Any]:
         "state": state,
         "log": [_timeless(line) for line in folder.read_log()],
         "network": folder.network.read_bytes(),
+        "certainty": folder.certainty.read_text(),
+        "compared": Compared.read(folder.compared).fakes.tobytes(),
+        "pictures": folder.pictures.read_bytes(),
         "samples": {path.name: path.read_bytes() for path in folder.samples.iterdir()},
         "averages": {path.name: path.read_bytes() for path in folder.averages.iterdir()},
     }

@@ -177,8 +177,9 @@ def test_perfect_fakes_reach_zero_and_the_score_repeats():
 @pytest.mark.parametrize(
     ("space", "name"), [("InceptionV3", "FID"), ("EfficientNet-Lite0", "Frechet distance (EfficientNet-Lite0)")]
 )
-def test_only_inceptions_distance_is_called_fid(space, name):
-    meter = QualityMeter(pictures(4), pictures(2), Colours(space).extractor, fakes=8)
+def test_only_inceptions_distance_is_called_fid(space, name, monkeypatch):
+    monkeypatch.setattr(quality, "require_enough_fakes", lambda *_: None)
+    meter = QualityMeter(pictures(4), pictures(2), Colours(space).extractor, fakes=4)
     assert meter.score(lambda first, count: pictures(count, 9))["name"] == name
 
 
@@ -197,8 +198,30 @@ def test_one_image_has_no_distribution(reals, fakes):
 
 
 def test_an_fid_of_fewer_fakes_than_features_is_refused():
-    with pytest.raises(UserError, match=r"6 generated images: too few for an FID, .* 6 features .* at least 7"):
-        QualityMeter(pictures(9), pictures(2), Colours("InceptionV3").extractor, fakes=6)
+    with pytest.raises(
+        UserError, match=r"2048 generated images: too few for an FID, .* 2048 features .* at least 2049"
+    ):
+        QualityMeter(pictures(9), pictures(2), Colours("InceptionV3").extractor, fakes=2048)
+    quality.require_enough_fakes("inception", 2049)
+    quality.require_enough_fakes("offline", 16)
+
+
+def test_what_was_held_out_is_beside_as_many_that_were_trained_on():
+    """A generator that repeats its training images is nearer to them; a fresh one is not."""
+    train, validation, fresh = pictures(60, 1), pictures(12, 2), pictures(60, 3)
+    meter = QualityMeter(train, validation, Colours().extractor, fakes=60)
+    copied, honest = (
+        meter.score(lambda first, count, images=images: images[first - FIRST_SEED :][:count])
+        for images in (train, fresh)
+    )
+    assert copied["trained_on"] < copied["held_out"]
+    assert honest["trained_on"] == pytest.approx(honest["held_out"], abs=4 * honest["trained_on_sd"])
+    assert (
+        QualityMeter(train, validation[:1], Colours().extractor, fakes=60)
+        .compare(meter.look_at(lambda first, count: fresh[first - FIRST_SEED :][:count]))
+        .held_out
+        is None
+    )
 
 
 def test_subsets_of_kid_that_are_larger_than_the_set_are_refused():

@@ -13,23 +13,27 @@ import torch
 from runs import assert_same
 
 from shared.bundle import read_candidates
-from shared.cohort import Cohort
+from shared.cohort import Cohort, read_cohort
 from shared.errors import UserError
 from shared.splits import parts
-from stylegan2_ada import Trainer, load_networks, read_header
+from stylegan2_ada import Ranks, Trainer, load_networks, read_header
 from synth.cells import product
 from synth.checkpoints import Checkpoints
+from synth.fold_grid import FoldGrid
 from synth.generate import GenerateOptions, generate
 from synth.grid import find_network, read_provenance
 from synth.interruption import Interruption
+from synth.launch import Place
 from synth.networks import SHIPPED, shipped_network
 from synth.run_folder import RunFolder
 from synth.run_log import criterion
+from synth.search import plan_search
 from synth.starts import build_start
 from synth.table1 import _label, row_of, write_table1
 from synth.table1_markdown import render
 from synth.train import train
 from synth.train_options import Protocol, TrainOptions, resolve_cells
+from synth.training_set import classes
 
 CELL = product([0.1], [0.6], [0.002])
 
@@ -160,6 +164,18 @@ def test_a_grid_ranks_its_cells(options: TrainOptions) -> None:
     assert text == render(table)
     assert "| 0.1 | 0.002 | 0.6 | 81 |" in text
     assert "collapsed" not in text
+    assert len(table["leads"]) == 1
+    assert "cannot be told from the first" in text or "All compared cells can be told" in text
+    assert "there is one a cell" in text  # seed
+    for row in table["rows"]:
+        quality, sure = row["quality"], row["certainty"]
+        assert (
+            f"{quality['value']:.1f} ± {sure['standard_error']:.1f} | – |" in text
+        )  # too few fakes for infinitely many
+        assert f"{quality['equal_n']:.1f} ± {quality['equal_n_sd']:.1f} | {quality['precision']:.2f} ±" in text
+        assert f"({quality['kid_low']:.4f} to {quality['kid_high']:.4f})" in text
+        assert (options.out / row["run"] / "best.png").read_bytes().startswith(b"\x89PNG")
+    assert "The cell of rank 2 cannot be compared" in render(table | {"leads": [None]})
     table["rows"][1]["collapsed_at_kimg"] = [0.016]
     assert f"Diversity collapsed at some checkpoint of {table['rows'][1]['run']}." in render(table)
     assert (options.out / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -305,6 +321,28 @@ def test_cells_of_different_spaces_are_not_ranked(options: TrainOptions) -> None
     folder.write_log(lines)
     with pytest.raises(UserError, match=r"different feature spaces .EfficientNet-Lite0, Inception."):
         write_table1(options.out, [row_of(options.out, RunFolder(options.out / cell.name)) for cell in cells], "strict")
+
+
+def test_a_table_of_runs_that_are_elsewhere_compares_no_pairs(options: TrainOptions) -> None:
+    cells = product([0.1, 0.5], [0.6], [0.002])
+    train(dataclasses.replace(options, kimg=0.008), cells)
+    rows = [row_of(options.out, RunFolder(options.out / cell.name)) for cell in cells]
+    RunFolder(options.out / cells[1].name).compared.unlink()
+    write_table1(options.out, rows, "strict")
+    assert json.loads((options.out / "table1.json").read_text())["leads"] == [None]
+
+
+def _grid(options: TrainOptions, features: str | None = None) -> FoldGrid:
+    place = Place.choose("fp32", "off", torch.device("cpu"), Ranks())
+    cohort = read_cohort(options.cohort)
+    start = build_start(options, cohort.size, classes(options))
+    return FoldGrid(cohort, 0, options, plan_search(options, CELL), start, place, features)
+
+
+def test_fakes_of_a_score_by_default(options: TrainOptions) -> None:
+    assert _grid(dataclasses.replace(options, quality_fakes=None)).fakes == 1000
+    assert _grid(dataclasses.replace(options, quality_fakes=None), features="inception").fakes == 50_000
+    assert _grid(dataclasses.replace(options, quality_fakes=77), features="inception").fakes == 77
 
 
 @pytest.mark.parametrize("name", SHIPPED)
