@@ -102,8 +102,8 @@ def _with_sd(qualities: Sequence[dict[str, Any]], name: str, digits: int) -> str
 
 
 def _files(rows: Sequence[Row]) -> list[str]:
-    """Return where the pictures are."""
-    sheets = ", ".join(f"[{row['run']}]({row['run']}/best.png)" for row in rows)
+    """Return where the pictures are: names and no links, since the table is copied to another folder."""
+    sheets = ", ".join(f"{row['run']}/best.png" for row in rows)
     return [
         "![Scores, losses and p over the images shown](curves.png)",
         "",
