@@ -50,8 +50,8 @@ class Compared:
     @classmethod
     def of(cls, meter: QualityMeter, fakes: Fakes) -> "Compared":
         """Take the first fakes, and the reals that were held out if there are any."""
-        reals = meter.validation if len(meter.validation) >= 2 else meter.real[:MOST]
-        return cls(fakes.first[:MOST_PAIRS], reals)
+        reals = meter.validation if len(meter.validation) >= 2 else meter.real
+        return cls(fakes.first[:MOST_PAIRS], reals[:MOST_PAIRS])
 
     def write(self, path: Path) -> None:
         """Write both, in single precision, to an .npz file."""
