@@ -13,8 +13,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 WEIGHTS = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 ANY = click.Path(path_type=Path)
-QUALITY_SPACES = ("auto", "offline", "lite1", "inception")
-SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16")
+QUALITY_SPACES = ("auto", "offline", "lite1", "inception", "dinov2", "dinov2-small")
+SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16", "dinov2", "dinov2-small")
 
 
 class Commands(click.Group):

@@ -199,7 +199,7 @@ def resolve_choice(choice: str, purpose: Purpose, source: WeightSource, *, looke
         looked_through: whether what is judged was trained through the offline space, which then flatters it: "auto"
             avoids it, and who asks for it is warned.
 
-    Raises `UserError`: no such space.
+    Raises `UserError`: no such space, or the weights of the one that is asked for cannot be had.
     """
     otherwise = LITE1 if looked_through else OFFLINE
     if looked_through and choice == OFFLINE:
@@ -207,6 +207,8 @@ def resolve_choice(choice: str, purpose: Purpose, source: WeightSource, *, looke
     if choice != AUTO:
         if choice not in SPACES:
             raise UserError(f"--features {choice}: no such feature space; give one of {', '.join(CHOICES)}.")
+        if choice in WEIGHTS:
+            find_weights(WEIGHTS[choice], source)  # before anything is made that needs them
         return choice
     space = PAPER_SPACE[purpose]
     try:

@@ -11,7 +11,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from shared.errors import UserError
 from shared.weights import WeightFile, WeightSource
-from synth import features
+from synth import cli, features
 from synth.features import identity, open_extractor
 
 CPU = torch.device("cpu")
@@ -120,3 +120,7 @@ def test_vgg16_is_the_second_hidden_layer_after_relu(tmp_path, monkeypatch):
         expected = create_feature_extractor(network, {"classifier.4": "fc2"})(prepared)["fc2"]
     torch.testing.assert_close(extractor(images), expected, rtol=1e-4, atol=1e-6)
     assert extractor.width == expected.shape[1]
+
+
+def test_the_command_line_offers_every_space() -> None:
+    assert {*cli.QUALITY_SPACES, *cli.SIMILARITY_SPACES} == set(features.CHOICES)
