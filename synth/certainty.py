@@ -3,7 +3,6 @@
 That takes longer than a score, so it is done once, for the checkpoint that is kept.
 """
 
-import dataclasses
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from shared.errors import UserError
 from shared.files import whole_file
+from synth.groups import Groups
 from synth.kernels import MOST_PAIRS
 from synth.moments import Features, extrapolated, standard_error
 from synth.quality import Fakes, QualityMeter
@@ -25,7 +25,7 @@ class Certainty:
 
     Attributes:
         standard_error: of the distance at its numbers of images, from halves of reals and fakes (2000 of each at most,
-            so of more images it is too large); None for fewer than four.
+            so of more images it is too large); None for fewer than four, or than four groups of reals.
         infinite: the distance that infinitely many fakes would have; None where there are too few for that.
     """
 
@@ -35,8 +35,9 @@ class Certainty:
 
 def certainty(meter: QualityMeter, fakes: Fakes) -> Certainty:
     """Return how sure the distance of fakes to the reals of `meter` is."""
-    enough = min(len(meter.real), len(fakes.first)) >= 4
-    error = standard_error(meter.real[:MOST], fakes.first[:MOST], seed=meter.seed) if enough else None
+    groups = meter.groups.first(MOST)
+    enough = min(groups.count, len(fakes.first)) >= 4
+    error = standard_error(meter.real[:MOST], fakes.first[:MOST], seed=meter.seed, groups=groups) if enough else None
     return Certainty(error, extrapolated(meter.moments, fakes.first, seed=meter.seed))
 
 
@@ -46,17 +47,20 @@ class Compared:
 
     fakes: Features
     reals: Features
+    groups: Groups  # of the reals
 
     @classmethod
     def of(cls, meter: QualityMeter, fakes: Fakes) -> "Compared":
         """Take the first fakes, and the reals that were held out if there are any."""
-        reals = meter.validation if len(meter.validation) >= 2 else meter.real
-        return cls(fakes.first[:MOST_PAIRS], reals[:MOST_PAIRS])
+        held_out = len(meter.validation) >= 2
+        reals, groups = (meter.validation, meter.validation_groups) if held_out else (meter.real, meter.groups)
+        return cls(fakes.first[:MOST_PAIRS], reals[:MOST_PAIRS], groups.first(MOST_PAIRS))
 
     def write(self, path: Path) -> None:
-        """Write both, in single precision, to an .npz file."""
+        """Write all, features in single precision, to an .npz file."""
+        fakes, reals = (features.astype(np.float32) for features in (self.fakes, self.reals))
         with whole_file(path) as part, part.open("wb") as stream:
-            np.savez(stream, **{name: value.astype(np.float32) for name, value in vars(self).items()})
+            np.savez(stream, fakes=fakes, reals=reals, groups=self.groups.index)
 
     @classmethod
     def read(cls, path: Path) -> "Compared":
@@ -66,10 +70,12 @@ class Compared:
         """
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-                found = cls(**{field.name: stored[field.name] for field in dataclasses.fields(cls)})
+                fakes, reals, groups = stored["fakes"], stored["reals"], stored["groups"]
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(f"{path}: damaged; remove the run folder to train again.") from error
-        for each in (found.fakes, found.reals):
+        for each in (fakes, reals):
             if each.ndim != 2 or each.dtype != np.float32 or not np.isfinite(each).all():
                 raise UserError(f"{path}: damaged; remove the run folder to train again.")
-        return cls(found.fakes.astype(np.float64), found.reals.astype(np.float64))
+        if groups.shape != (len(reals),) or groups.dtype != np.int64:
+            raise UserError(f"{path}: damaged; remove the run folder to train again.")
+        return cls(fakes.astype(np.float64), reals.astype(np.float64), Groups.of(groups))

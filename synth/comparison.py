@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 from shared.errors import UserError
+from synth.groups import Groups
 from synth.halvings import NEIGHBOURHOOD, Halvings, Spread
 from synth.kernels import kernel_distance
 from synth.moments import Features
@@ -24,7 +25,7 @@ class Comparison:
         n: images a side.
         distance, precision, recall: see `synth.halvings.AtEqualNumbers`.
         copies: share of all fakes that are nearer to any photograph, turned and mirrored, than 95 % of the photographs
-            are to any other; about 5 % is expected of fakes that know the disease and not the photographs.
+            are to any of another group; about 5 % is expected of fakes that know the disease and not the photographs.
         copies_floor: the same of one half of the photographs against the other.
         kid, kid_sd: kernel distance between all photographs and all fakes, over subsets; 0 is expected of perfect ones.
     """
@@ -48,7 +49,14 @@ def turned(images: Images) -> list[Images]:
     ]
 
 
-def compare(real: Features, real_turned: npt.NDArray[np.float64], fakes: Features, *, seed: int) -> Comparison:
+def compare(
+    real: Features,
+    real_turned: npt.NDArray[np.float64],
+    fakes: Features,
+    *,
+    seed: int,
+    groups: Groups | None = None,
+) -> Comparison:
     """Compare features of fakes [M, F] with those of photographs [N, F].
 
     Args:
@@ -56,20 +64,27 @@ def compare(real: Features, real_turned: npt.NDArray[np.float64], fakes: Feature
         real_turned: [8, N, F], of their turned and mirrored forms.
         fakes: at least half as many as photographs.
         seed: of the halves.
+        groups: of the photographs; None means that all are independent.
 
-    Raises `UserError`: too few images.
+    Raises `UserError`: too few images, or groups.
     """
     require_enough(len(real), len(fakes), "generated images:")
+    groups = groups or Groups.none(len(real))
+    halvings = Halvings(real, len(fakes), seed=seed, groups=groups)
+    if not halvings.has_neighbours:
+        raise UserError(
+            f"{len(real)} photographs of {groups.count} groups, which stay together, leave {halvings.n} to compare "
+            f"with as many; at least {NEIGHBOURHOOD + 1} are needed."
+        )
     near = nearest(real, real_turned)
-    np.fill_diagonal(near, np.inf)  # to any other
+    near[groups.related] = np.inf  # what counts is the distance to another patient's
     copies = float((nearest(fakes, real_turned).min(axis=1) < _limit(near)).mean())
-    halvings = Halvings(real, len(fakes), seed=seed)
     found = halvings.compare(fakes)
     copies_floor = [
         float((near[np.ix_(cut.other, cut.one)].min(axis=1) < _limit(near[np.ix_(cut.one, cut.one)])).mean())
         for cut in halvings.cuts
     ]
-    kid = kernel_distance(fakes, real, seed=seed)
+    kid = kernel_distance(fakes, real, seed=seed, groups=groups)
     assert kid is not None
     assert found.precision is not None
     assert found.recall is not None

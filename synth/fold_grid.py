@@ -227,6 +227,7 @@ class FoldGrid:
             features=self.space,
             fakes=self.fakes,
             kid_subset=self.options.kid_subset,
+            groups=self.data.groups,
             seed=self.options.seed,
             device=self.place.device,
             ranks=self.place.ranks,

@@ -7,16 +7,14 @@ would reach at that number. Scores that differ by less than they scatter over ha
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
+from synth.groups import Groups, Rows
 from synth.moments import Features, Moments, frechet_distance
 
 HALVINGS = 20
 NEIGHBOURHOOD = 3  # of precision and recall, as published (arXiv:1904.06991)
-Indices = npt.NDArray[np.int64]
-
 MOST = 1000  # images a side: more tell little, and a distance of thousands takes seconds
 
 
@@ -51,24 +49,27 @@ class AtEqualNumbers:
 class _Cut:
     """Which reals are compared with, which others and which fakes are compared, and the scores of the others."""
 
-    one: Indices
-    other: Indices
-    fakes: Indices
+    one: Rows
+    other: Rows
+    fakes: Rows
     floor: tuple[float, ...]
 
 
 class Halvings:
     """Cuts of some reals, made once for any number of generators of which `fakes` images each are compared."""
 
-    def __init__(self, real: Features, fakes: int, *, seed: int) -> None:
-        """Cut reals [N, F]; N and `fakes` must allow two images a side at least."""
-        self.n = min(len(real) // 2, fakes, MOST)
+    def __init__(self, real: Features, fakes: int, *, seed: int, groups: Groups | None = None) -> None:
+        """Cut reals [N, F], and none of their groups; without these all are independent.
+
+        Where `n` is below two there is nothing to compare.
+        """
+        groups = groups or Groups.none(len(real))
+        self.n = min(groups.half, fakes, MOST)
         self._real = real
         rng = np.random.default_rng([seed, len(real), fakes])
         self.cuts: list[_Cut] = []
-        for _ in range(HALVINGS):
-            order = rng.permutation(len(real))
-            one, other = order[: self.n], order[self.n : 2 * self.n]
+        for _ in range(HALVINGS if self.n >= 2 else 0):
+            one, other = (rows[: self.n] for rows in groups.halves(rng))
             taken = rng.choice(fakes, self.n, replace=False)
             self.cuts.append(_Cut(one, other, taken, self._scores(real[other], real[one])))
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
+from synth.groups import Groups
 from synth.moments import Features
 
 KID_SUBSETS = 100
@@ -34,10 +35,13 @@ class KernelDistance:
     subset_size: int
 
 
-def kernel_distance(fakes: Features, reals: Features, *, seed: int, subset: int | None = None) -> KernelDistance | None:
+def kernel_distance(
+    fakes: Features, reals: Features, *, seed: int, subset: int | None = None, groups: Groups | None = None
+) -> KernelDistance | None:
     """Return KID (arXiv:1801.01401) between fakes [M, F] and reals [N, F]; None for fewer than 2 images.
 
-    `subset` images are in each of its subsets: by default 100, or as many as there are.
+    `subset` images are in each of its subsets: by default 100, or as many as there are. The interval's bootstrap draws
+    whole `groups` of reals.
     """
     size = subset or min(len(fakes), len(reals), KID_SUBSET_SIZE)
     if size < 2:
@@ -51,13 +55,20 @@ def kernel_distance(fakes: Features, reals: Features, *, seed: int, subset: int 
         verbose=False,
     )
     fakes, reals = fakes[:MOST_PAIRS], reals[:MOST_PAIRS]
-    distances = _resampled(_kernel(fakes, fakes), _kernel(reals, reals), _kernel(fakes, reals), seed)
+    distances = _resampled(_kernel(fakes, fakes), _kernel(reals, reals), _kernel(fakes, reals), seed, groups)
     low, high = np.nanquantile(distances[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     mean, sd = float(result[KEY_METRIC_KID_MEAN]), float(result[KEY_METRIC_KID_STD])
     return KernelDistance(mean, sd, float(low), float(high), size)
 
 
-def nearer(usual: Sequence[Features], other: Sequence[Features], reals: Features, *, seed: int) -> tuple[float, float]:
+def nearer(
+    usual: Sequence[Features],
+    other: Sequence[Features],
+    reals: Features,
+    *,
+    seed: int,
+    groups: Groups | None = None,
+) -> tuple[float, float]:
     """Return by how much `other` has a smaller KID to reals [N, F] than `usual`, and the standard error of that.
 
     The error is a bootstrap's, of reals and of fakes, which go in pairs: what both sets owe to the same seeds and the
@@ -68,10 +79,11 @@ def nearer(usual: Sequence[Features], other: Sequence[Features], reals: Features
         other: of the same latent seeds, drawn by one other generator or several.
         reals: [N, F].
         seed: of the bootstrap.
+        groups: of the reals; None means that all are independent.
     """
     reals = reals[:MOST_PAIRS]
     (first_within, first_across), (within, across) = (_mean_kernels(each, reals) for each in (usual, other))
-    distances = _resampled(first_within - within, None, first_across - across, seed)
+    distances = _resampled(first_within - within, None, first_across - across, seed, groups)
     return float(distances[0]), float(np.nanstd(distances[1:], ddof=1))
 
 
@@ -101,26 +113,26 @@ def _resampled(
     real_real: npt.NDArray[np.float64] | None,
     across: npt.NDArray[np.float64],
     seed: int,
+    groups: Groups | None,
 ) -> npt.NDArray[np.float64]:
     """Return the unbiased squared distance of given kernel values: as it is, then `RESAMPLES` times drawn anew.
 
     An image that is drawn twice is no pair with itself. `real_real` is left out where it would cancel.
     """
     rng = np.random.default_rng(seed)
-    fakes, reals = _counts(rng, across.shape[0]), _counts(rng, across.shape[1])
+    independent, n = Groups.none(len(across)), across.shape[1]
+    of_reals = (groups or Groups.none(n)).first(n)
+    fakes, reals = (
+        np.concatenate([np.ones((1, len(each))), each.draws(rng, RESAMPLES)]) for each in (independent, of_reals)
+    )
     distances = _mean_of_pairs(fake_fake, fakes)
-    distances -= 2 * ((fakes @ across) * reals).sum(axis=1) / across.size
+    distances -= 2 * ((fakes @ across) * reals).sum(axis=1) / (fakes.sum(axis=1) * reals.sum(axis=1))
     return distances if real_real is None else distances + _mean_of_pairs(real_real, reals)
 
 
 def _mean_of_pairs(kernel: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the mean of kernel values [M, M] over pairs of different images (NaN: none), for counts [R, M]: [R]."""
     others = kernel - np.diag(np.diagonal(kernel))
-    pairs = len(kernel) ** 2 - np.square(counts).sum(axis=1)
+    pairs = np.square(counts.sum(axis=1)) - np.square(counts).sum(axis=1)
     total = ((counts @ others) * counts).sum(axis=1)
     return np.asarray(np.divide(total, pairs, out=np.full(len(counts), np.nan), where=pairs > 0))
-
-
-def _counts(rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
-    """Return how often each of `n` is drawn: once in the first row, then with replacement: [1 + RESAMPLES, n]."""
-    return np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), RESAMPLES)]).astype(np.float64)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synth.groups import Groups
+
 Features = npt.NDArray[np.float64]  # [N, F]
 SIZES = 15  # of subsets, through which the line to infinitely many goes (the paper's choice)
 RESAMPLES = 100
@@ -95,8 +97,10 @@ def extrapolated(reals: Moments, fakes: Features, *, seed: int) -> float | None:
     return float(np.polyfit(1 / sizes, distances, 1)[1])
 
 
-def standard_error(reals: Features, fakes: Features, *, seed: int) -> float:
-    """Return the standard error of the distance between reals [N, F] and fakes [M, F], at least four of each.
+def standard_error(reals: Features, fakes: Features, *, seed: int, groups: Groups | None = None) -> float:
+    """Return the standard error of the distance between reals [N, F] and fakes [M, F].
+
+    At least four of each are needed, and of the reals' groups (without which all are independent).
 
     It is the deviation of the distances of random halves (the delete-half jackknife: Shao and Wu 1989), `RESAMPLES` of
     them. A bootstrap, which draws images twice, tells twice as much where there are fewer images than features.
@@ -107,9 +111,10 @@ def standard_error(reals: Features, fakes: Features, *, seed: int) -> float:
     within = np.square(reals).sum(axis=1), np.square(fakes).sum(axis=1)
     real_real, fake_fake, across = reals @ reals.T, fakes @ fakes.T, reals @ fakes.T
     rng = np.random.default_rng(seed)
+    sides = groups or Groups.none(len(reals)), Groups.none(len(fakes))
     distances = []
     for _ in range(RESAMPLES):
-        rows, columns = (rng.permutation(len(each))[: len(each) // 2] for each in within)
+        rows, columns = (side.half_of_groups(rng) for side in sides)
         products = across[np.ix_(rows, columns)]
         middle = products - products.mean(axis=0) - products.mean(axis=1, keepdims=True) + products.mean()
         n, m = len(rows) - 1, len(columns) - 1

@@ -20,6 +20,7 @@ from shared.files import whole_file
 from shared.weights import WeightSource
 from stylegan2_ada import Ranks
 from synth.features import FID_SPACE, INCEPTION_WIDTH, Extractor, identity, open_extractor
+from synth.groups import Groups
 from synth.halvings import MOST, Halvings
 from synth.kernels import kernel_distance
 from synth.moments import Features, Moments, RunningMoments, frechet_distance
@@ -135,6 +136,7 @@ class QualityMeter:
         seed: int = 0,
         kid_subset: int | None = None,
         reference: str = "train",
+        groups: tuple[Groups, Groups] | None = None,
         cache: Path | None = None,
         ranks: Ranks | None = None,
     ) -> None:
@@ -148,6 +150,7 @@ class QualityMeter:
             seed: of the halves and of KID's subsets.
             kid_subset: images in each of these; None means 100, or as many as there are.
             reference: what the scores call the reals of `train`.
+            groups: of `train` and of `validation`; None means that all are independent.
             cache: folder where the reals' features are kept, found again by the content of the images.
             ranks: the processes that draw and look at a share of the fakes each; all of them get the score.
 
@@ -167,8 +170,8 @@ class QualityMeter:
         self.real = cached_features(train, extractor, cache)
         self.validation = cached_features(validation, extractor, cache)
         self.moments = Moments.of(self.real)
-        enough = min(len(train) // 2, fakes) >= 2
-        self._halvings = Halvings(self.real, min(fakes, KEPT), seed=seed) if enough else None
+        self.groups, self.validation_groups = groups or (Groups.none(len(train)), Groups.none(len(validation)))
+        self._halvings = Halvings(self.real, min(fakes, KEPT), seed=seed, groups=self.groups)
 
     @classmethod
     def build(
@@ -180,6 +183,7 @@ class QualityMeter:
         fakes: int,
         seed: int,
         kid_subset: int | None = None,
+        groups: tuple[Groups, Groups] | None = None,
         device: torch.device,
         weights: Path | None,
         offline: bool,
@@ -193,7 +197,15 @@ class QualityMeter:
         source = WeightSource(folder=weights, offline=offline)
         extractor = open_extractor(features, "quality", source=source, device=device)
         return cls(
-            train, validation, extractor, fakes=fakes, seed=seed, kid_subset=kid_subset, cache=cache, ranks=ranks
+            train,
+            validation,
+            extractor,
+            fakes=fakes,
+            seed=seed,
+            kid_subset=kid_subset,
+            groups=groups,
+            cache=cache,
+            ranks=ranks,
         )
 
     def score(self, draw: Callable[[int, int], Images]) -> dict[str, Any]:
@@ -229,8 +241,10 @@ class QualityMeter:
     def compare(self, fakes: Fakes) -> QualityScore:
         """Score fakes, as many as the meter was made for."""
         space = identity(self.extractor)
-        kid = kernel_distance(fakes.first, self.validation, seed=self.seed, subset=self.kid_subset)
-        equal = None if self._halvings is None else self._halvings.compare(fakes.first)
+        kid = kernel_distance(
+            fakes.first, self.validation, seed=self.seed, subset=self.kid_subset, groups=self.validation_groups
+        )
+        equal = self._halvings.compare(fakes.first) if self._halvings.n >= 2 else None
         precision = None if equal is None else equal.precision
         recall = None if equal is None else equal.recall
         held_out, trained_on, trained_on_sd = self._generalisation(fakes.first)
@@ -239,7 +253,7 @@ class QualityMeter:
             value=frechet_distance(self.moments, fakes.moments),
             n_real=len(self.real),
             n_fake=fakes.count,
-            n_equal=min(len(self.real) // 2, self.fakes) if equal is None else equal.n,
+            n_equal=self._halvings.n,
             equal_n=None if equal is None else equal.distance.mean,
             equal_n_sd=None if equal is None else equal.distance.sd,
             floor=None if equal is None else equal.distance.floor,

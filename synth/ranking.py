@@ -59,8 +59,10 @@ def _lead(best: Sequence[Compared | None], cell: Sequence[Compared | None]) -> t
     firsts, others = ([each for each in group if each is not None] for group in (best, cell))
     if len(firsts) < len(best) or len(others) < len(cell):
         return None
-    reals = firsts[0].reals
-    lead, error = nearer([each.fakes for each in others], [each.fakes for each in firsts], reals, seed=0)
+    reals, groups_of_reals = firsts[0].reals, firsts[0].groups
+    lead, error = nearer(
+        [each.fakes for each in others], [each.fakes for each in firsts], reals, seed=0, groups=groups_of_reals
+    )
     groups = [[squared_mmd(each.fakes, reals) for each in group] for group in (firsts, others)]
     freedom = sum(len(group) - 1 for group in groups)
     if not freedom:

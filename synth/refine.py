@@ -143,10 +143,12 @@ class Run:
 
     def trial(self, width: float | None, truncation: float, features: Features, usual: Features) -> Trial:
         """Compare the features of a choice with photographs, and with those of the usual average."""
-        comparison = compare(self.turned[0], self.turned, features, seed=self.seed)
-        quality = dataclasses.asdict(self.meter.compare(Fakes.of(features)))
-        held_out = self.turned[0] if quality["kid_validation"] is None else self.meter.validation
-        gain = None if features is usual else nearer([usual], [features], held_out, seed=self.seed)
+        meter = self.meter
+        comparison = compare(self.turned[0], self.turned, features, seed=self.seed, groups=meter.groups)
+        quality = dataclasses.asdict(meter.compare(Fakes.of(features)))
+        few = quality["kid_validation"] is None
+        held_out, groups = (meter.real, meter.groups) if few else (meter.validation, meter.validation_groups)
+        gain = None if features is usual else nearer([usual], [features], held_out, seed=self.seed, groups=groups)
         return Trial(width, truncation, comparison, quality, gain)
 
 
@@ -248,6 +250,7 @@ def _open(options: RefineOptions, device: torch.device) -> Run:
         features=features,
         fakes=fakes,
         seed=seed,
+        groups=data.groups,
         device=device,
         weights=options.weights,
         offline=options.offline,

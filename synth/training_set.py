@@ -8,6 +8,7 @@ import numpy.typing as npt
 from shared.cohort import NEGATIVE, POSITIVE, STUDY, Cohort
 from shared.errors import UserError
 from shared.splits import parts
+from synth.groups import Groups
 from synth.train_options import TrainOptions
 
 LABELS = {"positive": (POSITIVE,), "negative": (NEGATIVE,), "both": (NEGATIVE, POSITIVE)}
@@ -22,6 +23,7 @@ class TrainingSet:
     labels: npt.NDArray[np.int64]  # [N], index of the class among those trained
     classes: int  # how many a conditional network has, 0 for an unconditional one
     validation: npt.NDArray[np.uint8]  # [V, S, S, 3]
+    groups: tuple[Groups, Groups]  # of images and of validation
     seen: npt.NDArray[np.int64]  # [N + V] rows of the cohort that training or a choice uses
 
     @classmethod
@@ -52,6 +54,7 @@ class TrainingSet:
             np.searchsorted(np.array(wanted), cohort.label[train]),
             classes(options),
             np.asarray(cohort.images[validation]),
+            (Groups.of(cohort.group_id[train]), Groups.of(cohort.group_id[validation])),
             np.concatenate([train, validation]),
         )
 

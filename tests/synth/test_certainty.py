@@ -7,9 +7,11 @@ import pytest
 
 from shared.errors import UserError
 from synth.certainty import Compared
+from synth.groups import Groups
 
 RNG = np.random.default_rng(0)
-COMPARED = Compared(RNG.normal(size=(7, 3)), RNG.normal(size=(4, 3)))
+COMPARED = Compared(RNG.normal(size=(7, 3)), RNG.normal(size=(4, 3)), Groups.of(np.array([5, 5, 9, 2])))
+REALS = {"reals": np.zeros((2, 3), np.float32), "groups": np.arange(2)}
 
 
 def test_features_come_back_in_single_precision(tmp_path: Path) -> None:
@@ -18,15 +20,18 @@ def test_features_come_back_in_single_precision(tmp_path: Path) -> None:
     assert again.fakes.dtype == np.float64
     np.testing.assert_allclose(again.fakes, COMPARED.fakes, rtol=1e-7)
     np.testing.assert_allclose(again.reals, COMPARED.reals, rtol=1e-7)
+    np.testing.assert_array_equal(again.groups.related, COMPARED.groups.related)
 
 
 @pytest.mark.parametrize(
     "content",
     [
         {"fakes": np.zeros((2, 3), np.float32)},
-        {"fakes": np.zeros(3, np.float32), "reals": np.zeros((2, 3), np.float32)},
-        {"fakes": np.full((2, 3), np.nan, np.float32), "reals": np.zeros((2, 3), np.float32)},
-        {"fakes": np.array([[{}]], dtype=object), "reals": np.zeros((2, 3), np.float32)},
+        {"fakes": np.zeros(3, np.float32)} | REALS,
+        {"fakes": np.full((2, 3), np.nan, np.float32)} | REALS,
+        {"fakes": np.array([[{}]], dtype=object)} | REALS,
+        {"fakes": np.zeros((2, 3), np.float32)} | REALS | {"groups": np.arange(3)},
+        {"fakes": np.zeros((2, 3), np.float32)} | REALS | {"groups": np.zeros(2)},
         None,
     ],
 )

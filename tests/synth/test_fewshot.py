@@ -32,8 +32,8 @@ def _run(folder: Path, seconds: list[float]) -> Path:
     folder.mkdir(parents=True)
     lines: list[dict[str, Any]] = []
     for index, each in enumerate(seconds):
-        lines += [{"kimg": 4.0 * index, "processor_seconds": each, "quality": {}}]
-        lines += [{"kimg": 4.0 * index + 2, "processor_seconds": each + 1}]  # losses, which are no checkpoint
+        lines += [{"kimg": 4.0 * index, "processor_seconds": each, "seconds": each / 2, "quality": {}}]
+        lines += [{"kimg": 4.0 * index + 2, "processor_seconds": each + 1, "seconds": each / 2 + 1}]  # no checkpoint
     RunFolder(folder).write_log(lines)
     return folder
 
@@ -45,12 +45,47 @@ def test_every_row_names_a_method(fewshot: ModuleType) -> None:
 
 def test_the_last_checkpoint_before_each_time_is_taken_once(fewshot: ModuleType, tmp_path: Path) -> None:
     folder = _run(tmp_path / "run", [0.0, 50.0, 110.0, 130.0, 290.0])
-    taken = [(line["kimg"], at) for line, at in fewshot.moments(folder, [1, 2, 3, 4, 6])]
+    clock = fewshot.CLOCKS["processor"]
+    taken = [(line["kimg"], at) for line, at in fewshot.moments(folder, [1, 2, 3, 4, 6], clock)]
     # 50 s of 60, 110 of 120, 130 of 180 and of 240; nobody knows what 360 s would give
     assert taken == [(4.0, [1]), (8.0, [2]), (12.0, [3, 4])]
-    assert fewshot.moments(_run(tmp_path / "short", [0.0]), [1]) == []
-    assert fewshot.reached(folder) == 290.0
-    assert fewshot.reached(tmp_path / "missing") == 0.0
+    assert fewshot.moments(_run(tmp_path / "short", [0.0]), [1], clock) == []
+    assert fewshot.reached(folder, clock) == 290.0
+    assert fewshot.reached(tmp_path / "missing", clock) == 0.0
+    # by the wall's clock all is done in half the time
+    wall = fewshot.CLOCKS["wall"]
+    assert [(line["kimg"], at) for line, at in fewshot.moments(folder, [0.5, 1, 2], wall)] == [
+        (4.0, [0.5]),
+        (8.0, [1]),
+        (12.0, [2]),
+    ]
+    assert fewshot.reached(folder, wall) == 145.0
+
+
+def test_rows_train_with_the_networks_asked_for(
+    fewshot: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[list[str]] = []
+
+    class Done:
+        returncode = 0
+
+        def __init__(self, command: list[str], **_: Any) -> None:
+            called.append(command)
+
+        def poll(self) -> int:
+            return 0
+
+    monkeypatch.setattr(fewshot.subprocess, "Popen", Done)
+    options = ["--cfg", "auto", "--start", "n.pkl", "--clock", "wall", "--at-once", "1", "--seeds", "0"]
+    monkeypatch.setattr("sys.argv", ["fewshot.py", "train", "c.h5", "--out", str(tmp_path), *options])
+    with pytest.raises(SystemExit, match="0"):
+        fewshot.main()
+    assert len(called) == len(fewshot.METHODS)
+    for command, row in zip(called, fewshot.METHODS.values(), strict=True):
+        assert command[command.index("--cfg") + 1] == "auto"
+        assert ("n.pkl" in command) == ("--start" in command) == (fewshot.START in row)
+        assert fewshot.START not in command
 
 
 def test_runs_are_told_apart(fewshot: ModuleType, tmp_path: Path) -> None:
@@ -60,8 +95,11 @@ def test_runs_are_told_apart(fewshot: ModuleType, tmp_path: Path) -> None:
     for method in methods:
         for seed in (0, 11):
             path = fewshot.folder_of(tmp_path, method, seed)
-            path.with_name(path.name + ".scores.json").write_text(json.dumps([{"kimg": seed}]))
-    assert fewshot.runs(tmp_path) == {method: {0: [{"kimg": 0}], 11: [{"kimg": 11}]} for method in methods}
+            path.with_name(path.name + ".scores.json").write_text(json.dumps([{"kimg": seed, "minutes": 1}]))
+    processor, wall = (fewshot.CLOCKS[clock] for clock in ("processor", "wall"))
+    expected = {seed: [{"kimg": seed, "minutes": 1}] for seed in (0, 11)}
+    assert fewshot.runs(tmp_path, processor) == dict.fromkeys(methods, expected)
+    assert fewshot.runs(tmp_path, wall) == {}
 
 
 def test_a_row_shows_the_last_scores_within_the_time(fewshot: ModuleType) -> None:
@@ -77,7 +115,7 @@ def test_a_row_shows_the_last_scores_within_the_time(fewshot: ModuleType) -> Non
         }
 
     rows = {"scratch": {0: [scores([5], 5, 200.0), scores([20], 19, 100.0)]}, "svd": {1: [scores([5], 5, 1.0)]}}
-    lines = fewshot.table(rows, 20, "S").splitlines()
+    lines = fewshot.table(rows, 20, "S", fewshot.CLOCKS["processor"]).splitlines()
     assert lines[2] == "| scratch | 0 | 19.0 | 190 | 100.0 ± 1.5 | 10.0 ± 2.0 | 0.50 ± 0.10 | 0.50 ± 0.10 | 2.0 % |"
     assert lines[3] == "| *photographs* | | | | 60.0 ± 2.5 | 0 | 0.80 ± 0.20 | 0.80 ± 0.20 | 5.0 % |"
     assert len(lines) == 4  # svd has not come so far
@@ -102,12 +140,13 @@ def test_scores_of_a_run_that_was_trained_anew_are_made_anew(
 
     def scores(*at: float) -> list[tuple[float, list[float]]]:
         drawn.clear()
-        fewshot.score(argparse.Namespace(cohort=cohort.path, out=tmp_path, fakes=3, at=list(at)))
+        options = {"cohort": cohort.path, "out": tmp_path, "fakes": 3, "clock": "processor", "device": "cpu"}
+        fewshot.score(argparse.Namespace(**options, at=list(at)))
         return [(row["kimg"], row["at"]) for row in json.loads((tmp_path / "run.scores.json").read_text())]
 
     judge.name = "S"  # type: ignore[attr-defined]
     monkeypatch.setattr(fewshot, "Judge", lambda *_: judge)
-    monkeypatch.setattr(fewshot, "drawn", lambda _, nimg, __: drawn.append(nimg) or nimg)
+    monkeypatch.setattr(fewshot, "drawn", lambda _, nimg, *__: drawn.append(nimg) or nimg)
     train([0.0, 50.0, 110.0, 130.0], "first")
     assert scores(1, 2) == [(4.0, [1]), (8.0, [2])]
     assert drawn == [4000, 8000]

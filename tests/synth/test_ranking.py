@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth.certainty import Compared
+from synth.groups import Groups
 from synth.kernels import squared_mmd
 from synth.ranking import Lead, holm, in_words, leads
 
@@ -16,7 +17,7 @@ REALS = RNG.normal(size=(60, 8))
 def network(shift: float, seed: int = 0) -> Compared:
     """What a network is compared by whose images are `shift` away, and a training seed moves them a little."""
     wobble = 0.01 * np.random.default_rng(100 + seed).normal(size=8)
-    return Compared(np.random.default_rng(1).normal(size=(200, 8)) + shift + wobble, REALS)
+    return Compared(np.random.default_rng(1).normal(size=(200, 8)) + shift + wobble, REALS, Groups.none(60))
 
 
 def test_holm_s_own_steps() -> None:
@@ -85,7 +86,7 @@ def test_cells_that_are_the_same_are_rarely_told_apart() -> None:
     wrong = 0
     for _ in range(100):
         reals = rng.normal(size=(20, 4))
-        cells = [[Compared(rng.normal(size=(40, 4)), reals)] for _ in range(4)]
+        cells = [[Compared(rng.normal(size=(40, 4)), reals, Groups.none(20))] for _ in range(4)]
         cells.sort(key=lambda cell: squared_mmd(cell[0].fakes, reals))
         wrong += any(lead is not None and lead.is_clear for lead in leads(cells))
     assert wrong <= 10

@@ -1,0 +1,143 @@
+"""Photographs of one patient stay together, and what is said of chance allows for it."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import UserError
+from synth.comparison import compare
+from synth.groups import Groups
+from synth.halvings import Halvings
+from synth.kernels import kernel_distance, nearer
+from synth.moments import Moments, frechet_distance, standard_error
+
+seeds = st.integers(0, 2**32 - 1)
+group_ids = st.lists(st.integers(-5, 40), min_size=1, max_size=60)
+PATIENTS, WIDTH = 40, 4
+
+
+def _patients(rng: np.random.Generator, each: int = 3) -> npt.NDArray[np.float64]:
+    """Features of some photographs of each patient, which differ little."""
+    centres = np.repeat(rng.normal(size=(PATIENTS, WIDTH)), each, axis=0)
+    return centres + 0.01 * rng.normal(size=centres.shape)
+
+
+def _of_patients(each: int = 3) -> Groups:
+    return Groups.of(np.repeat(np.arange(PATIENTS), each))
+
+
+@given(group_ids, seeds)
+def test_a_cut_goes_through_no_group(ids: list[int], seed: int) -> None:
+    groups = Groups.of(np.array(ids))
+    one, other = groups.halves(np.random.default_rng(seed))
+    assert sorted([*one, *other]) == list(range(len(ids)))
+    assert {ids[row] for row in one}.isdisjoint(ids[row] for row in other)
+    assert min(len(one), len(other)) >= groups.half
+    # no boundary between groups would have been nearer to the middle, by the size of the groups at it
+    sizes = {name: ids.count(name) for name in ids}
+    assert abs(len(one) - len(other)) <= max(sizes.values())
+
+
+@given(st.integers(1, 40), seeds)
+def test_single_images_are_halved_as_a_permutation(n: int, seed: int) -> None:
+    one, other = Groups.none(n).halves(np.random.default_rng(seed))
+    order = np.random.default_rng(seed).permutation(n)
+    assert [*one, *other] == list(order)
+    assert len(one) == n // 2 == Groups.none(n).half
+
+
+@given(group_ids, seeds)
+def test_groups_are_drawn_whole(ids: list[int], seed: int) -> None:
+    groups = Groups.of(np.array(ids))
+    rng = np.random.default_rng(seed)
+    for counts in groups.draws(rng, 5):
+        per_group = {name: {counts[row] for row in range(len(ids)) if ids[row] == name} for name in ids}
+        assert all(len(values) == 1 for values in per_group.values())
+        assert sum(value for (value,) in per_group.values()) == len(per_group)
+    rows = groups.half_of_groups(rng)
+    inside = {ids[row] for row in rows}
+    assert len(inside) == len(set(ids)) // 2
+    assert sorted(rows) == [row for row in range(len(ids)) if ids[row] in inside]
+
+
+def test_images_of_one_group_are_related() -> None:
+    assert Groups.of(np.array([7, 3, 7])).related.tolist() == [
+        [True, False, True],
+        [False, True, False],
+        [True, False, True],
+    ]
+    assert Groups.of(np.array([7, 3, 7])).first(2).count == 2
+
+
+def test_the_floor_is_that_of_other_patients() -> None:
+    """Halves that share patients are too near to each other; fresh patients say how far perfect fakes are."""
+    rng = np.random.default_rng(0)
+    floors, careless, expected = [], [], []
+    for seed in range(20):
+        real = _patients(rng)
+        whole = Halvings(real, 200, seed=seed, groups=_of_patients())
+        floors.append(np.mean([cut.floor[0] for cut in whole.cuts]))
+        careless.append(np.mean([cut.floor[0] for cut in Halvings(real, 200, seed=seed).cuts]))
+        halves = _patients(rng), _patients(rng)
+        expected.append(frechet_distance(*(Moments.of(half[: whole.n]) for half in halves)))
+    assert np.mean(floors) == pytest.approx(np.mean(expected), rel=0.15)
+    assert np.mean(careless) < 0.7 * np.mean(expected)
+
+
+def test_errors_are_those_of_other_patients() -> None:
+    """Three like photographs of a patient say no more than one."""
+    rng = np.random.default_rng(1)
+    samples = [(_patients(rng), rng.normal(size=(300, WIDTH)) + 0.5) for _ in range(60)]
+    distances = [frechet_distance(Moments.of(real), Moments.of(fakes)) for real, fakes in samples]
+    scatter = np.std(distances, ddof=1)
+    grouped, careless = (
+        np.mean([standard_error(*sample, seed=0, groups=groups) for sample in samples[:10]])
+        for groups in (_of_patients(), None)
+    )
+    assert grouped == pytest.approx(scatter, rel=0.3)
+    assert careless < 0.75 * scatter
+
+
+def test_intervals_and_leads_are_those_of_other_patients() -> None:
+    rng = np.random.default_rng(2)
+    gains, errors, careless, widths = [], [], [], []
+    for seed in range(60):
+        real, fakes = _patients(rng), rng.normal(size=(200, WIDTH)) + 0.3
+        gain, error = nearer([fakes], [0.9 * fakes], real, seed=seed, groups=_of_patients())
+        gains.append(gain)
+        errors.append(error)
+        careless.append(nearer([fakes], [0.9 * fakes], real, seed=seed)[1])
+        found = [kernel_distance(fakes, real, seed=seed, groups=groups) for groups in (_of_patients(), None)]
+        widths.append([each.high - each.low for each in found if each is not None])
+    assert np.mean(errors) == pytest.approx(np.std(gains, ddof=1), rel=0.3)
+    assert np.mean(careless) < 0.8 * np.mean(errors)
+    wide, narrow = np.mean(widths, axis=0)
+    assert narrow < 0.8 * wide
+
+
+def test_copies_are_told_by_the_distance_between_patients() -> None:
+    """A fake nearer than any other patient is a copy, even if a patient's own photographs are nearer to each other."""
+    rng = np.random.default_rng(3)
+    real, fakes = _patients(rng), rng.normal(size=(400, WIDTH))
+    forms = np.repeat(real[None], 8, axis=0)
+    copied = real[rng.permutation(len(real))] + 0.05
+    assert compare(real, forms, copied, seed=0).copies == 0.0
+    assert compare(real, forms, copied, seed=0, groups=_of_patients()).copies == 1.0
+    # of people as unlike as these patients the same share is that near as of the patients
+    near = np.sort(
+        np.linalg.norm(real[:, None] - real[None] + 1e9 * _of_patients().related[..., None], axis=2).min(axis=1)
+    )
+    limit = near[round(0.05 * len(near))]
+    expected = np.mean(np.linalg.norm(fakes[:, None] - real[None], axis=2).min(axis=1) < limit)
+    assert compare(real, forms, fakes, seed=0, groups=_of_patients()).copies == pytest.approx(expected, abs=0.02)
+
+
+def test_one_large_group_leaves_nothing_to_compare() -> None:
+    groups = Groups.of(np.array([0] * 18 + [1, 2]))
+    features = np.random.default_rng(4).normal(size=(20, 3))
+    assert groups.half == 1
+    assert Halvings(features, 50, seed=0, groups=groups).cuts == []
+    with pytest.raises(UserError, match="20 photographs of 3 groups, which stay together, leave 1 to compare"):
+        compare(features, np.repeat(features[None], 8, axis=0), np.ones((50, 3)), seed=0, groups=groups)
