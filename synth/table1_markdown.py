@@ -21,7 +21,7 @@ def render(table: dict[str, Any]) -> str:
         "# Table 1: quality over gamma, learning rate and target",
         "",
         f"{quality['name']} of {quality['n_fake']} generated images against {quality['n_real']} training images; "
-        f"smaller is better. {_listed('Seed', seeds)}, fold {rows[0]['fold']}, {rows[0]['device']}, "
+        f"smaller is better. {_listed('Seed', seeds)}, {_trained_on(rows[0])}, {rows[0]['device']}, "
         f"method {' and '.join(sorted({row['method'] for row in rows}))}, start {rows[0]['start'] or 'from scratch'}.",
         "",
         f"| rank | gamma | lr | target | kimg | {quality['name']} | excess over the floor: start → best "
@@ -149,6 +149,11 @@ def _excess(qualities: Iterable[dict[str, Any]]) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:g}"
+
+
+def _trained_on(row: dict[str, Any]) -> str:
+    fold: int = row["fold"]
+    return "all folds together" if fold < 0 else f"fold {fold}"
 
 
 def _listed(noun: str, numbers: Sequence[int]) -> str:

@@ -87,6 +87,14 @@ def train_until(path: Path, nimg: int | None, **how: Any) -> None:
     assert nimg is None, "never got there"
 
 
+def trained(path: Path) -> dict[str, Any]:
+    """Return the state of a run's trainer at its newest checkpoint."""
+    state = Checkpoints(RunFolder(path).checkpoints).load_newest()
+    assert state is not None
+    trainer: dict[str, Any] = state["trainer"]
+    return trainer
+
+
 def outcome(path: Path) -> dict[str, Any]:
     """Return all that a run leaves and that must not depend on its interruptions."""
     folder = RunFolder(path)

@@ -1,5 +1,11 @@
+"""Scores against their definitions, against torch-fidelity, and what they are made of."""
+
 import json
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +20,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from shared.errors import UserError
+from stylegan2_ada import Ranks
 from synth import quality
 from synth.features import NetworkExtractor
 from synth.halvings import HALVINGS, Halvings, precision_recall
@@ -244,6 +251,45 @@ def test_more_fakes_than_are_kept_stream_through(monkeypatch):
         assert (found.count, found.first.shape) == (200, (kept, 6))
         asked[kept] = meter.compare(found).value
     assert asked[40] == pytest.approx(asked[200], rel=1e-6)
+
+
+@dataclass(frozen=True)
+class Threads(Ranks):
+    """Ranks that are threads of one process."""
+
+    barrier: threading.Barrier | None = None
+    boxes: list[Any] = field(default_factory=list)
+
+    def gather(self, part: Any) -> list[Any]:
+        self.boxes[self.rank] = part
+        self.barrier.wait(timeout=60)
+        parts = list(self.boxes)
+        self.barrier.wait(timeout=60)
+        return parts
+
+
+@pytest.mark.parametrize("kept", [40, 500])
+def test_more_fakes_than_are_kept_stream_through_several_ranks(kept, monkeypatch):
+    """Each draws its share, and all know the moments of all and the first features, as one alone does."""
+    fakes = pictures(330, 3)
+    monkeypatch.setattr(quality, "KEPT", kept)
+    boxes, barrier = [None] * 3, threading.Barrier(3)
+
+    def look(ranks):
+        meter = QualityMeter(pictures(21), pictures(6, 1), Colours().extractor, fakes=330, ranks=ranks)
+        asked = []
+        found = meter.look_at(lambda first, count: asked.append(count) or fakes[first - FIRST_SEED :][:count])
+        return found, asked
+
+    with ThreadPoolExecutor(3) as pool:
+        shares = list(pool.map(look, [Threads(rank, 3, barrier, boxes) for rank in range(3)]))
+    alone, asked = look(Ranks())
+    assert [count for _, share in shares for count in share] == asked
+    for found, share in shares:
+        assert 0 < sum(share) < 330
+        assert found.count == alone.count == 330
+        np.testing.assert_array_equal(found.first, alone.first)
+        assert frechet_distance(found.moments, alone.moments) == pytest.approx(0, abs=1e-9)
 
 
 def test_scores_are_torch_fidelitys_own(tmp_path, monkeypatch):

@@ -1,18 +1,19 @@
 """One run: nothing is lost by kills, signals and full disks, and what goes wrong is said."""
 
 import dataclasses
-import gc
 import os
 import signal
 import sys
-import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from long_run import STEPS, growth
 from runs import CONFIG, OPTIONS, assert_same, make_run, outcome, saving_every_step, train_to_the_end, train_until
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -142,6 +143,39 @@ def test_resume_after_a_signal_during_a_score(
     state = Checkpoints(RunFolder(path).checkpoints).load(32)
     assert [line["kimg"] for line in state["log"]["lines"] if "quality" in line] == [0.0]  # that score is still due
     train_to_the_end(path)
+    assert_same(outcome(path), straight)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_resume_after_a_signal_while_it_finishes(
+    tmp_path: Path, straight: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *, late: bool
+) -> None:
+    """While the best network's pictures are drawn it stops; once they are it is sooner done than stopped."""
+    path = tmp_path / "run"
+    sure, finish = synth.run.certainty, synth.run.Run._finish
+
+    def stopping(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return sure(*arguments)
+
+    def finishing(run: Any) -> None:
+        if late:
+            monkeypatch.setattr(synth.run, "certainty", stopping)
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finish(run)
+
+    monkeypatch.setattr(synth.run.Run, "_finish", finishing)
+    with watching_signals() as interruption:
+        if late:
+            train_to_the_end(path, interruption=interruption)
+        else:
+            with pytest.raises(SystemExit) as caught:
+                train_to_the_end(path, interruption=interruption)
+            assert caught.value.code == 143
+            assert not RunFolder(path).network.exists()
+            monkeypatch.undo()
+            train_to_the_end(path)
     assert_same(outcome(path), straight)
 
 
@@ -328,41 +362,10 @@ def test_resume_after_a_writer_failed(tmp_path: Path, straight: dict[str, Any], 
 
 @pytest.mark.slow
 def test_memory_stands_still(tmp_path: Path) -> None:
-    """2,000 steps after the first 208 keep the new lines of the log and no tensor, and nothing else that grows."""
-    first, last = 208, 2208  # at the same place between two lines of the log
-    options = dataclasses.replace(OPTIONS, kimg=4 * (last + 2) / 1000, checkpoint_every=0.4)
-    tracemalloc.start()
-    run = make_run(tmp_path / "run", options=options)
-    for _ in run.go():
-        if run.trainer.step in (first, last):
-            gc.collect()
-            held = tracemalloc.get_traced_memory()[0], _deep_size(run.log.lines), _count_tensors(), _resident_bytes()
-            if run.trainer.step == first:
-                before = held
-    tracemalloc.stop()
-    grown, lines, tensors, resident = (after - start for after, start in zip(held, before, strict=True))
-    print(grown, lines, tensors, resident)
-    assert lines > 125 * sys.getsizeof({})
-    assert grown < lines + 8 * 2000  # a byte for byte account of the log, and not one more pointer a step
+    """2,000 steps after the first 208 keep the new lines of the log, and nothing a step: no tensor, and no float."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as alone:  # other tests' threads and caches come and go
+        grown, log, tensors, resident = alone.submit(growth, tmp_path / "run").result()
+    assert log > 125 * sys.getsizeof({})
+    assert grown < log + sys.getsizeof(0.0) * STEPS
     assert tensors == 0
     assert resident < 16 << 20
-
-
-def _deep_size(thing: Any, seen: set[int] | None = None) -> int:
-    """Bytes of `thing` and of all that it holds, each object once."""
-    seen = set() if seen is None else seen
-    if id(thing) in seen:
-        return 0
-    seen.add(id(thing))
-    held = [*thing.keys(), *thing.values()] if isinstance(thing, dict) else thing if isinstance(thing, list) else []
-    return sys.getsizeof(thing) + sum(_deep_size(each, seen) for each in held)
-
-
-def _count_tensors() -> int:
-    return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
-
-
-def _resident_bytes() -> int:
-    """Resident size where the system tells it, else 0."""
-    statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0

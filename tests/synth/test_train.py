@@ -1,16 +1,15 @@
-"""Training from end to end on a small cohort: resume, grids, what was seen, and refusals."""
+"""Training from end to end on a small cohort: resume, what was seen, and refusals."""
 
 import contextlib
 import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from runs import assert_same
+from runs import assert_same, trained
 
 from shared.bundle import read_candidates
 from shared.cohort import Cohort, read_cohort
@@ -29,20 +28,11 @@ from synth.run_folder import RunFolder
 from synth.run_log import criterion
 from synth.search import plan_search
 from synth.starts import build_start
-from synth.table1 import _label, row_of, write_table1
-from synth.table1_markdown import render
 from synth.train import train
-from synth.train_options import Protocol, TrainOptions, resolve_cells
+from synth.train_options import Protocol, TrainOptions
 from synth.training_set import classes
 
 CELL = product([0.1], [0.6], [0.002])
-
-
-def _trained(run: Path) -> dict[str, Any]:
-    state = Checkpoints(RunFolder(run).checkpoints).load_newest()
-    assert state is not None
-    trainer: dict[str, Any] = state["trainer"]
-    return trainer
 
 
 def test_a_run_leaves_everything_it_promises(options: TrainOptions, cohort: Cohort) -> None:
@@ -84,7 +74,7 @@ def test_stopped_and_continued_equals_straight_on(options: TrainOptions, tmp_pat
     short = dataclasses.replace(options, out=tmp_path / "short", kimg=0.024)
     train(short, CELL)
     train(dataclasses.replace(short, kimg=options.kimg), CELL)
-    assert_same(_trained(short.out), _trained(options.out))
+    assert_same(trained(short.out), trained(options.out))
     logs = [
         [line | {"seconds": 0, "processor_seconds": 0} for line in RunFolder(out).read_log()]
         for out in (options.out, short.out)
@@ -148,37 +138,6 @@ def test_a_training_waits_for_another_one_in_its_folder(
     assert "another process is training here" in " ".join(capsys.readouterr().err.split())
     assert RunFolder(options.out).network.exists()
     train(dataclasses.replace(options, kimg=0.008), CELL)
-
-
-def test_a_grid_ranks_its_cells(options: TrainOptions) -> None:
-    cells = product([0.1, 0.5], [0.6], [0.002])
-    train(dataclasses.replace(options, kimg=0.016, checkpoint_every=0.016), cells)
-    table = json.loads((options.out / "table1.json").read_text())
-    assert {row["run"] for row in table["rows"]} == {cell.name for cell in cells}
-    criteria = [row["criterion"] for row in table["rows"]]
-    assert criteria == sorted(criteria)
-    assert find_network(options.out) == options.out / table["best"] / "network.safetensors"
-    starts = [row["quality_at_start"] for row in table["rows"]]
-    assert starts[0] == starts[1]  # the same networks to begin with
-    text = (options.out / "table1.md").read_text()
-    assert text == render(table)
-    assert "| 0.1 | 0.002 | 0.6 | 81 |" in text
-    assert "collapsed" not in text
-    assert len(table["leads"]) == 1
-    assert "cannot be told from the first" in text or "All compared cells can be told" in text
-    assert "there is one a cell" in text  # seed
-    for row in table["rows"]:
-        quality, sure = row["quality"], row["certainty"]
-        assert (
-            f"{quality['value']:.1f} ± {sure['standard_error']:.1f} | – |" in text
-        )  # too few fakes for infinitely many
-        assert f"{quality['equal_n']:.1f} ± {quality['equal_n_sd']:.1f} | {quality['precision']:.2f} ±" in text
-        assert f"({quality['kid_low']:.4f} to {quality['kid_high']:.4f})" in text
-        assert (options.out / row["run"] / "best.png").read_bytes().startswith(b"\x89PNG")
-    assert "The cell of rank 2 cannot be compared" in render(table | {"leads": [None]})
-    table["rows"][1]["collapsed_at_kimg"] = [0.016]
-    assert f"Diversity collapsed at some checkpoint of {table['rows'][1]['run']}." in render(table)
-    assert (options.out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_two_classes_make_a_conditional_network(options: TrainOptions, cohort: Cohort) -> None:
@@ -283,7 +242,7 @@ def test_a_damaged_newest_checkpoint_is_said_and_passed_over(
     said = capsys.readouterr().err
     assert f"{newest}: damaged; going on from the checkpoint before it\n" in said
     assert f"{short.out}: going on from 0 kimg\n" in said
-    assert_same(_trained(short.out), _trained(options.out))
+    assert_same(trained(short.out), trained(options.out))
 
 
 def test_damaged_states_are_one_sentence(options: TrainOptions) -> None:
@@ -308,28 +267,6 @@ def test_a_refused_grid_leaves_nothing(options: TrainOptions) -> None:
     with pytest.raises(UserError, match="not empty and not a run folder"):
         train(options, cells)
     assert sorted(path.name for path in options.out.rglob("*")) == [cells[1].name, "thesis.txt"]
-
-
-def test_cells_of_different_spaces_are_not_ranked(options: TrainOptions) -> None:
-    cells = product([0.1, 0.5], [0.6], [0.002])
-    train(dataclasses.replace(options, kimg=0.008), cells)
-    folder = RunFolder(options.out / cells[0].name)
-    lines = folder.read_log()
-    for line in lines:
-        if "quality" in line:
-            line["quality"]["extractor"] = "Inception"
-    folder.write_log(lines)
-    with pytest.raises(UserError, match=r"different feature spaces .EfficientNet-Lite0, Inception."):
-        write_table1(options.out, [row_of(options.out, RunFolder(options.out / cell.name)) for cell in cells], "strict")
-
-
-def test_a_table_of_runs_that_are_elsewhere_compares_no_pairs(options: TrainOptions) -> None:
-    cells = product([0.1, 0.5], [0.6], [0.002])
-    train(dataclasses.replace(options, kimg=0.008), cells)
-    rows = [row_of(options.out, RunFolder(options.out / cell.name)) for cell in cells]
-    RunFolder(options.out / cells[1].name).compared.unlink()
-    write_table1(options.out, rows, "strict")
-    assert json.loads((options.out / "table1.json").read_text())["leads"] == [None]
 
 
 def _grid(options: TrainOptions, features: str | None = None) -> FoldGrid:
@@ -386,38 +323,3 @@ def test_a_training_that_improved_nothing_says_so(
     monkeypatch.setattr("synth.run_log.criterion", lambda _: 0.0)  # the first of equals is the best
     train(dataclasses.replace(options, kimg=0.008), CELL)
     assert "the networks it began with, which no checkpoint improved on" in " ".join(capsys.readouterr().err.split())
-
-
-def test_each_cell_is_trained_with_each_seed(options: TrainOptions, tmp_path: Path) -> None:
-    """A run of a grid of seeds is the run of that seed alone; the table has means, deviations and their order."""
-    asked = {"cohort": options.cohort, "cfg": "tiny", "batch": 8, "quality_fakes": 16, "features": "offline"}
-    asked |= {"device": "cpu", "offline": True, "kimg": 0.008, "gamma": (0.1, 0.5)}
-    both, cells = resolve_cells(asked | {"out": tmp_path / "both", "seeds": (3, 1, 3)})
-    assert [(cell.gamma, cell.seed) for cell in cells] == [(0.1, 3), (0.1, 1), (0.5, 3), (0.5, 1)]
-    runs = train(both, cells)
-    assert sorted(run.name for run in runs) == sorted(cell.name for cell in cells)
-    for seed in (1, 3):
-        alone, cell = resolve_cells(asked | {"out": tmp_path / f"alone{seed}", "seeds": (seed,), "gamma": (0.5,)})
-        train(alone, cell)
-        assert_same(_trained(alone.out), _trained(both.out / f"gamma0.5_lr0.002_target0.6_seed{seed}"))
-    table = json.loads((both.out / "table1.json").read_text())
-    values = {gamma: [r["criterion"] for r in table["rows"] if r["gamma"] == gamma] for gamma in (0.1, 0.5)}
-    best = min(values, key=lambda gamma: np.mean(values[gamma]))
-    assert table["rows"][0]["gamma"] == table["rows"][1]["gamma"] == best
-    assert table["rows"][0]["criterion"] == min(values[best])
-    assert table["best"] == table["rows"][0]["run"]
-    distances = [row["quality"]["value"] for row in table["rows"][:2]]
-    text = (both.out / "table1.md").read_text()
-    assert f"| {np.mean(distances):.1f} ± {np.std(distances, ddof=1):.1f} |" in text
-    assert "Seeds 1, 3, fold 0" in text
-
-
-@pytest.mark.parametrize(
-    ("row", "seeds", "label"),
-    [
-        ({"gamma": None, "lr": 0.003, "target": None, "seed": 1}, 1, "lr 0.003"),
-        ({"gamma": 0.1, "lr": 0.002, "target": 0.6, "seed": 0}, 2, "gamma 0.1, lr 0.002, target 0.6, seed 0"),
-    ],
-)
-def test_curves_name_what_a_method_has(row: dict[str, Any], seeds: int, label: str) -> None:
-    assert _label(row, seeds) == label

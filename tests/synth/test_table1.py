@@ -1,0 +1,136 @@
+"""Table 1 of a small cohort: its rows and their order, and what it says of them."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from runs import assert_same, trained
+
+from shared.errors import UserError
+from synth.cells import product
+from synth.certainty import Compared
+from synth.grid import find_network
+from synth.kernels import squared_mmd
+from synth.run_folder import RunFolder
+from synth.table1 import _label, row_of, write_table1
+from synth.table1_markdown import render
+from synth.train import train
+from synth.train_options import TrainOptions, resolve_cells
+
+CELL = product([0.1], [0.6], [0.002])
+
+
+def test_a_grid_ranks_its_cells(options: TrainOptions) -> None:
+    cells = product([0.1, 0.5], [0.6], [0.002])
+    train(dataclasses.replace(options, kimg=0.016, checkpoint_every=0.016), cells)
+    table = json.loads((options.out / "table1.json").read_text())
+    assert {row["run"] for row in table["rows"]} == {cell.name for cell in cells}
+    criteria = [row["criterion"] for row in table["rows"]]
+    assert criteria == sorted(criteria)
+    assert find_network(options.out) == options.out / table["best"] / "network.safetensors"
+    starts = [row["quality_at_start"] for row in table["rows"]]
+    assert starts[0] == starts[1]  # the same networks to begin with
+    text = (options.out / "table1.md").read_text()
+    assert text == render(table)
+    assert "| 0.1 | 0.002 | 0.6 | 81 |" in text
+    assert "collapsed" not in text
+    assert len(table["leads"]) == 1
+    assert "cannot be told from the first" in text or "All compared cells can be told" in text
+    assert "there is one a cell" in text  # seed
+    for row in table["rows"]:
+        quality, sure = row["quality"], row["certainty"]
+        assert (
+            f"{quality['value']:.1f} ± {sure['standard_error']:.1f} | – |" in text
+        )  # too few fakes for infinitely many
+        assert f"{quality['equal_n']:.1f} ± {quality['equal_n_sd']:.1f} | {quality['precision']:.2f} ±" in text
+        assert f"({quality['kid_low']:.4f} to {quality['kid_high']:.4f})" in text
+        assert (options.out / row["run"] / "best.png").read_bytes().startswith(b"\x89PNG")
+    assert "The cell of rank 2 cannot be compared" in render(table | {"leads": [None]})
+    table["rows"][1]["collapsed_at_kimg"] = [0.016]
+    assert f"Diversity collapsed at some checkpoint of {table['rows'][1]['run']}." in render(table)
+    assert (options.out / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_cells_of_different_spaces_are_not_ranked(options: TrainOptions) -> None:
+    cells = product([0.1, 0.5], [0.6], [0.002])
+    train(dataclasses.replace(options, kimg=0.008), cells)
+    folder = RunFolder(options.out / cells[0].name)
+    lines = folder.read_log()
+    for line in lines:
+        if "quality" in line:
+            line["quality"]["extractor"] = "Inception"
+    folder.write_log(lines)
+    with pytest.raises(UserError, match=r"different feature spaces .EfficientNet-Lite0, Inception."):
+        write_table1(options.out, [row_of(options.out, RunFolder(options.out / cell.name)) for cell in cells], "strict")
+
+
+def test_a_table_of_runs_that_are_elsewhere_compares_no_pairs(options: TrainOptions) -> None:
+    cells = product([0.1, 0.5], [0.6], [0.002])
+    train(dataclasses.replace(options, kimg=0.008), cells)
+    rows = [row_of(options.out, RunFolder(options.out / cell.name)) for cell in cells]
+    RunFolder(options.out / cells[1].name).compared.unlink()
+    write_table1(options.out, rows, "strict")
+    assert json.loads((options.out / "table1.json").read_text())["leads"] == [None]
+
+
+def test_each_cell_is_trained_with_each_seed(options: TrainOptions, tmp_path: Path) -> None:
+    """A run of a grid of seeds is the run of that seed alone; the table has means, deviations and their order."""
+    asked = {"cohort": options.cohort, "cfg": "tiny", "batch": 8, "quality_fakes": 16, "features": "offline"}
+    asked |= {"device": "cpu", "offline": True, "kimg": 0.008, "gamma": (0.1, 0.5)}
+    both, cells = resolve_cells(asked | {"out": tmp_path / "both", "seeds": (3, 1, 3)})
+    assert [(cell.gamma, cell.seed) for cell in cells] == [(0.1, 3), (0.1, 1), (0.5, 3), (0.5, 1)]
+    runs = train(both, cells)
+    assert sorted(run.name for run in runs) == sorted(cell.name for cell in cells)
+    for seed in (1, 3):
+        alone, cell = resolve_cells(asked | {"out": tmp_path / f"alone{seed}", "seeds": (seed,), "gamma": (0.5,)})
+        train(alone, cell)
+        assert_same(trained(alone.out), trained(both.out / f"gamma0.5_lr0.002_target0.6_seed{seed}"))
+    table = json.loads((both.out / "table1.json").read_text())
+    values = {gamma: [r["criterion"] for r in table["rows"] if r["gamma"] == gamma] for gamma in (0.1, 0.5)}
+    best = min(values, key=lambda gamma: np.mean(values[gamma]))
+    assert table["rows"][0]["gamma"] == table["rows"][1]["gamma"] == best
+    assert table["rows"][0]["criterion"] == min(values[best])
+    assert table["best"] == table["rows"][0]["run"]
+    distances = [row["quality"]["value"] for row in table["rows"][:2]]
+    text = (both.out / "table1.md").read_text()
+    assert f"| {np.mean(distances):.1f} ± {np.std(distances, ddof=1):.1f} |" in text
+    assert "Seeds 1, 3, fold 0" in text
+
+
+@pytest.mark.parametrize(
+    ("row", "seeds", "label"),
+    [
+        ({"gamma": None, "lr": 0.003, "target": None, "seed": 1}, 1, "lr 0.003"),
+        ({"gamma": 0.1, "lr": 0.002, "target": 0.6, "seed": 0}, 2, "gamma 0.1, lr 0.002, target 0.6, seed 0"),
+    ],
+)
+def test_curves_name_what_a_method_has(row: dict[str, Any], seeds: int, label: str) -> None:
+    assert _label(row, seeds) == label
+
+
+def test_the_papers_protocol_with_several_seeds(options: TrainOptions) -> None:
+    """Nothing is held out, so the distance to what was trained on chooses, and the table says so."""
+    asked = {"cohort": options.cohort, "out": options.out, "cfg": "tiny", "batch": 8, "quality_fakes": 16}
+    asked |= {"features": "offline", "device": "cpu", "offline": True, "kimg": 0.008, "gamma": (0.1, 0.5)}
+    train(*resolve_cells(asked | {"protocol": "paper", "fold": "all", "seeds": (0, 1)}))
+    table = json.loads((options.out / "table1.json").read_text())
+    rows = table["rows"]
+    assert [(row["gamma"], row["fold"]) for row in rows[::2]] in ([(0.1, -1), (0.5, -1)], [(0.5, -1), (0.1, -1)])
+    for row in rows:
+        quality = row["quality"]
+        assert row["criterion"] == quality["value"]
+        assert (quality["n_real"], quality["kid_validation"], quality["held_out"]) == (30, None, None)
+    means = [np.mean([row["criterion"] for row in rows[start : start + 2]]) for start in (0, 2)]
+    assert means == sorted(means)
+    text = (options.out / "table1.md").read_text()
+    assert text == render(table)
+    assert "Seeds 0, 1, all folds together" in text
+    assert "chosen by the distance itself" in text
+    (lead,) = table["leads"]  # by the KID to what was trained on
+    compared = [Compared.read(RunFolder(options.out / row["run"]).compared) for row in rows]
+    kids = [squared_mmd(each.fakes, each.reals) for each in compared]
+    assert lead["kid"] == pytest.approx(np.mean(kids[2:]) - np.mean(kids[:2]), abs=1e-6)
+    assert all(len(each.reals) == 30 for each in compared)
