@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
@@ -328,3 +329,42 @@ def test_a_worker_that_ended_is_known_only_where_it_was():
     assert not has_ended("elsewhere " + theirs.partition(" ")[2])
     for nonsense in ("", "None", "a b c d", f"{host} {place} x y"):
         assert not has_ended(nonsense)
+
+
+def _as_the_library_opens(address):
+    """Return what `optuna-dashboard` makes of the address, and what closes it."""
+    if address.startswith("journal:"):
+        backend = optuna.storages.journal.JournalFileBackend(address.removeprefix("journal:"))
+        return optuna.storages.JournalStorage(backend), lambda: None
+    storage = optuna.storages.RDBStorage(address.replace("postgresql:", "postgresql+psycopg:"))
+    return storage, storage.engine.dispose
+
+
+def test_the_dashboard_opens_a_study_as_it_is(address):
+    """What its page asks for, while one cell is done and one is being trained."""
+    dashboard = pytest.importorskip("optuna_dashboard")
+    study = open_study(address)
+    with study.claim() as first:
+        first.report(1000, 3.0)
+        first.finish(2.0, {"cell": first.cell.name, "seconds": 1.0})
+    with study.claim():
+        plain, close = _as_the_library_opens(address)
+        app = dashboard.wsgi(plain)
+
+        def ask(path):
+            environ = {"PATH_INFO": path}
+            setup_testing_defaults(environ)
+            answers = []
+            body = b"".join(app(environ, lambda status, *_: answers.append(status)))
+            assert answers == ["200 OK"]
+            return json.loads(body)
+
+        (summary,) = ask("/api/studies")["study_summaries"]
+        shown = ask(f"/api/studies/{summary['study_id']}")["trials"]
+        close()
+    assert [trial["state"] for trial in shown] == ["Complete", "Running"] + ["Waiting"] * (len(CELLS) - 2)
+    assert shown[0]["values"] == [2.0]
+    assert shown[0]["intermediate_values"] == [{"step": 1000, "value": 3.0}]
+    for trial, cell in zip(shown, CELLS, strict=True):
+        given = {each["name"]: float(each["param_external_value"]) for each in trial["fixed_params"]}
+        assert given == {"gamma": cell.gamma, "target": cell.target, "lr": cell.lr}
