@@ -32,13 +32,16 @@ FIRST = 2  # images of the run whose time is its start
 
 
 def random_weights(path: Path) -> Path:
-    """Write the state of torch-fidelity's network with random weights."""
+    """Write the state of torch-fidelity's network with random weights, which keep the scale of what passes through."""
     torch.manual_seed(0)
     with (
         patch.object(nn.Module, "load_state_dict", lambda *_: None),
         patch("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *_, **__: {}),
     ):
         network = FeatureExtractorInceptionV3("random", ["2048"])
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     torch.save(network.state_dict(), path)
     return path
 

@@ -2,25 +2,20 @@
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 import optuna
-import sqlalchemy
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from shared.console import say
 from shared.errors import UserError
 from synth.cells import Cell
+from synth.patience import AWAY, patiently
 
-PATIENCE_S = 600.0  # for a storage that does not answer when the result of hours is to be told
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
-AWAY = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, OSError)
 # names of what a trial says of itself
 CELL, WORKER, BEAT, ENDED, AGAIN, KIMG, ROW = "cell", "worker", "beat", "ended", "again", "kimg", "row"
+GRACE, PLACE = "grace", "place"
 
 
 class LostCellError(UserError):
@@ -84,12 +79,21 @@ class Claim:
             return False
 
     def finish(self, value: float, row: dict[str, Any], *, pruned: bool = False) -> None:
-        """Tell the result; `row` goes to Table 1."""
-        self._patiently(lambda: self._end(TrialState.PRUNED if pruned else TrialState.COMPLETE, value, {ROW: row}))
+        """Tell the result; `row` goes to Table 1.
+
+        Raises `UserError`: the storage does not answer; the run is complete, and the same command tells it.
+        """
+        state = TrialState.PRUNED if pruned else TrialState.COMPLETE
+        patiently(lambda: self._end(state, value, {ROW: row}), f"{self.cell.name}: trained, but")
 
     def fail(self, reason: str) -> None:
-        """Tell that the cell cannot be trained; no other worker takes it up before a command is started anew."""
-        self._patiently(lambda: self._end(TrialState.FAIL, None, {ENDED: reason, AGAIN: False}))
+        """Tell that the cell cannot be trained; no other worker takes it up before all have ended.
+
+        Raises `UserError`: the storage does not answer.
+        """
+        patiently(
+            lambda: self._end(TrialState.FAIL, None, {ENDED: reason, AGAIN: False}), f"{self.cell.name}: failed, and"
+        )
 
     def give_back(self, reason: str) -> None:
         """Let any worker go on with the cell, at once."""
@@ -115,26 +119,6 @@ class Claim:
         except optuna.exceptions.UpdateFinishedTrialError:
             self._lost = True
             self._unsent.clear()
-
-    def _patiently(self, call: Callable[[], None]) -> None:
-        """Call until the storage answers.
-
-        Raises `UserError`: not within `PATIENCE_S`; the run itself is complete, and the same command tells it.
-        """
-        pause, end = FIRST_PAUSE_S, time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return call()
-            except AWAY as error:
-                if time.monotonic() > end:
-                    raise UserError(
-                        f"{self.cell.name}: trained, but the storage has not answered for {PATIENCE_S:g} s; "
-                        "run the same command again when it does."
-                    ) from error
-                if pause == FIRST_PAUSE_S:
-                    say(f"{self.cell.name}: the storage does not answer; trying for {PATIENCE_S / 60:g} min")
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._beat_s):

@@ -22,7 +22,7 @@ from shared.weights import WeightSource
 from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
 from synth.configuration import resolve_training
-from synth.features import resolve_choice
+from synth.features import Extractor, identity, open_extractor, resolve_choice
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
@@ -31,7 +31,7 @@ from synth.run import Run, Watcher, every_nimg
 from synth.run_folder import RunFolder
 from synth.search import AXES, Search
 from synth.starts import Start, build_start, require_whole_groups
-from synth.storage import open_storage
+from synth.storage import open_storage, place_name, require_address
 from synth.study import Study
 from synth.table1 import row_of
 from synth.train_options import TrainOptions
@@ -84,11 +84,10 @@ class FoldGrid:
         """Return where a cell is trained."""
         return RunFolder(self.out if self.search.is_single else self.out / cell.name)
 
-    def open_study(self) -> Study:
-        """Check that the folders hold this grid, and open its study: before the first hour of work.
+    def require_possible(self) -> None:
+        """Check what can be checked without making anything: the folders, the feature space and its images.
 
-        Raises `UserError`: they hold something else, or the storage cannot be used or has another grid; then nothing is
-        made.
+        Raises `UserError`: the folders hold something else, weights cannot be had, or there are too few images.
         """
         if not self.search.is_single and RunFolder(self.out).config.exists():
             raise UserError(
@@ -96,9 +95,25 @@ class FoldGrid:
             )
         for cell in self.search.cells:
             self.folder(cell).require_same(self.describe(cell))
+        require_enough_fakes(self._extractor, self.fakes)
+        require_subset(self.options.kid_subset, len(self.data.validation), self.fakes)
+        require_address(self.options.storage)
+        if self.options.study is not None and self.options.storage is None:
+            raise UserError(
+                f"--study {self.options.study}: names a study in --storage; give that too, or leave it out."
+            )
+        if self.search.pruner != "none" and every_nimg(self.options) >= 1000 * self.options.kimg:
+            raise UserError(
+                f"--pruner {self.search.pruner}: judges cells by scores on the way, and there is none before the end; "
+                f"give --checkpoint-every less than the {self.options.kimg:g} of --kimg."
+            )
+
+    def open_study(self, *, helps: bool = False) -> Study:
+        """Open the grid's study, before the first hour of work; `helps`: see `Study`.
+
+        Raises `UserError`: `require_possible`, or the storage cannot be used or has another grid.
+        """
         options = self.options
-        require_enough_fakes(self.space, self.fakes)
-        require_subset(options.kid_subset, len(self.data.validation), self.fakes)
         storage = open_storage(options.storage, self.out)
         of_fold = f"-fold{self.fold}" if options.several_folds else ""
         return Study(
@@ -110,7 +125,9 @@ class FoldGrid:
             every_nimg=round(every_nimg(options)),
             seed=options.seed,
             grace_s=options.grace,
+            place=lambda: place_name(self.out),
             is_there=lambda cell: self.folder(cell).is_finished(0),
+            helps=helps,
         )
 
     @property
@@ -122,6 +139,7 @@ class FoldGrid:
         """Return what all workers of the study must agree on, besides the cells."""
         plan = self.describe(self.search.corners()[0])
         own = ("cell", "environment", "precision", "save_every_min")
+        plan["quality"] |= identity(self._extractor)
         plan["training"] = {name: value for name, value in plan["training"].items() if name not in AXES}
         return {name: value for name, value in plan.items() if name not in own}
 
@@ -220,19 +238,21 @@ class FoldGrid:
         return FID_FAKES if self.space == "inception" else FAKES
 
     @functools.cached_property
+    def _extractor(self) -> Extractor:
+        source = WeightSource(folder=self.options.weights, offline=self.options.offline)
+        return open_extractor(self.space, "quality", source=source, device=self.place.device)
+
+    @functools.cached_property
     def _meter(self) -> QualityMeter:
-        return QualityMeter.build(
+        return QualityMeter(
             self.data.images,
             self.data.validation,
-            features=self.space,
+            self._extractor,
             fakes=self.fakes,
             kid_subset=self.options.kid_subset,
             groups=self.data.groups,
             seed=self.options.seed,
-            device=self.place.device,
             ranks=self.place.ranks,
-            weights=self.options.weights,
-            offline=self.options.offline,
             cache=self.out / FEATURES,
         )
 

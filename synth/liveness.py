@@ -14,13 +14,18 @@ def worker_name() -> str:
     return " ".join((socket.gethostname(), _place(), str(os.getpid()), _started(os.getpid()) or uuid.uuid4().hex))
 
 
+def is_here(name: str) -> bool:
+    """Tell whether a worker is, or was, a process of this machine since it was started, and visible from here."""
+    return name.split()[:2] == [socket.gethostname(), _place()]
+
+
 def has_ended(name: str) -> bool:
     """Tell whether a worker of this machine has ended; False where that cannot be known from here.
 
     A container may have the host's name and processes of its own: then the numbers mean something else there.
     """
     parts = name.split()
-    if len(parts) != 4 or parts[:2] != [socket.gethostname(), _place()] or not parts[2].isdecimal():
+    if len(parts) != 4 or not is_here(name) or not parts[2].isdecimal():
         return False
     return _started(int(parts[2])) != parts[3]
 

@@ -104,9 +104,9 @@ class Fakes:
         return cls(len(features), Moments.of(features), features)
 
 
-def require_enough_fakes(space: str, fakes: int) -> None:
-    """Raise `UserError` when a score in `space` would be called FID and its covariance had no full rank."""
-    if space == "inception" and fakes <= INCEPTION_WIDTH:
+def require_enough_fakes(extractor: Extractor, fakes: int) -> None:
+    """Raise `UserError` when a score would be called FID and its covariance had no full rank."""
+    if extractor.name == FID_SPACE and fakes <= INCEPTION_WIDTH:
         raise UserError(
             f"{fakes} generated images: too few for an FID, whose covariance of {INCEPTION_WIDTH} features needs more "
             f"than that; give at least {INCEPTION_WIDTH + 1}, or another --features."
@@ -161,8 +161,7 @@ class QualityMeter:
                 f"a quality score compares distributions, which {len(train)} real and {fakes} generated images do not "
                 "show; give at least 2 of each."
             )
-        if extractor.name == FID_SPACE:
-            require_enough_fakes("inception", fakes)
+        require_enough_fakes(extractor, fakes)
         require_subset(kid_subset, len(validation), fakes)
         self.extractor, self.fakes, self.seed, self.reference = extractor, fakes, seed, reference
         self.kid_subset = kid_subset

@@ -18,7 +18,7 @@ from synth.differences import in_words
 from synth.run_log import criterion
 
 FORMAT = "rarescreen-run"
-VERSION = 3  # of versions 1 and 2 no state can be taken up
+VERSION = 4  # of versions 1 and 2 no state can be taken up, and version 3 scored less
 # A run goes on longer, elsewhere, from moved files; what they hold must be the same.
 MAY_CHANGE = frozenset({"environment", "precision", "kimg", "checkpoint_every", "save_every_min", "start.name"})
 

@@ -4,7 +4,7 @@
 |---|---|---|
 | nothing: SQLite in `OUT/study.db` | one machine | the system's; it ends with its process |
 | `postgresql://USER@HOST/DATABASE` | many machines | the database's; it ends with its connection |
-| `journal` (`OUT/study.journal`), `journal:FILE` | a file system in common | a link; broken when 30 s old |
+| `journal` (`OUT/study.journal`), `journal:FILE` | a file system in common | a link (`synth.link_lock`) |
 
 Optuna claims a waiting trial by a row that the database locks. SQLite has no such lock, and two processes get the same
 trial there; and nothing keeps two processes from enqueueing the same grid. Hence a lock of our own, of all three.
@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import importlib.util
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,13 +25,17 @@ import filelock
 import optuna
 import sqlalchemy
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import URL
 
 from shared.errors import UserError
+from shared.files import write_text
+from synth.link_lock import LinkLock
 
-DATABASE, JOURNAL = "study.db", "study.journal"
+DATABASE, JOURNAL, PLACE = "study.db", "study.journal", ".study.place"
+MOST_NAME = 64
 LOCK_TIMEOUT_S = 120  # what is done under the lock takes a moment
+LINK_GRACE_S = 30.0  # after which a link of another machine's process is taken for a dead one's
 CONNECT_TIMEOUT_S = 10
 MOUNTS = Path("/proc/self/mounts")
 # File systems of several machines, on which SQLite's locks do not hold (sqlite.org/lockingv3.html, section 6).
@@ -69,7 +74,8 @@ class Storage:
     Attributes:
         name: what messages call it; never with a password.
         optuna: where Optuna keeps its studies.
-        lock: what a worker holds while it decides; other workers wait for `LOCK_TIMEOUT_S`.
+        lock: what a worker holds while it decides; other workers wait for `LOCK_TIMEOUT_S`. What a database answers it
+            passes on as it is (`reached` makes sentences of it).
     """
 
     name: str
@@ -90,17 +96,39 @@ def open_storage(asked: str | None, out: Path) -> Storage:
         return _journal(out / JOURNAL)
     if asked.startswith("journal:"):
         return _journal(Path(asked.removeprefix("journal:").removeprefix("//")))
+    url = _parsed(asked)
+    return _sqlite(Path(url.database or "")) if url.get_backend_name() == "sqlite" else _postgresql(url)
+
+
+def _parsed(asked: str) -> URL:
+    """Return the address of a database.
+
+    Raises `UserError`: it is none that can hold a study.
+    """
     try:
         url = sqlalchemy.make_url(asked)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         shown = re.sub(r"//.*@", "//***@", asked)  # it may hold a password
         raise UserError(f"--storage {shown}: not a storage; {HOW}.") from None
     kind = url.get_backend_name()
-    if kind == "sqlite" and url.database:
-        return _sqlite(Path(url.database))
-    if kind in ("postgresql", "postgres") and url.database:
-        return _postgresql(url)
-    raise UserError(f"--storage {url.render_as_string(hide_password=True)}: not a storage for studies; {HOW}.")
+    named = url.database and Path(url.database).name
+    if not named or kind not in ("sqlite", "postgresql", "postgres"):
+        raise UserError(f"--storage {url.render_as_string(hide_password=True)}: not a storage for studies; {HOW}.")
+    return url
+
+
+def require_address(asked: str | None) -> None:
+    """Raise `UserError` when `--storage` names nothing that `open_storage` knows; nothing is opened or made."""
+    if asked is not None and not asked.startswith("journal"):
+        _parsed(asked)
+
+
+def place_name(out: Path) -> str:
+    """Return a name of the folder `out`, the same for all who see it; the first makes it, under the storage's lock."""
+    path = out / PLACE
+    if not path.exists():
+        write_text(path, uuid.uuid4().hex)
+    return path.read_text(encoding="utf-8")[:MOST_NAME]
 
 
 def network_file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
@@ -156,14 +184,12 @@ def _postgresql(url: URL) -> Storage:
 
     @contextlib.contextmanager
     def locked() -> Iterator[None]:
-        with contextlib.ExitStack() as transaction:  # poolers keep a connection for the time of a transaction
-            with reached(name):
-                connection = transaction.enter_context(engine.begin())
-                connection.execute(sqlalchemy.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
-                connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+        with engine.begin() as connection:  # poolers keep a connection for the time of a transaction
+            connection.execute(sqlalchemy.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
             yield
 
-    with locked(), reached(name):
+    with reached(name), locked():
         storage = RDBStorage(
             url.render_as_string(hide_password=False), engine_kwargs={"poolclass": sqlalchemy.NullPool}
         )
@@ -192,41 +218,48 @@ def reached(name: str) -> Iterator[None]:
 def _journal(path: Path) -> Storage:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=WholeLines(path)))
+        backend = JournalFileBackend(str(path), lock_obj=WholeLines(path))  # type: ignore[arg-type]  # all that it calls
+        storage = JournalStorage(backend)
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise UserError(f"--storage {path}: not a journal of studies, or damaged; give another file.") from error
-    claims = JournalFileSymlinkLock(str(path.with_name(f".{path.name}.claims")))
+    claims = LinkLock(path.with_name(f".{path.name}.claims"), grace_s=LINK_GRACE_S, timeout_s=LOCK_TIMEOUT_S)
 
     @contextlib.contextmanager
     def locked() -> Iterator[None]:
-        claims.acquire()
+        try:
+            claims.acquire()
+        except TimeoutError as error:
+            raise UserError(_held(str(path))) from error
         try:
             yield
         finally:
-            with contextlib.suppress(RuntimeError):  # this process was asleep, and another has broken the lock
-                claims.release()
+            claims.release()
 
     return Storage(str(path), storage, locked)
 
 
-class WholeLines(JournalFileSymlinkLock):
+class WholeLines(LinkLock):
     """The lock of a journal, which takes away what a process left half-written that was killed in the middle of a line.
 
     Otherwise the next line would be joined to it, and nobody could read the journal any more.
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self._path = path
+        super().__init__(path.with_name(f"{path.name}.lock"), grace_s=LINK_GRACE_S, timeout_s=LOCK_TIMEOUT_S)
+        self._journal = path
 
     def acquire(self) -> bool:
         """Wait for the lock, and leave the journal with whole lines."""
         held = super().acquire()
-        with self._path.open("rb+") as journal:
-            end = journal.seek(0, 2)
-            journal.seek(max(end - 1, 0))
-            if journal.read(1) not in (b"\n", b""):
-                journal.truncate(_end_of_lines(journal, end))
+        try:
+            with self._journal.open("rb+") as journal:
+                end = journal.seek(0, 2)
+                journal.seek(max(end - 1, 0))
+                if journal.read(1) not in (b"\n", b""):
+                    journal.truncate(_end_of_lines(journal, end))
+        except BaseException:
+            self.release()
+            raise
         return held
 
 

@@ -2,14 +2,18 @@
 
 A worker claims a cell under the lock of the storage (`synth.storage`), and shows that it lives by a number that it
 counts up. Optuna's own heartbeats cover neither journals nor trials that are asked for one by one, and compare clocks.
-Here whoever looks on compares with nothing but what it has seen itself: when a number has stood still for `grace_s` the
-worker is gone and the cell is free again; of workers on this machine that is known at once. What was done until then is
-in the run folder.
+Here whoever looks on compares with nothing but what it has seen itself: when a number has stood still for the worker's
+grace the worker is gone and the cell is free again; of workers on this machine that is known at once. What was done
+until then is in the run folder.
+
+Workers need not see each other's folders: what was done in another place is done. What failed is left alone by all
+workers, until a command begins while no other works.
 """
 
 import contextlib
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,15 +24,18 @@ from optuna.trial import FrozenTrial, TrialState
 from shared.console import say
 from shared.errors import UserError
 from synth.cells import Cell
-from synth.claim import AGAIN, BEAT, CELL, ENDED, KIMG, ROW, WORKER, Claim
+from synth.claim import AGAIN, BEAT, CELL, ENDED, GRACE, KIMG, PLACE, ROW, WORKER, Claim
 from synth.differences import in_words
-from synth.liveness import has_ended, worker_name
+from synth.liveness import has_ended, is_here, worker_name
+from synth.patience import AWAY
 from synth.search import AXES, Search, params_of
 from synth.storage import Storage, reached
 
 BEATS_A_GRACE = 4
 MAX_DEATHS = 3  # of workers of one cell, before it is left alone
-PLAN = "plan"
+AHEAD = 100  # cells that are enqueued at a time: it is done while others wait
+MAX_REPEATS = 20  # of cells that are done, by a sampler whose ranges have no more
+PLAN, ROUND = "plan", "round"
 DIED = "its worker was not heard of any more"
 MAY_GROW = frozenset({"kimg", "checkpoint_every"})
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -40,6 +47,7 @@ class Standing:
 
     done: int
     running: int
+    doubtful: int  # of the running, those whose worker has not been seen to live yet
     failed: dict[str, str]  # name and reason
 
 
@@ -57,7 +65,9 @@ class Study:
         every_nimg: int,
         seed: int,
         grace_s: float,
+        place: Callable[[], str] = lambda: "",
         is_there: Callable[[Cell], bool] = lambda _: True,
+        helps: bool = False,
     ) -> None:
         """Open the study, or make it.
 
@@ -70,15 +80,19 @@ class Study:
             every_nimg: images between scores.
             seed: of the sampler.
             grace_s: how long a worker may be silent.
-            is_there: tells whether the result of a cell that is done is still there; else it is done anew.
+            place: returns what its folder is called by all who see it; called under the storage's lock.
+            is_there: tells whether the result of a cell that was done in this place is still there; else it is done
+                anew.
+            helps: whether it is one of several workers of one command, which has opened the study already.
 
         Raises `UserError`: the storage cannot be used, or has another study of this name.
         """
         self.storage, self.name, self.search, self.kimg = storage, name, search, kimg
         self._seed, self._grace_s, self._is_there = seed, grace_s, is_there
         self._worker = worker_name()
-        self._seen: dict[int, tuple[Any, float]] = {}  # number of a trial -> its beat, and since when it stands there
-        with storage.lock(), reached(storage.name):
+        # number of a trial -> its beat, since when it stands there, and whether it has been seen to move
+        self._seen: dict[int, tuple[Any, float, bool]] = {}
+        with reached(storage.name), storage.lock():
             self._study = optuna.create_study(
                 study_name=name,
                 storage=storage.optuna,
@@ -87,9 +101,15 @@ class Study:
             )
             self._id = storage.optuna.get_study_id_from_name(name)
             self._require_same(plan | search.describe())
-            # What failed before this command began may be tried again; what fails from now on is left to the user. And
-            # what was done before is looked for; what is done from now on is there.
-            self._before = {trial.number for trial in self._trials() if trial.state.is_finished()}
+            self._place = place()
+            trials = self._trials()
+            # What was done before is looked for; what is done from now on is there.
+            self._before = {trial.number for trial in trials if trial.state.is_finished()}
+            # What failed before the first of the commands that work now began may be tried again.
+            running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+            if not helps and all(has_ended(str(trial.user_attrs.get(WORKER))) for trial in running):
+                self._study.set_user_attr(ROUND, len(trials))
+            self._round = int(self._study.user_attrs.get(ROUND, 0))
 
     def _require_same(self, plan: dict[str, Any]) -> None:
         plan = json.loads(json.dumps(plan))  # as it is read back
@@ -107,9 +127,16 @@ class Study:
     def claim(self) -> Claim | None:
         """Return a cell for this worker alone, None when there is none to be had (now: see `standing`).
 
-        Raises `UserError`: the storage cannot be used.
+        Raises `UserError` when another process has held the lock for long, and what the storage answers (`patiently`).
         """
-        with self.storage.lock(), reached(self.storage.name):
+        try:
+            return self._claim()
+        except AWAY:
+            self._seen.clear()  # while the storage was away nobody could show that he lives
+            raise
+
+    def _claim(self) -> Claim | None:
+        with self.storage.lock():
             self._bury()
             self._enqueue()
             trials = self._trials()
@@ -120,18 +147,19 @@ class Study:
             cell = self._cell(trial.params)
             number = self.storage.optuna.get_trial_id_from_study_id_trial_number(self._id, trial.number)
             claim = Claim(cell, self._study, trial, number, self.storage.optuna, self._grace_s / BEATS_A_GRACE)
-            for name, value in ((CELL, cell.name), (WORKER, self._worker), (KIMG, self.kimg)):
+            about = {CELL: cell.name, WORKER: self._worker, KIMG: self.kimg, GRACE: self._grace_s, PLACE: self._place}
+            for name, value in about.items():
                 trial.set_user_attr(name, value)
         return claim
 
     def standing(self) -> Standing:
-        """Return how far the study is."""
-        with reached(self.storage.name):
-            trials = self._trials()
-        states = {name: self._state(name, trials) for name in self._names(trials)}
+        """Return how far the study is; what the storage answers is passed on (`patiently`)."""
+        trials = self._trials()
+        states = self._states(trials)
         return Standing(
             done=sum(state == "done" for state, _ in states.values()),
             running=sum(state in ("waiting", "running") for state, _ in states.values()),
+            doubtful=sum(trial.state == TrialState.RUNNING and not self._lives(trial) for trial in trials),
             failed={name: reason for name, (state, reason) in states.items() if state == "failed"},
         )
 
@@ -139,8 +167,7 @@ class Study:
         """Return how many cells are not done yet; of a sampler at most as many as its budget may allow."""
         with reached(self.storage.name):
             trials = self._trials()
-        states = [self._state(name, trials)[0] for name in self._names(trials)]
-        open_cells = sum(state in ("free", "waiting", "running") for state in states)
+        open_cells = sum(state in ("free", "waiting", "running") for state, _ in self._states(trials).values())
         return open_cells + (self.search.most_cells if self._may_sample(trials) else 0)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -169,16 +196,22 @@ class Study:
         same = (cell for cell in self.search.cells if params_of(cell) == params)
         return next(same, None) or Cell(**params)
 
-    def _state(self, name: str, trials: list[FrozenTrial]) -> tuple[str, str]:
-        """Return what became of a cell ("waiting", "running", "done", "failed", "free"), and why it failed."""
-        own = [trial for trial in trials if self._name(trial) == name]
+    def _states(self, trials: list[FrozenTrial]) -> dict[str, tuple[str, str]]:
+        """Return what became of each cell, by name."""
+        by_name: dict[str | None, list[FrozenTrial]] = defaultdict(list)
+        for trial in trials:
+            by_name[self._name(trial)].append(trial)
+        return {name: self._state(by_name[name]) for name in self._names(trials)}
+
+    def _state(self, own: list[FrozenTrial]) -> tuple[str, str]:
+        """Return what its trials say of a cell ("waiting", "running", "done", "failed", "free"), and why it failed."""
         for state, word in ((TrialState.WAITING, "waiting"), (TrialState.RUNNING, "running")):
             if any(trial.state == state for trial in own):
                 return word, ""
         last = next((trial for trial in reversed(own) if trial.state in DONE), None)
         if last is not None and last.user_attrs[KIMG] >= self.kimg and self._has_result(last):
             return "done", ""
-        failed = [t.user_attrs for t in own if t.state == TrialState.FAIL and t.number not in self._before]
+        failed = [t.user_attrs for t in own if t.state == TrialState.FAIL and t.number >= self._round]
         final = next((about for about in failed if about.get(AGAIN) is False), None)
         if final is not None:
             return "failed", str(final.get(ENDED))
@@ -186,7 +219,15 @@ class Study:
         return ("failed", f"{deaths} times {DIED}") if deaths >= MAX_DEATHS else ("free", "")
 
     def _has_result(self, trial: FrozenTrial) -> bool:
-        return trial.number not in self._before or self._is_there(self._cell(trial.params))
+        elsewhere = trial.user_attrs.get(PLACE) != self._place
+        return elsewhere or trial.number not in self._before or self._is_there(self._cell(trial.params))
+
+    def _lives(self, trial: FrozenTrial) -> bool:
+        """Tell whether a cell is being trained, as far as is known: by a process that is here, or was seen to beat."""
+        if trial.state != TrialState.RUNNING:
+            return False
+        worker = str(trial.user_attrs.get(WORKER))
+        return (is_here(worker) and not has_ended(worker)) or self._seen.get(trial.number, (None, 0.0, False))[2]
 
     def _bury(self) -> None:
         """Free the cells of workers that have been silent for too long."""
@@ -196,23 +237,25 @@ class Study:
                 continue
             worker = str(trial.user_attrs.get(WORKER))
             sign = (worker, trial.user_attrs.get(BEAT))
-            seen, since = self._seen.setdefault(trial.number, (sign, now))
+            seen, since, _ = self._seen.setdefault(trial.number, (sign, now, False))
             if seen != sign:
-                self._seen[trial.number] = (sign, now)
-            elif now - since > self._grace_s or has_ended(worker):
-                with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # it has told this very moment
+                self._seen[trial.number] = (sign, now, True)
+            elif now - since > float(trial.user_attrs.get(GRACE, self._grace_s)) or has_ended(worker):
+                # It may tell its result this very moment: then the cell is done, and nothing died.
+                with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):
                     number = self.storage.optuna.get_trial_id_from_study_id_trial_number(self._id, trial.number)
                     self.storage.optuna.set_trial_user_attr(number, ENDED, DIED)
                     self._study.tell(trial.number, state=TrialState.FAIL)
-                say(f"{self._name(trial)}: {DIED} ({worker.split()[0]}); the cell is free again")
+                    say(f"{self._name(trial)}: {DIED} ({worker.split()[0]}); the cell is free again")
 
     def _enqueue(self) -> None:
         """Enqueue every cell that is neither done nor under way: at first all of them."""
         trials = self._trials()
-        for name in self._names(trials):
-            if self._state(name, trials)[0] == "free":
-                cell = self._named(name, trials)
-                self._study.enqueue_trial(params_of(cell), user_attrs={CELL: name})
+        waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+        free = [name for name, (state, _) in self._states(trials).items() if state == "free"]
+        for name in free[: max(AHEAD - waiting, 0)]:
+            cell = self._named(name, trials)
+            self._study.enqueue_trial(params_of(cell), user_attrs={CELL: name})
 
     def _named(self, name: str, trials: list[FrozenTrial]) -> Cell:
         same = (cell for cell in self.search.cells if cell.name == name)
@@ -223,6 +266,11 @@ class Study:
         if self.search.axes is None:
             return False
         names = self._names(trials)
-        rows = [trial.user_attrs[ROW] for trial in trials if trial.state in DONE]
+        done = [trial for trial in trials if trial.state in DONE]
+        if len(done) - len({self._name(trial) for trial in done}) >= MAX_REPEATS:
+            return False
+        rows = [trial.user_attrs[ROW] for trial in done]
+        under_way = max(len(names) - len(rows), 0)
+        kimg = sum(row.get("ended_at_kimg", self.kimg) for row in rows) + under_way * self.kimg
         hours = sum(row["seconds"] for row in rows) / 3600
-        return self.search.budget.allows(len(names), len(names) * self.kimg, hours)
+        return self.search.budget.allows(len(names), kimg, hours)

@@ -12,7 +12,7 @@ import torch
 from shared.cohort import read_cohort
 from shared.console import say
 from shared.errors import UserError
-from shared.files import remove_parts
+from shared.files import claimed, remove_parts
 from stylegan2_ada import ProjectedDiscriminator
 from synth.at_once import Work, do_at_once
 from synth.cells import Cell
@@ -21,6 +21,8 @@ from synth.fold_grid import FoldGrid
 from synth.interruption import Interruption, watching_signals
 from synth.launch import Place, joined
 from synth.methods import choose_method
+from synth.patience import patiently
+from synth.run_folder import busy
 from synth.search import Search, plan_search
 from synth.starts import Start, build_start, say_licence
 from synth.study import Study
@@ -56,6 +58,7 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
             folds = [-1]  # one network for all of them
         grids = [FoldGrid(cohort, fold, options, search, start, place) for fold in folds]
         jobs = count_jobs(options.jobs, len(grids) * search.most_cells, cohort.size, place)
+        ranks.from_first(lambda: _require_possible(grids))
         if options.dry_run:
             dry_run(grids, jobs)
             return []
@@ -68,6 +71,11 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         return ranks.from_first(lambda: _conclude(grids, studies))
 
 
+def _require_possible(grids: list[FoldGrid]) -> None:
+    for grid in grids:
+        grid.require_possible()
+
+
 def _conclude(grids: list[FoldGrid], studies: list[Study]) -> list[Path]:
     """Write Table 1 of all grids; return the run folders.
 
@@ -75,12 +83,16 @@ def _conclude(grids: list[FoldGrid], studies: list[Study]) -> list[Path]:
     """
     failed: dict[str, str] = {}
     for grid, study in zip(grids, studies, strict=True):
-        standing, rows = study.standing(), study.rows()
+        standing, rows = patiently(study.standing, f"{study.storage.name}:"), study.rows()
         failed |= standing.failed
         if standing.running:
             say(f"{grid.out}: other workers still have {standing.running} of the cells; the last one writes table1.md")
         elif rows:
-            with study.storage.lock():
+            with contextlib.ExitStack() as claim:
+                try:
+                    claim.enter_context(claimed(grid.out, busy(grid.out)))
+                except UserError:  # of all that wait for the last cell one writes the same table
+                    continue
                 remove_parts(grid.out)
                 best = write_table1(grid.out, rows, grid.options.protocol, grid.options.kimg)
             which = f"the best cell is {best}, " if len(rows) > 1 else ""
@@ -197,4 +209,5 @@ class OneWorker:
             cohort = read_cohort(options.cohort)
             start = build_start(options, cohort.size, classes(options))
             grids = [FoldGrid(cohort, fold, options, self.search, start, place, self.features) for fold in self.folds]
-            Worker(grids, [grid.open_study() for grid in grids], interruption, wait=False).go()
+            studies = [grid.open_study(helps=True) for grid in grids]
+            Worker(grids, studies, interruption, wait=False).go()

@@ -1,28 +1,32 @@
 """A worker of one command: it claims cells of the studies of all folds until none is left, and trains each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 from shared.console import say
 from shared.errors import UserError
 from synth.cells import Cell
 from synth.claim import Claim, LostCellError
-from synth.fold_grid import FoldGrid
+from synth.fold_grid import FoldGrid, Result
 from synth.interruption import Interruption
+from synth.patience import patiently
 from synth.run_folder import BusyError
 from synth.study import Study
 
 POLL_S = 5.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What the first rank has decided: which cell of which grid is next, or how many other workers have still."""
+    """What the first rank has decided: which cell of which grid is next, or how many others have still."""
 
     grid: int = 0
     cell: Cell | None = None
     elsewhere: int = 0
+    doubtful: int = 0  # of these, whose workers may have died
 
 
 class Worker:
@@ -33,7 +37,8 @@ class Worker:
     ) -> None:
         """Take part in the studies of some grids, one a fold.
 
-        With `wait`, a worker stays while others have cells, and takes up those of workers that die.
+        With `wait`, a worker stays while others have cells, and takes up those of workers that die; without it until
+        each of them has shown that it lives.
         """
         self.grids, self.studies, self.interruption, self.wait = grids, studies, interruption, wait
         self.ranks = grids[0].place.ranks
@@ -52,7 +57,7 @@ class Worker:
             turn = self.ranks.from_first(self._next)
             if turn.cell is not None:
                 self._train(self.grids[turn.grid], turn.cell)
-            elif turn.elsewhere and self.wait:
+            elif turn.doubtful or (turn.elsewhere and self.wait):
                 cells = f"{turn.elsewhere} {'cell is' if turn.elsewhere == 1 else 'cells are'}"
                 self._say_once(f"{cells} with other workers: waiting for them, or for what they leave behind")
                 self.interruption.sleep(POLL_S)
@@ -61,25 +66,24 @@ class Worker:
 
     def _next(self) -> Turn:
         for index, study in enumerate(self.studies):
-            self._claim = study.claim()
+            self._claim = self._patiently(study, study.claim)
             if self._claim is not None:
                 return Turn(index, self._claim.cell)
-        return Turn(elsewhere=sum(study.standing().running for study in self.studies))
+        standings = [self._patiently(study, study.standing) for study in self.studies]
+        return Turn(
+            elsewhere=sum(each.running for each in standings), doubtful=sum(each.doubtful for each in standings)
+        )
+
+    def _patiently(self, study: Study, call: Callable[[], T]) -> T:
+        return patiently(call, f"{study.storage.name}:", sleep=self.interruption.sleep)
 
     def _train(self, grid: FoldGrid, cell: Cell) -> None:
         with self._claim or nullcontext() as claim:
             try:
-                result = grid.train(cell, self.interruption, claim)
-                if claim is not None:
-                    claim.finish(result.row["criterion"], result.row, pruned=result.pruned)
+                result = self._when_free(grid, cell, claim)
             except LostCellError as error:
                 say(str(error))
-            except BusyError as error:
-                if not self.wait or claim is None:
-                    raise
-                claim.give_back(str(error))
-                self._say_once(str(error))
-                self.interruption.sleep(POLL_S)
+                return
             except UserError as error:
                 if claim is not None:
                     claim.fail(str(error))
@@ -87,6 +91,24 @@ class Worker:
                     raise
                 if not grid.search.is_single:
                     say(f"{cell.name}: {error}")
+                return
+            if claim is not None:
+                claim.finish(result.row["criterion"], result.row, pruned=result.pruned)
+
+    def _when_free(self, grid: FoldGrid, cell: Cell, claim: Claim | None) -> Result:
+        """Train a cell, after waiting for a process that is still in its folder: one that was silent and lost the cell.
+
+        Raises `BusyError`: several ranks train it, which would wait for each other.
+        """
+        while True:
+            try:
+                return grid.train(cell, self.interruption, claim)
+            except BusyError as error:
+                if claim is None or self.ranks.count > 1:
+                    raise
+                claim.check()
+                self._say_once(str(error))
+                self.interruption.sleep(POLL_S)
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 
 from synth.cells import product
+from synth.link_lock import LinkLock
 from synth.search import Search
 from synth.storage import open_storage
 from synth.study import Study
@@ -50,3 +51,9 @@ def claim_and_hang(address: str, claimed: Any) -> None:
         claim.report(1000, 3.0)
         claimed.set()
         time.sleep(600)
+
+
+def hold_link(path: Path, held: Any) -> None:
+    LinkLock(path, grace_s=30.0, timeout_s=60.0).acquire()
+    held.set()
+    time.sleep(600)

@@ -209,8 +209,8 @@ def test_an_fid_of_fewer_fakes_than_features_is_refused():
         UserError, match=r"2048 generated images: too few for an FID, .* 2048 features .* at least 2049"
     ):
         QualityMeter(pictures(9), pictures(2), Colours("InceptionV3").extractor, fakes=2048)
-    quality.require_enough_fakes("inception", 2049)
-    quality.require_enough_fakes("offline", 16)
+    quality.require_enough_fakes(Colours("InceptionV3").extractor, 2049)
+    quality.require_enough_fakes(Colours().extractor, 16)
 
 
 def test_what_was_held_out_is_beside_as_many_that_were_trained_on():

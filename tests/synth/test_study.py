@@ -21,6 +21,7 @@ from synth.claim import LostCellError
 from synth.liveness import has_ended, worker_name
 from synth.search import Search
 from synth.storage import WholeLines, network_file_system, open_storage
+from synth.study import MAX_REPEATS
 from synth.values import Budget, Range, read_value
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -81,10 +82,10 @@ def test_a_killed_workers_cell_is_taken_up(address, monkeypatch, known):
 
 
 def test_a_worker_that_was_asleep_learns_that_its_cell_is_gone(address):
-    asleep = open_study(address, grace_s=400.0).claim()  # its first beat would come after 100 s
-    study = open_study(address, grace_s=0.1)
+    asleep = open_study(address, grace_s=8.0).claim()  # its first beat would come after 2 s
+    study = open_study(address)
     done = do_all(study)
-    time.sleep(0.2)
+    time.sleep(8.1)
     done += do_all(study)
     assert sorted(done) == sorted(cell.name for cell in CELLS)
     with asleep:
@@ -109,6 +110,90 @@ def test_a_cell_that_was_given_back_is_next_and_one_that_failed_is_left_alone(ad
     assert do_all(open_study(address)) == [CELLS[1].name]  # a new command tries it again
 
 
+def test_what_failed_is_left_alone_by_commands_that_join(address):
+    """Only one that begins while no other works tries it again, and none of the workers of one command does."""
+    first = open_study(address)
+    with first.claim() as claim:
+        claim.fail("it diverged")
+    assert first.standing().failed == {CELLS[0].name: "it diverged"}
+    with first.claim() as claim:
+        joins = open_study(address)
+        assert do_all(joins) == [cell.name for cell in CELLS[2:]]
+        claim.give_back("stopped")
+    assert do_all(open_study(address, helps=True)) == [CELLS[1].name]
+    assert do_all(open_study(address)) == [CELLS[0].name]
+
+
+def test_cells_that_were_done_in_another_place_are_done(address):
+    """A machine that joins late, or begins again, has no files of the others."""
+    here, elsewhere = ({"place": lambda name=name: name, "is_there": lambda _: False} for name in ("here", "elsewhere"))
+    assert do_all(open_study(address, **here)) == [cell.name for cell in CELLS]
+    late = open_study(address, **elsewhere)
+    assert do_all(late) == []
+    assert len(late.rows()) == len(CELLS)
+    assert do_all(open_study(address, **here)) == [cell.name for cell in CELLS]  # its files were removed
+
+
+def test_a_result_that_is_told_while_its_worker_is_given_up_counts(tmp_path, monkeypatch):
+    address = f"sqlite:///{tmp_path}/study.db"
+    late = open_study(address, grace_s=1.0).claim()
+    study = open_study(address)
+    tell = study._study.tell
+
+    def telling(number, *values, **named):
+        if number == late.number:
+            late.finish(5.0, {"cell": late.cell.name, "seconds": 1.0})
+        return tell(number, *values, **named)
+
+    study.claim().give_back("stopped")  # the first look
+    time.sleep(1.1)
+    monkeypatch.setattr(study._study, "tell", telling)
+    done = do_all(study)
+    assert late.cell.name not in done
+    assert study.standing().done == len(CELLS)
+    assert trials(address)[late.number].value == 5.0
+
+
+def test_a_sampler_that_has_only_done_cells_left_ends(tmp_path):
+    """A range of which the names of cells tell no two numbers apart."""
+    axes = {"gamma": Range(0.1, 0.1 + 1e-9, log=False), "target": (0.6,), "lr": (0.002,)}
+    search = Search(axes=axes, sampler="random", budget=Budget(cells=3))
+    study = open_study(f"sqlite:///{tmp_path}/study.db", search)
+    assert set(do_all(study)) == {"gamma0.1_lr0.002_target0.6"}
+    assert len(trials(f"sqlite:///{tmp_path}/study.db")) == MAX_REPEATS + 1
+
+
+def test_many_cells_are_enqueued_some_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("synth.study.AHEAD", 2)
+    address = f"sqlite:///{tmp_path}/study.db"
+    study = open_study(address)
+    first = study.claim()
+    assert len(trials(address)) == 2
+    first.give_back("stopped")
+    assert sorted(do_all(study)) == sorted(cell.name for cell in CELLS)
+
+
+def test_whoever_does_not_wait_stays_until_all_others_have_shown_that_they_live(tmp_path):
+    """A worker on another machine may have died; one that beats is alive, and so is a process that is here."""
+    address = f"sqlite:///{tmp_path}/study.db"
+    with open_study(address, Search(cells=CELLS[:1]), grace_s=1.0).claim() as claim:
+        here = open_study(address, Search(cells=CELLS[:1]))
+        assert here.claim() is None
+        assert (here.standing().running, here.standing().doubtful) == (1, 0)
+        there = open_study(address, Search(cells=CELLS[:1]))
+        with pytest.MonkeyPatch.context() as elsewhere:
+            elsewhere.setattr("synth.study.is_here", lambda _: False)
+            elsewhere.setattr("synth.study.has_ended", lambda _: False)
+            assert there.claim() is None
+            assert there.standing().doubtful == 1
+            end = time.monotonic() + 60
+            while there.standing().doubtful:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+                assert there.claim() is None
+        claim.give_back("stopped")
+
+
 def test_a_cell_whose_workers_always_die_is_left_alone(tmp_path):
     study = open_study(f"sqlite:///{tmp_path}/study.db", Search(cells=CELLS[:1]), grace_s=0.02)
     for _ in range(3):
@@ -116,6 +201,7 @@ def test_a_cell_whose_workers_always_die_is_left_alone(tmp_path):
         assert study.claim() is None
         time.sleep(0.05)
     assert study.claim() is None
+    assert study.standing().doubtful == 0
     assert "3 times its worker was not heard of" in study.standing().failed[CELLS[0].name]
 
 

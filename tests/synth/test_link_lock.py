@@ -1,0 +1,82 @@
+"""The lock that is a link: one holder at a time, none that is dead, no processor used by those who wait."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from studies import hold_link
+
+from synth.link_lock import LinkLock
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def _lock(path: Path, grace_s: float = 30.0, timeout_s: float = 60.0) -> LinkLock:
+    return LinkLock(path / "lock", grace_s=grace_s, timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_killed_holders_lock_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, known: bool) -> None:
+    """At once where it is known that it has ended, else after the grace; who waits sleeps meanwhile."""
+    held = SPAWN.Event()
+    holder = SPAWN.Process(target=hold_link, args=(tmp_path / "lock", held))
+    holder.start()
+    assert held.wait(60)
+    os.kill(holder.pid or 0, signal.SIGKILL)
+    holder.join()
+    if not known:
+        monkeypatch.setattr("synth.link_lock.has_ended", lambda _: False)
+    lock = _lock(tmp_path, grace_s=1.0)
+    started, processor = time.monotonic(), time.process_time()
+    assert lock.acquire()
+    waited, used = time.monotonic() - started, time.process_time() - processor
+    assert (waited > 1.0) == (not known)
+    assert used < 0.5
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_living_holders_lock_is_waited_for(tmp_path: Path) -> None:
+    first, second = _lock(tmp_path), _lock(tmp_path, timeout_s=0.5)
+    first.acquire()
+    with pytest.raises(TimeoutError):
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_threads_and_locks_take_turns(tmp_path: Path) -> None:
+    """Eight threads over two objects: nobody is ever inside beside another."""
+    locks, inside, most = [_lock(tmp_path), _lock(tmp_path)], [], []
+
+    def work(index: int) -> None:
+        for _ in range(20):
+            lock = locks[index % 2]
+            lock.acquire()
+            inside.append(index)
+            most.append(len(inside))
+            time.sleep(0.0005)
+            inside.remove(index)
+            lock.release()
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 160
+
+
+def test_a_sleeper_does_not_release_the_lock_of_who_broke_its_own(tmp_path: Path) -> None:
+    asleep, other, third = _lock(tmp_path), _lock(tmp_path, grace_s=0.1), _lock(tmp_path, timeout_s=0.3)
+    asleep.acquire()
+    other.acquire()
+    asleep.release()
+    with pytest.raises(TimeoutError):
+        third.acquire()
+    other.release()
