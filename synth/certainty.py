@@ -13,10 +13,11 @@ from shared.errors import UserError
 from shared.files import whole_file
 from synth.groups import Groups
 from synth.kernels import MOST_PAIRS
-from synth.moments import Features, extrapolated, standard_error
+from synth.moments import Features, extrapolated, fakes_to_extrapolate, standard_error
 from synth.quality import Fakes, QualityMeter
 
 MOST = 2000  # reals and fakes, at most, that a distance's standard error is told from
+FEW_MORE = 3  # times as many fakes as a score has may be drawn, to know what infinitely many would give
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,24 @@ class Certainty:
     Attributes:
         standard_error: of the distance at its numbers of images, from halves of reals and fakes (2000 of each at most,
             so of more images it is too large); None for fewer than four, or than four groups of reals.
-        infinite: the distance that infinitely many fakes would have; None where there are too few for that.
+        infinite: the distance that infinitely many fakes would have; None where that takes many more than a score.
     """
 
     standard_error: float | None
     infinite: float | None
 
 
+def enough_fakes(meter: QualityMeter) -> int:
+    """Return how many fakes to look at: what an extrapolation needs if that is little more than a score does."""
+    needed = fakes_to_extrapolate(meter.extractor.width)
+    return needed if meter.fakes < needed <= FEW_MORE * meter.fakes else meter.fakes
+
+
 def certainty(meter: QualityMeter, fakes: Fakes) -> Certainty:
-    """Return how sure the distance of fakes to the reals of `meter` is."""
-    groups = meter.groups.first(MOST)
-    enough = min(groups.count, len(fakes.first)) >= 4
-    error = standard_error(meter.real[:MOST], fakes.first[:MOST], seed=meter.seed, groups=groups) if enough else None
+    """Return how sure the distance of `meter.fakes` of these fakes to the reals of `meter` is."""
+    groups, scored = meter.groups.first(MOST), fakes.first[: min(MOST, meter.fakes)]
+    enough = min(groups.count, len(scored)) >= 4
+    error = standard_error(meter.real[:MOST], scored, seed=meter.seed, groups=groups) if enough else None
     return Certainty(error, extrapolated(meter.moments, fakes.first, seed=meter.seed))
 
 
@@ -54,7 +61,7 @@ class Compared:
         """Take the first fakes, and the reals that were held out if there are any."""
         held_out = len(meter.validation) >= 2
         reals, groups = (meter.validation, meter.validation_groups) if held_out else (meter.real, meter.groups)
-        return cls(fakes.first[:MOST_PAIRS], reals[:MOST_PAIRS], groups.first(MOST_PAIRS))
+        return cls(fakes.first[: min(MOST_PAIRS, meter.fakes)], reals[:MOST_PAIRS], groups.first(MOST_PAIRS))
 
     def write(self, path: Path) -> None:
         """Write all, features in single precision, to an .npz file."""

@@ -26,7 +26,7 @@ from synth.features import Extractor, identity, open_extractor, resolve_choice
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
-from synth.quality import QualityMeter, require_enough_fakes, require_subset
+from synth.quality import QualityMeter, draw_at_once, require_enough_fakes, require_subset
 from synth.run import Run, Watcher, every_nimg
 from synth.run_folder import RunFolder
 from synth.search import AXES, Search
@@ -252,6 +252,7 @@ class FoldGrid:
             kid_subset=self.options.kid_subset,
             groups=self.data.groups,
             seed=self.options.seed,
+            at_once=draw_at_once(self.place.device),
             ranks=self.place.ranks,
             cache=self.out / FEATURES,
         )

@@ -52,6 +52,11 @@ class Groups:
         cut = ends[np.abs(2 * ends - len(self)).argmin()]
         return order[:cut], order[cut:]
 
+    def some(self, rng: np.random.Generator, n: int) -> Rows:
+        """Return `n` images of groups in a random order, all but the last of them whole."""
+        place = np.argsort(rng.permutation(self.count))
+        return np.argsort(place[self.index], kind="stable")[:n]
+
     def half_of_groups(self, rng: np.random.Generator) -> Rows:
         """Return the images of half of the groups, rounded down."""
         chosen = np.zeros(self.count, bool)

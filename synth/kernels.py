@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
-from synth.groups import Groups
+from synth.groups import Groups, Rows
 from synth.moments import Features
 
 KID_SUBSETS = 100
@@ -25,7 +23,8 @@ LEVEL = 0.95
 class KernelDistance:
     """KID: mean and standard deviation over subsets of `subset_size`, and a bootstrap's 95 % interval from low to high.
 
-    The interval is of the same distance between all images (the first `MOST_PAIRS` of each).
+    The interval is of the same distance between all images (the first `MOST_PAIRS` of each). Two reals of one group
+    (`synth.groups`) are no pair in either: their likeness says nothing of how alike reals are.
     """
 
     mean: float
@@ -44,21 +43,27 @@ def kernel_distance(
     whole `groups` of reals.
     """
     size = subset or min(len(fakes), len(reals), KID_SUBSET_SIZE)
-    if size < 2:
+    groups = groups or Groups.none(len(reals))
+    if size < 2 or groups.count < 2:
         return None
-    result = kid_features_to_metric(
-        torch.from_numpy(fakes),
-        torch.from_numpy(reals),
-        kid_subsets=KID_SUBSETS,
-        kid_subset_size=size,
-        rng_seed=seed,
-        verbose=False,
-    )
-    fakes, reals = fakes[:MOST_PAIRS], reals[:MOST_PAIRS]
+    subsets = _of_subsets(fakes, reals, groups, size, seed)
+    fakes, reals, groups = fakes[:MOST_PAIRS], reals[:MOST_PAIRS], groups.first(MOST_PAIRS)
     distances = _resampled(_kernel(fakes, fakes), _kernel(reals, reals), _kernel(fakes, reals), seed, groups)
     low, high = np.nanquantile(distances[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    mean, sd = float(result[KEY_METRIC_KID_MEAN]), float(result[KEY_METRIC_KID_STD])
-    return KernelDistance(mean, sd, float(low), float(high), size)
+    return KernelDistance(float(np.nanmean(subsets)), float(np.nanstd(subsets)), float(low), float(high), size)
+
+
+def _of_subsets(fakes: Features, reals: Features, groups: Groups, size: int, seed: int) -> npt.NDArray[np.float64]:
+    """Return the squared distance of each subset, which are drawn as torch-fidelity draws them."""
+    rng = np.random.RandomState(seed)  # the library's numbers
+    once = np.ones((1, size))
+    found = []
+    for _ in range(KID_SUBSETS):
+        rows, columns = (rng.choice(len(each), size, replace=False) for each in (fakes, reals))
+        x, y = fakes[rows], reals[columns]
+        within = _mean_of_pairs(_kernel(x, x), once) + _mean_of_pairs(_kernel(y, y), once, groups.index[columns])
+        found.append(float(within[0] - 2 * _kernel(x, y).mean()))
+    return np.array(found)
 
 
 def nearer(
@@ -127,12 +132,17 @@ def _resampled(
     )
     distances = _mean_of_pairs(fake_fake, fakes)
     distances -= 2 * ((fakes @ across) * reals).sum(axis=1) / (fakes.sum(axis=1) * reals.sum(axis=1))
-    return distances if real_real is None else distances + _mean_of_pairs(real_real, reals)
+    return distances if real_real is None else distances + _mean_of_pairs(real_real, reals, of_reals.index)
 
 
-def _mean_of_pairs(kernel: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the mean of kernel values [M, M] over pairs of different images (NaN: none), for counts [R, M]: [R]."""
-    others = kernel - np.diag(np.diagonal(kernel))
-    pairs = np.square(counts.sum(axis=1)) - np.square(counts).sum(axis=1)
-    total = ((counts @ others) * counts).sum(axis=1)
+def _mean_of_pairs(
+    kernel: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], index: Rows | None = None
+) -> npt.NDArray[np.float64]:
+    """Return the mean of kernel values [M, M] over pairs of images of different groups, for counts [R, M]: [R].
+
+    `index` [M] tells the groups; without it each image is one. It is NaN where there is no pair.
+    """
+    unrelated = ~np.eye(len(kernel), dtype=bool) if index is None else index[:, None] != index
+    pairs = ((counts @ unrelated) * counts).sum(axis=1)
+    total = ((counts @ (kernel * unrelated)) * counts).sum(axis=1)
     return np.asarray(np.divide(total, pairs, out=np.full(len(counts), np.nan), where=pairs > 0))

@@ -77,6 +77,11 @@ class RunningMoments:
         return Moments(self._mean.copy(), np.sqrt(values.clip(min=0))[:, None] * vectors.T)
 
 
+def fakes_to_extrapolate(width: int) -> int:
+    """Return how many fakes `extrapolated` needs with `width` features: half of them must be as many as these."""
+    return 2 * max(width, 2)
+
+
 def extrapolated(reals: Moments, fakes: Features, *, seed: int) -> float | None:
     """Return the distance that infinitely many fakes would have (arXiv:1911.07023, section 4).
 
@@ -89,7 +94,7 @@ def extrapolated(reals: Moments, fakes: Features, *, seed: int) -> float | None:
         fakes: features [M, F].
         seed: of the order.
     """
-    if len(fakes) < 2 * max(fakes.shape[1], 2):
+    if len(fakes) < fakes_to_extrapolate(fakes.shape[1]):
         return None
     order = np.random.default_rng(seed).permutation(len(fakes))
     sizes = np.unique(np.linspace(len(fakes) // 2, len(fakes), SIZES).astype(int))

@@ -26,11 +26,12 @@ from synth.kernels import kernel_distance
 from synth.moments import Features, Moments, RunningMoments, frechet_distance
 
 FIRST_SEED = 1 << 31  # scores use seeds that nobody types, so no image of theirs is selected later
-DRAW_AT_ONCE = 64
+CPU_DRAW, GPU_DRAW = 64, 512  # images drawn at once: between two looks for a signal; whole batches of any network
 KEPT = 10_000  # features of fakes, at most: of the others only the moments, so that memory does not grow with them
 DRAWS = 20  # of as many training images as were held out
 
 Images = npt.NDArray[np.uint8]  # [N, S, S, 3]
+MeanAndSd = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class QualityScore:
         precision, precision_sd, precision_floor, recall, recall_sd, recall_floor: fidelity and diversity likewise.
         spread: trace of the fakes' covariance over that of the reals': 1 is as diverse, 0 one picture; None when the
             reals do not differ.
-        held_out, trained_on, trained_on_sd: distance of the fakes to images that were held out, and to as many of those
-            that were trained on, over draws of `n_validation` of each (1000 at most); None for fewer than two.
+        held_out, held_out_sd, trained_on, trained_on_sd: distance of the fakes to images that were held out, and to as
+            many of those that were trained on, over draws of `n_validation` of each (1000 at most) in whole groups;
+            None for fewer than two.
         kid_validation, kid_validation_std, kid_subset_size: KID between fakes and held-out reals, over subsets of that
             size; None likewise.
         kid_low, kid_high: its 95 % interval, by a bootstrap over reals and fakes.
@@ -74,6 +76,7 @@ class QualityScore:
     recall_floor: float | None
     spread: float | None
     held_out: float | None
+    held_out_sd: float | None
     trained_on: float | None
     trained_on_sd: float | None
     kid_validation: float | None
@@ -123,6 +126,11 @@ def require_subset(subset: int | None, validation: int, fakes: int) -> None:
         )
 
 
+def draw_at_once(device: torch.device) -> int:
+    """Return how many fakes to draw at a time on a device."""
+    return GPU_DRAW if device.type == "cuda" else CPU_DRAW
+
+
 class QualityMeter:
     """Scores generators against fixed reals, whose features are computed once; `validation` has those held out."""
 
@@ -137,6 +145,7 @@ class QualityMeter:
         kid_subset: int | None = None,
         reference: str = "train",
         groups: tuple[Groups, Groups] | None = None,
+        at_once: int = CPU_DRAW,
         cache: Path | None = None,
         ranks: Ranks | None = None,
     ) -> None:
@@ -151,6 +160,7 @@ class QualityMeter:
             kid_subset: images in each of these; None means 100, or as many as there are.
             reference: what the scores call the reals of `train`.
             groups: of `train` and of `validation`; None means that all are independent.
+            at_once: fakes that are drawn at a time.
             cache: folder where the reals' features are kept, found again by the content of the images.
             ranks: the processes that draw and look at a share of the fakes each; all of them get the score.
 
@@ -164,7 +174,7 @@ class QualityMeter:
         require_enough_fakes(extractor, fakes)
         require_subset(kid_subset, len(validation), fakes)
         self.extractor, self.fakes, self.seed, self.reference = extractor, fakes, seed, reference
-        self.kid_subset = kid_subset
+        self.kid_subset, self.at_once = kid_subset, at_once
         self.ranks = ranks or Ranks()
         self.real = cached_features(train, extractor, cache)
         self.validation = cached_features(validation, extractor, cache)
@@ -203,6 +213,7 @@ class QualityMeter:
             seed=seed,
             kid_subset=kid_subset,
             groups=groups,
+            at_once=draw_at_once(device),
             cache=cache,
             ranks=ranks,
         )
@@ -214,17 +225,18 @@ class QualityMeter:
         """
         return dataclasses.asdict(self.compare(self.look_at(draw)))
 
-    def look_at(self, draw: Callable[[int, int], Images]) -> Fakes:
-        """Draw as `score` does, and return the fakes' features.
+    def look_at(self, draw: Callable[[int, int], Images], count: int | None = None) -> Fakes:
+        """Draw as `score` does, and return the fakes' features; `count` of them if not the usual number.
 
         They pass through in small batches. Of more than `KEPT` fakes the moments are all that stays of the later ones.
         """
-        batches = [(start, min(DRAW_AT_ONCE, self.fakes - start)) for start in range(0, self.fakes, DRAW_AT_ONCE)]
+        total = count or self.fakes
+        batches = [(start, min(self.at_once, total - start)) for start in range(0, total, self.at_once)]
         width = self.extractor.width
         kept: list[Features] = []
-        running = RunningMoments(width) if self.fakes > KEPT else None
-        for start, count in self.ranks.part(batches):
-            features = to_features(draw(FIRST_SEED + start, count), self.extractor)
+        running = RunningMoments(width) if total > KEPT else None
+        for start, size in self.ranks.part(batches):
+            features = to_features(draw(FIRST_SEED + start, size), self.extractor)
             if start < KEPT:
                 kept.append(features[: KEPT - start])
             if running is not None:
@@ -235,7 +247,7 @@ class QualityMeter:
         whole = RunningMoments(width)
         for part in self.ranks.gather(running):
             whole.merge(part)
-        return Fakes(self.fakes, whole.moments(), first)
+        return Fakes(total, whole.moments(), first)
 
     def compare(self, fakes: Fakes) -> QualityScore:
         """Score fakes, as many as the meter was made for."""
@@ -246,7 +258,7 @@ class QualityMeter:
         equal = self._halvings.compare(fakes.first) if self._halvings.n >= 2 else None
         precision = None if equal is None else equal.precision
         recall = None if equal is None else equal.recall
-        held_out, trained_on, trained_on_sd = self._generalisation(fakes.first)
+        held_out, trained_on = self._generalisation(fakes.first)
         return QualityScore(
             name="FID" if space["extractor"] == FID_SPACE else f"Frechet distance ({space['extractor']})",
             value=frechet_distance(self.moments, fakes.moments),
@@ -264,9 +276,10 @@ class QualityMeter:
             recall_sd=None if recall is None else recall.sd,
             recall_floor=None if recall is None else recall.floor,
             spread=fakes.moments.spread / self.moments.spread if self.moments.spread > 0 else None,
-            held_out=held_out,
-            trained_on=trained_on,
-            trained_on_sd=trained_on_sd,
+            held_out=held_out[0],
+            held_out_sd=held_out[1],
+            trained_on=trained_on[0],
+            trained_on_sd=trained_on[1],
             kid_validation=None if kid is None else kid.mean,
             kid_validation_std=None if kid is None else kid.sd,
             kid_low=None if kid is None else kid.low,
@@ -278,23 +291,22 @@ class QualityMeter:
             seed=self.seed,
         )
 
-    def _generalisation(self, fakes: Features) -> tuple[float | None, float | None, float | None]:
-        """Return the distance to what was held out, and mean and deviation of that to as many training images.
+    def _generalisation(self, fakes: Features) -> tuple[MeanAndSd, MeanAndSd]:
+        """Return the distance to what was held out, and to as many training images, each over draws.
 
-        As many fakes are taken as there are images, so that all three have the same bias.
+        As many fakes are taken as there are images, so that all have the same bias.
         """
         n = min(len(self.validation), len(self.real), len(fakes), MOST)
         if n < 2:
-            return None, None, None
+            return (None, None), (None, None)
         rng = np.random.default_rng([self.seed, n])
-
-        def drawn(features: Features) -> Moments:
-            return Moments.of(features[rng.choice(len(features), n, replace=False)])
-
-        taken = [drawn(fakes) for _ in range(DRAWS)]
-        held_out = [frechet_distance(drawn(self.validation), each) for each in taken]
-        trained_on = [frechet_distance(drawn(self.real), each) for each in taken]
-        return float(np.mean(held_out)), float(np.mean(trained_on)), float(np.std(trained_on, ddof=1))
+        sources = (self.validation, self.validation_groups), (self.real, self.groups)
+        found = []
+        for _ in range(DRAWS):
+            taken = Moments.of(fakes[rng.choice(len(fakes), n, replace=False)])
+            found.append([frechet_distance(Moments.of(reals[groups.some(rng, n)]), taken) for reals, groups in sources])
+        held_out, trained_on = ((float(np.mean(each)), float(np.std(each, ddof=1))) for each in np.transpose(found))
+        return held_out, trained_on
 
 
 def to_features(images: Images, extractor: Extractor) -> Features:

@@ -20,7 +20,7 @@ from shared.nn.resume import DamagedStateError
 from stylegan2_ada import Networks, Trainer, TrainingDivergedError, network_bytes
 from synth.averages import AverageFolder
 from synth.board import Board, open_board
-from synth.certainty import Compared, certainty
+from synth.certainty import Compared, certainty, enough_fakes
 from synth.checkpoints import Checkpoints, State, best_of, last_good
 from synth.drawing import draw
 from synth.features import identity
@@ -359,7 +359,8 @@ class Run:
         nimg = round(best["kimg"] * 1000)
         if nimg != self.trainer.cur_nimg:
             self.trainer.load_state_dict(self.ranks.from_first(lambda: self._load_best(nimg)))
-        fakes, pictures = self.meter.look_at(self._draw), self._draw(0, PICTURES)
+        fakes = self.meter.look_at(self._draw, enough_fakes(self.meter))
+        pictures = self._draw(0, PICTURES)
         if self.ranks.first:
             save_grid(self.folder.pictures, pictures)
             Compared.of(self.meter, fakes).write(self.folder.compared)

@@ -42,7 +42,7 @@ def render(table: dict[str, Any]) -> str:
     ours = {(of_cell[0]["gamma"], of_cell[0]["lr"], of_cell[0]["target"]): of_cell for of_cell in cells}
     for row in table["paper"]:
         point = (row["gamma"], row["lr"], row["target"])
-        value = _spread(each["quality"]["value"] for each in ours[point]) if point in ours else "not run"
+        value = _distance(ours[point]) if point in ours else "not run"
         lines.append(f"| {point[0]:g} | {point[1]:g} | {point[2]:g} | {row['fid']:g} | {value} |")
     return "\n".join(lines) + "\n"
 
@@ -58,47 +58,43 @@ def _sureness(cells: Sequence[Sequence[Row]]) -> list[str]:
     ]
     for rank, rows in enumerate(cells, start=1):
         best = [row["quality"] for row in rows]
-        sure = [row["certainty"] for row in rows if row.get("certainty") is not None]
         columns = [
-            _with_error(best, sure),
-            _spread(each["infinite"] for each in sure),
-            *(_with_sd(best, name, digits) for name, digits in (("equal_n", 1), ("precision", 2), ("recall", 2))),
-            _spread(each.get("held_out") for each in best),
-            _with_sd(best, "trained_on", 1),
+            _distance(rows),
+            _spread([row["certainty"]["infinite"] for row in rows if row["certainty"] is not None]),
+            *(_score(best, name, digits) for name, digits in (("equal_n", 1), ("precision", 2), ("recall", 2))),
+            *(_score(best, name, 1) for name in ("held_out", "trained_on")),
         ]
         lines.append(f"| {rank} | {' | '.join(columns)} |")
     floors = {name: quality.get(f"{name}_floor") for name in ("precision", "recall")}
     if quality["floor"] is not None:
         precision, recall = ("–" if value is None else f"{value:.2f}" for value in floors.values())
-        floor = _with_sd([{"floor": quality["floor"], "floor_sd": quality.get("floor_sd")}], "floor", 1)
+        floor = _score([quality], "floor", 1)
         lines.append(f"| *reals* | | | {floor} | {precision} | {recall} | | |")
     lines += [
         "",
-        "± is, of one seed, the standard error of the distance (from halves of reals and fakes), and the standard "
-        "deviation over 20 halvings of the reals for what stands at equal n, or over 20 draws for what was trained on; "
-        "of several seeds it is the deviation between them. A distance falls with more fakes: the line through fewer "
-        "of them meets infinitely many at the value of the third column (arXiv:1911.07023), which takes twice as many "
-        "fakes as features. *reals* is one half of them against the other: a network that is nearer than that has "
-        "copied. Held out and trained on have equal numbers, and one that knows its training images by heart is much "
-        "nearer to these. The checkpoint was chosen by the images held out, so their distance and KID are a little "
-        "too good.",
+        "± is what other images of the same kind would change: the standard error of the distance (from halves of "
+        "reals and fakes, 2000 of each at most), the standard deviation over 20 halvings of the reals for what stands "
+        "at equal n, and over 20 draws for what was held out or trained on; of several seeds the mean of theirs. "
+        "*seeds ±* is the standard deviation between seeds. A distance falls with more fakes: the line through "
+        "fewer of them meets infinitely many at the value of the third column (arXiv:1911.07023), which takes twice as "
+        "many fakes as features. *reals* is one half of them against the other. A network that is nearer than that "
+        "draws fewer kinds of pictures, which recall and spread show, or copies: one that knows its training images by "
+        "heart is much nearer to as many of these than to what was held out. The checkpoint was chosen by the images "
+        "held out, so their distance and KID are a little too good.",
     ]
     return lines
 
 
-def _with_error(qualities: Sequence[dict[str, Any]], sure: Sequence[dict[str, float]]) -> str:
-    """Return the distance: of one seed beside its standard error, of several beside the deviation between them."""
-    if len(qualities) > 1 or not sure:
-        return _spread(quality["value"] for quality in qualities)
-    return f"{qualities[0]['value']:.1f} ± {sure[0]['standard_error']:.1f}"
+def _distance(rows: Sequence[Row]) -> str:
+    """Return the distance beside its standard error."""
+    errors = [row["certainty"]["standard_error"] for row in rows if row["certainty"] is not None]
+    return _spread([row["quality"]["value"] for row in rows], errors)
 
 
-def _with_sd(qualities: Sequence[dict[str, Any]], name: str, digits: int) -> str:
-    """Return a score: of one seed beside its own deviation, of several beside that between seeds."""
-    value, sd = qualities[0].get(name), qualities[0].get(f"{name}_sd")
-    if len(qualities) > 1 or value is None or sd is None:
-        return _spread((quality.get(name) for quality in qualities), digits)
-    return f"{value:.{digits}f} ± {sd:.{digits}f}"
+def _score(qualities: Sequence[dict[str, Any]], name: str, digits: int) -> str:
+    """Return a score beside its own deviation."""
+    values, errors = ([each.get(key) for each in qualities] for key in (name, f"{name}_sd"))
+    return _spread(values, errors, digits)
 
 
 def _files(rows: Sequence[Row]) -> list[str]:
@@ -119,32 +115,34 @@ def _cell(rank: int, rows: Sequence[Row], lead: dict[str, float] | None) -> str:
     apart = "– | –" if lead is None else f"{lead['kid']:.4f} ± {lead['standard_error']:.4f} | {lead['p']:.2g}"
     excess = f"{_excess(each['quality_at_start'] for each in rows)} → {_excess(best)}"
     return (
-        f"| {rank} | {point} | {kimg} | {_spread(quality['value'] for quality in best)} | {excess} "
+        f"| {rank} | {point} | {kimg} | {_distance(rows)} | {excess} "
         f"| {_kid(best)} | {apart} | {sum(each['seconds'] for each in rows):.0f} | {_number(row['paper_fid'])} |"
     )
 
 
 def _kid(best: Sequence[dict[str, Any]]) -> str:
-    """Return the KID: of one seed with its 95 % interval, of several beside the deviation between them."""
-    if best[0]["kid_validation"] is None:
+    """Return the KID with its 95 % interval."""
+    names = ("kid_validation", "kid_low", "kid_high")
+    values, lows, highs = ([each[name] for each in best if each[name] is not None] for name in names)
+    if not values:
         return "–"
-    if len(best) > 1:
-        return _spread((quality["kid_validation"] for quality in best), 4)
-    kid, low, high = (best[0].get(name) for name in ("kid_validation", "kid_low", "kid_high"))
-    return f"{kid:.4f}" if low is None else f"{kid:.4f} ({low:.4f} to {high:.4f})"
+    seeds = f"; seeds ± {stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{fmean(values):.4f} ({fmean(lows):.4f} to {fmean(highs):.4f}{seeds})"
 
 
-def _spread(values: Iterable[float | None], digits: int = 1) -> str:
-    known = [value for value in values if value is not None]
+def _spread(values: Iterable[float | None], errors: Iterable[float | None] = (), digits: int = 1) -> str:
+    """Return the mean over seeds, the mean of the errors of each, and how the seeds differ."""
+    known, sure = ([each for each in column if each is not None] for column in (values, errors))
     if not known:
         return "–"
-    sd = f" ± {stdev(known):.{digits}f}" if len(known) > 1 else ""
-    return f"{fmean(known):.{digits}f}{sd}"
+    error = f" ± {fmean(sure):.{digits}f}" if sure else ""
+    seeds = f" (seeds ± {stdev(known):.{digits}f})" if len(known) > 1 else ""
+    return f"{fmean(known):.{digits}f}{error}{seeds}"
 
 
 def _excess(qualities: Iterable[dict[str, Any]]) -> str:
     """Return by how much fakes are farther from half of the reals than the other half is."""
-    return _spread(None if each["equal_n"] is None else each["equal_n"] - each["floor"] for each in qualities)
+    return _spread([None if each["equal_n"] is None else each["equal_n"] - each["floor"] for each in qualities])
 
 
 def _number(value: float | None) -> str:
@@ -172,13 +170,14 @@ def _legend(table: dict[str, Any], seeds: int) -> str:
         "There are too few real images for a real-versus-real floor."
         if quality["floor"] is None
         else f"Real images against other real images have a distance of {quality['floor']:.1f} at "
-        f"n = {quality['n_equal']}: the floor, which a generator beats only by copying them."
+        f"n = {quality['n_equal']}: the floor, which perfect fakes would reach."
     )
     collapsed = [row["run"] for row in table["rows"] if row["collapsed_at_kimg"]]
     sure = (
         "the interval is of 95 %, by a bootstrap over reals and fakes."
         if seeds == 1
-        else f"± is the standard deviation over {seeds} seeds, and kimg is of the best checkpoint of each."
+        else "intervals are of 95 %, by a bootstrap over reals and fakes (the means of the seeds' ends), *seeds ±* is "
+        f"the standard deviation over {seeds} seeds, and kimg is of the best checkpoint of each."
     )
     early = [row["run"] for row in table["rows"] if row["ended_at_kimg"] < table["kimg"]]
     pruned = f" {', '.join(early)} ended early, being far behind." if early else ""

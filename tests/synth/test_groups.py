@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from synth.groups import Groups
 from synth.halvings import Halvings
 from synth.kernels import kernel_distance, nearer
 from synth.moments import Moments, frechet_distance, standard_error
+from synth.quality import Fakes, QualityMeter, to_features
 
 seeds = st.integers(0, 2**32 - 1)
 group_ids = st.lists(st.integers(-5, 40), min_size=1, max_size=60)
@@ -115,6 +117,64 @@ def test_intervals_and_leads_are_those_of_other_patients() -> None:
     assert np.mean(careless) < 0.8 * np.mean(errors)
     wide, narrow = np.mean(widths, axis=0)
     assert narrow < 0.8 * wide
+
+
+def _related(rng: np.random.Generator, within: float) -> npt.NDArray[np.float64]:
+    """Three photographs of each of 13 patients, of variance 1, of which `within` is what a patient's have in common."""
+    own = rng.normal(size=(39, WIDTH))
+    return np.sqrt(within) * np.repeat(rng.normal(size=(13, WIDTH)), 3, axis=0) + np.sqrt(1 - within) * own
+
+
+@pytest.mark.parametrize("within", [0.0, 0.5, 0.9])
+def test_kid_of_perfect_fakes_is_zero_whoever_is_on_the_photographs(within: float) -> None:
+    """The mean over many cohorts, and how often the 95 % interval has zero in it, and the value itself."""
+    rng = np.random.default_rng(5)
+    groups = Groups.of(np.repeat(np.arange(13), 3))
+    found = []
+    for seed in range(60):
+        each = kernel_distance(rng.normal(size=(200, WIDTH)), _related(rng, within), seed=seed, groups=groups)
+        assert each is not None
+        found.append(each)
+    means = np.array([each.mean for each in found])
+    assert abs(means.mean()) < 3 * means.std() / np.sqrt(len(means))
+    assert np.mean([each.low <= 0 <= each.high for each in found]) >= 0.8
+    assert np.mean([each.low <= each.mean <= each.high for each in found]) >= 0.95
+
+
+def test_one_patient_is_no_distribution() -> None:
+    features = np.random.default_rng(6).normal(size=(6, WIDTH))
+    assert kernel_distance(features, features, seed=0, groups=Groups.of(np.zeros(6, np.int64))) is None
+
+
+class _Means:
+    """A feature space of the means of the three colours."""
+
+    name, layer, resizer, weights_sha256, width = "means", "mean", "none", "0" * 64, 3
+
+    def __call__(self, images: npt.NDArray[np.uint8]) -> torch.Tensor:
+        return torch.from_numpy(images.mean(axis=(1, 2)).astype(np.float32))
+
+
+def test_held_out_and_trained_on_have_groups_alike() -> None:
+    """Nothing is known by heart, so neither is nearer, though few patients were held out."""
+    rng = np.random.default_rng(7)
+
+    def photographs(patients: int, each: int) -> npt.NDArray[np.uint8]:
+        colours = np.repeat(rng.uniform(60, 190, (patients, 3)), each, axis=0)
+        return np.rint(colours + rng.normal(size=colours.shape))[:, None, None].astype(np.uint8)
+
+    differences, careless = [], []
+    for seed in range(30):
+        sets, fakes = (photographs(80, 4), photographs(8, 4)), photographs(200, 1)
+        groups = Groups.of(np.repeat(np.arange(80), 4)), Groups.of(np.repeat(np.arange(8), 4))
+        for taken, found in ((groups, differences), (None, careless)):
+            meter = QualityMeter(*sets, _Means(), fakes=200, seed=seed, groups=taken)
+            score = meter.compare(Fakes.of(to_features(fakes, meter.extractor)))
+            assert score.held_out is not None
+            assert score.trained_on is not None
+            found.append(score.held_out - score.trained_on)
+    assert abs(np.mean(differences)) < 3 * np.std(differences) / np.sqrt(30)
+    assert np.mean(careless) > 3 * np.std(careless) / np.sqrt(30)
 
 
 def test_copies_are_told_by_the_distance_between_patients() -> None:

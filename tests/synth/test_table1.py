@@ -46,8 +46,12 @@ def test_a_grid_ranks_its_cells(options: TrainOptions) -> None:
             f"{quality['value']:.1f} ± {sure['standard_error']:.1f} | – |" in text
         )  # too few fakes for infinitely many
         assert f"{quality['equal_n']:.1f} ± {quality['equal_n_sd']:.1f} | {quality['precision']:.2f} ±" in text
-        assert f"({quality['kid_low']:.4f} to {quality['kid_high']:.4f})" in text
+        assert quality["kid_validation"] is None  # two photographs of one patient
         assert (options.out / row["run"] / "best.png").read_bytes().startswith(b"\x89PNG")
+    row = table["rows"][0]["quality"]
+    row |= {"kid_validation": 0.25, "kid_low": 0.125, "kid_high": 0.5}
+    assert "| 0.2500 (0.1250 to 0.5000) |" in render(table)
+    row |= {"kid_validation": None}
     assert "The cell of rank 2 cannot be compared" in render(table | {"leads": [None]})
     table["rows"][1]["collapsed_at_kimg"] = [0.016]
     assert f"Diversity collapsed at some checkpoint of {table['rows'][1]['run']}." in render(table)
@@ -96,8 +100,18 @@ def test_each_cell_is_trained_with_each_seed(options: TrainOptions, tmp_path: Pa
     assert table["best"] == table["rows"][0]["run"]
     distances = [row["quality"]["value"] for row in table["rows"][:2]]
     text = (both.out / "table1.md").read_text()
-    assert f"| {np.mean(distances):.1f} ± {np.std(distances, ddof=1):.1f} |" in text
+    errors = [row["certainty"]["standard_error"] for row in table["rows"][:2]]
+    seeds = f"(seeds ± {np.std(distances, ddof=1):.1f})"
+    assert f"| {np.mean(distances):.1f} ± {np.mean(errors):.1f} {seeds} |" in text
+    precisions = [[row["quality"][name] for row in table["rows"][:2]] for name in ("precision", "precision_sd")]
+    assert (
+        f"| {np.mean(precisions[0]):.2f} ± {np.mean(precisions[1]):.2f} (seeds ± {np.std(precisions[0], ddof=1):.2f}) |"
+        in text
+    )
     assert "Seeds 1, 3, fold 0" in text
+    for row, kid in zip(table["rows"][:2], (0.25, 0.75), strict=True):
+        row["quality"] |= {"kid_validation": kid, "kid_low": kid - 0.25, "kid_high": kid + 0.5}
+    assert "| 0.5000 (0.2500 to 1.0000; seeds ± 0.3536) |" in render(table)
 
 
 @pytest.mark.parametrize(
