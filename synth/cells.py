@@ -3,6 +3,7 @@
 import itertools
 import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -20,6 +21,7 @@ FORMAT = "rarescreen-cells"
 VERSION = 1
 MAX_CELLS = 10_000
 MAX_BYTES = 1 << 20
+MOST = 1e9  # any number of a cell
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,13 @@ class CellFile:
 
 
 def product(gamma: Sequence[float], target: Sequence[float], lr: Sequence[float]) -> tuple[Cell, ...]:
-    """Return the product of the given values, each point once, with the paper's FID where it has one."""
+    """Return the product of the given values, each cell once, with the paper's FID where it has one.
+
+    Values are told apart by six digits, as the names of cells are.
+    """
     published = {(cell.gamma, cell.target, cell.lr): cell.paper_fid for cell in paper_cells()}
-    points = dict.fromkeys(itertools.product(gamma, target, lr))
-    return tuple(Cell(*point, paper_fid=published.get(point)) for point in points)
+    cells = (Cell(*point, paper_fid=published.get(point)) for point in itertools.product(gamma, target, lr))
+    return tuple({cell.name: cell for cell in cells}.values())
 
 
 def paper_cells() -> tuple[Cell, ...]:
@@ -98,7 +103,11 @@ def read_cells(name_or_path: str) -> CellFile:
     rows, train = document.get("cell", []), document.get("train", {})
     if not isinstance(rows, list) or not isinstance(train, dict) or not 0 < len(rows) <= MAX_CELLS:
         raise UserError(f"--cells {name_or_path}: needs at least one [[cell]] with gamma, target and lr.")
-    return CellFile(tuple(_cell(row, name_or_path) for row in rows), train)
+    cells = tuple(_cell(row, name_or_path) for row in rows)
+    for name, count in Counter(cell.name for cell in cells).items():
+        if count > 1:
+            raise UserError(f"--cells {name_or_path}: {name} stands there {count} times; give each cell once.")
+    return CellFile(cells, train)
 
 
 def _text(name_or_path: str) -> str:
@@ -113,12 +122,16 @@ def _text(name_or_path: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST
+
+
 def _cell(row: Any, where: str) -> Cell:
     names = {"gamma", "target", "lr"}
     if (
         not isinstance(row, dict)
         or not names <= row.keys() <= names | {"paper_fid"}
-        or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in row.values())
+        or not all(_is_number(value) for value in row.values())
     ):
         raise UserError(f"--cells {where}: each [[cell]] needs the numbers gamma, target and lr, and nothing else.")
     return Cell(float(row["gamma"]), float(row["target"]), float(row["lr"]), row.get("paper_fid"))

@@ -6,6 +6,7 @@ FID. `auto` means the paper's space where its weights can be had, and the offlin
 
 import functools
 import io
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -98,6 +99,7 @@ def lite1(source: WeightSource, device: torch.device) -> Extractor:
 
 def inception(source: WeightSource, device: torch.device) -> Extractor:
     """Build the space of the FID: torch-fidelity's InceptionV3 with the weights of the original TensorFlow graph."""
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     found = find_weights(WEIGHTS["inception"], source)
@@ -105,9 +107,11 @@ def inception(source: WeightSource, device: torch.device) -> Extractor:
     clean = io.BytesIO()
     torch.save(torch.load(found.path, map_location="cpu", weights_only=True), clean)
     clean.seek(0)
-    network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=clean).to(
-        device
-    )
+    network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=clean)
+    for block in network.modules():
+        if hasattr(block, "conv") and hasattr(block, "bn"):  # one pass over memory, and the same up to rounding
+            block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), torch.nn.Identity()
+    network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def features(images: Tensor) -> Tensor:
         pooled: Tensor = network(images.permute(0, 3, 1, 2))[0]
@@ -150,10 +154,10 @@ def dinov2(space: str, source: WeightSource, device: torch.device) -> Extractor:
     network: Any = timm.create_model(
         f"vit_{size}_patch14_dinov2", pretrained=False, img_size=DINOV2_PX, num_classes=0, global_pool="token"
     )
-    tensors = torch.load(found.path, map_location="cpu", weights_only=True)
     try:
+        tensors = torch.load(found.path, map_location="cpu", weights_only=True)
         network.load_state_dict(checkpoint_filter_fn(tensors, network))
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (AttributeError, EOFError, KeyError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise UserError(f"{found.path}: not the weights of {name}; put those of {WEIGHTS[space].url} there.") from error
     network.to(device).eval().requires_grad_(False)
     mean, std = (torch.tensor(row, device=device).mul(255)[:, None, None] for row in (IMAGENET_MEAN, IMAGENET_STD))

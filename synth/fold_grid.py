@@ -95,7 +95,7 @@ class FoldGrid:
             )
         for cell in self.search.cells:
             self.folder(cell).require_same(self.describe(cell))
-        require_enough_fakes(self._extractor, self.fakes)
+        require_enough_fakes(self.extractor, self.fakes)
         require_subset(self.options.kid_subset, len(self.data.validation), self.fakes)
         require_address(self.options.storage)
         if self.options.study is not None and self.options.storage is None:
@@ -139,7 +139,7 @@ class FoldGrid:
         """Return what all workers of the study must agree on, besides the cells."""
         plan = self.describe(self.search.corners()[0])
         own = ("cell", "environment", "precision", "save_every_min")
-        plan["quality"] |= identity(self._extractor)
+        plan["quality"] |= identity(self.extractor)
         plan["training"] = {name: value for name, value in plan["training"].items() if name not in AXES}
         return {name: value for name, value in plan.items() if name not in own}
 
@@ -238,7 +238,8 @@ class FoldGrid:
         return FID_FAKES if self.space == "inception" else FAKES
 
     @functools.cached_property
-    def _extractor(self) -> Extractor:
+    def extractor(self) -> Extractor:
+        """The network whose features the scores compare."""
         source = WeightSource(folder=self.options.weights, offline=self.options.offline)
         return open_extractor(self.space, "quality", source=source, device=self.place.device)
 
@@ -247,7 +248,7 @@ class FoldGrid:
         return QualityMeter(
             self.data.images,
             self.data.validation,
-            self._extractor,
+            self.extractor,
             fakes=self.fakes,
             kid_subset=self.options.kid_subset,
             groups=self.data.groups,

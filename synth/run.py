@@ -59,7 +59,10 @@ class PrunedError(Exception):
 
 UNCHANGED = ": the networks it began with, which no checkpoint improved on; train longer, or otherwise"
 LOG_EVERY_STEPS = 16  # one cycle of the lazy regularisers, so that each average holds each loss
-BOARD_SCORES = ("value", "equal_n", "precision", "recall", "held_out", "trained_on", "kid_validation")
+BOARD_SCORES = (  # with what their intervals are made of
+    *("value", "equal_n", "equal_n_sd", "floor", "precision", "precision_sd", "recall", "recall_sd"),
+    *("held_out", "held_out_sd", "trained_on", "trained_on_sd", "kid_validation", "kid_low", "kid_high"),
+)
 CHECKPOINTS = 10  # by default,
 MIN_CHECKPOINT_KIMG = 4.0  # but not so often that scores take longer than training
 SAMPLES = 32

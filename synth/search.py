@@ -1,6 +1,7 @@
 """Which cells a study tries: those of a grid, or points that a sampler chooses in ranges until a budget is used up."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,7 +143,14 @@ def plan_search(options: TrainOptions, cells: Sequence[Cell]) -> Search:
         "lr": (),
     }
     axes = {name: _axis(name, axis or usual[name]) for name, axis in asked.items()}
-    return Search((), axes, options.sampler, options.pruner, Budget.read(options.budget))
+    budget = Budget.read(options.budget)
+    points = math.prod(1 if isinstance(axis, Range) else len(axis) for axis in axes.values())
+    if not any(isinstance(axis, Range) for axis in axes.values()) and (budget.cells is None or budget.cells > points):
+        raise UserError(
+            f"--budget {options.budget}: more than the {points} {'cell' if points == 1 else 'cells'} that the values "
+            "make; give a range (--gamma 0.05:1:log), a smaller budget, or leave --sampler out for a grid."
+        )
+    return Search((), axes, options.sampler, options.pruner, budget)
 
 
 def _axis(name: str, values: Sequence[float | Range]) -> Range | tuple[float, ...]:

@@ -22,6 +22,7 @@ from synth.table1_markdown import render
 FORMAT = "rarescreen-table1"
 VERSION = 1
 
+SPACE = ("extractor", "layer", "resizer", "weights_sha256")  # what makes a feature space
 Row = dict[str, Any]
 
 
@@ -34,10 +35,10 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
     """
     cells = ranked(rows)
     rows = [row for group in cells for row in group]
-    spaces = sorted({row["quality"]["extractor"] for row in rows})
+    spaces = sorted({", ".join(row["quality"][name] for name in SPACE) for row in rows})
     if len(spaces) > 1:
         raise UserError(
-            f"{out}: its cells were scored in different feature spaces ({', '.join(spaces)}) and cannot be ranked; "
+            f"{out}: its cells were scored in different feature spaces ({'; '.join(spaces)}) and cannot be ranked; "
             "give --features and another --out."
         )
     table = {

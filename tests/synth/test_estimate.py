@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from runs import CONFIG, make_trainer
 from torch.utils.flop_counter import FlopCounterMode
 
 from synth.cells import product
+from synth.dry_run import fakes_of_a_cell
 from synth.estimate import estimate
+from synth.run_folder import RunFolder
 from synth.train import train
 from synth.train_options import TrainOptions, resolve_cells
+from synth.values import Range
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
@@ -80,12 +84,25 @@ def test_a_dry_run_shows_every_cell_and_makes_nothing(
     rows = [line.split() for line in shown.out.splitlines() if line.startswith("gamma")]
     assert [row[0] for row in rows] == [cell.name for cell in cells]
     assert float(rows[0][5]) > float(rows[1][5])  # GFLOP an image: R1 or not
-    assert "in all, without scores" in shown.err
+    assert "for scores with 16 images each" in shown.err
+
+
+def test_scores_that_a_cell_takes_are_those_of_its_log(options: TrainOptions) -> None:
+    """And one more, of the best network."""
+    train(options, product([0.1], [0.6], [0.002]))
+    scored = sum("quality" in line for line in RunFolder(options.out).read_log())
+    assert fakes_of_a_cell(SimpleNamespace(options=options, fakes=16)) == 16 * (scored + 1)  # type: ignore[arg-type]
 
 
 def test_a_search_shows_the_ends_of_its_ranges(options: TrainOptions, capsys: pytest.CaptureFixture[str]) -> None:
     asked = {"cohort": options.cohort, "out": Path("nowhere"), "cfg": "tiny", "batch": 8, "device": "cpu"}
-    asked |= {"gamma": (0.1, 1.0), "offline": True, "features": "offline", "sampler": "tpe", "budget": "9cells"}
+    asked |= {
+        "gamma": (Range(0.1, 1.0, log=True),),
+        "offline": True,
+        "features": "offline",
+        "sampler": "tpe",
+        "budget": "9cells",
+    }
     train(*resolve_cells(asked | {"dry_run": True}))
     shown = capsys.readouterr()
     assert sum(line.startswith("gamma") for line in shown.out.splitlines()) == 2

@@ -65,6 +65,13 @@ def test_weights_of_another_network_are_not_dinov2(tmp_path: Path) -> None:
         open_extractor("dinov2-small", "quality", source=WeightSource(folder=tmp_path, offline=True), device=CPU)
 
 
+@pytest.mark.parametrize("content", [b"<html>proxy</html>", b"", b"PK\x03\x04"])
+def test_a_file_that_holds_no_weights_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / features.DINOV2_SMALL.name).write_bytes(content)
+    with pytest.raises(UserError, match=r"not the weights of DINOv2 ViT-S/14"):
+        open_extractor("dinov2-small", "quality", source=WeightSource(folder=tmp_path, offline=True), device=CPU)
+
+
 def test_auto_without_the_papers_weights_is_offline_and_says_so(capsys):
     extractor = open_extractor("auto", "quality", source=OFFLINE, device=CPU)
     assert extractor.name == "EfficientNet-Lite0"

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,7 @@ from synth.values import Range
 
 PATIENCE_S = 300.0
 GAMMAS = ("0.1", "0.2", "0.5", "1")
+CELL = product([0.1], [0.6], [0.002])
 
 
 def _worker(cohort: Cohort, out: Path, *more: str) -> "subprocess.Popen[bytes]":
@@ -131,7 +133,7 @@ def test_another_grid_in_the_same_folder_is_one_sentence(options: TrainOptions) 
 @pytest.mark.parametrize(("sampler", "pruner"), [("tpe", "none"), ("random", "median")])
 def test_a_sampler_tries_cells_in_its_ranges(options: TrainOptions, tmp_path: Path, sampler: str, pruner: str) -> None:
     asked = {"cohort": options.cohort, "out": tmp_path / "s", "cfg": "tiny", "batch": 8, "quality_fakes": 16}
-    asked |= {"features": "offline", "device": "cpu", "offline": True, "kimg": 0.008}
+    asked |= {"features": "offline", "device": "cpu", "offline": True, "kimg": 0.032, "checkpoint_every": 0.016}
     asked |= {"gamma": (Range(0.05, 1.0, log=True),), "lr": (Range(0.001, 0.004),), "sampler": sampler}
     runs = train(*resolve_cells(asked | {"pruner": pruner, "budget": "3cells"}))
     assert len(set(runs)) == 3
@@ -173,6 +175,14 @@ def test_a_cell_far_behind_is_ended_and_says_so(options: TrainOptions, monkeypat
             "--gamma 0.1:1: a range and more",
         ),
         ({"sampler": "tpe", "budget": "3cells", "lr": (Range(0.1, 5),)}, "--lr 5: out of range"),
+        (
+            {"sampler": "tpe", "budget": "3cells"},
+            "--budget 3cells: more than the 1 cell that the values make; give a range",
+        ),
+        ({"sampler": "tpe", "budget": "1h", "lr": (0.001, 0.002)}, "--budget 1h: more than the 2 cells"),
+        ({"storage": "sqlite:///."}, "--storage sqlite:///.: not a storage for studies"),
+        ({"study": "mine"}, "--study mine: names a study in --storage; give that too"),
+        ({"pruner": "hyperband", "kimg": 4.0}, "--pruner hyperband: judges cells by scores on the way"),
         ({"pruner": "magic"}, "--pruner magic: unknown; use one of none, median, hyperband"),
         ({"sampler": "magic"}, "--sampler magic: unknown; use one of grid, tpe, random"),
         ({"grace": 0.5}, "--grace 0.5: out of range; give 1 to 100000 seconds"),
@@ -182,5 +192,42 @@ def test_a_cell_far_behind_is_ended_and_says_so(options: TrainOptions, monkeypat
 def test_bad_searches_are_one_sentence(options: TrainOptions, asked, message: str) -> None:
     usual = {"cohort": options.cohort, "out": options.out, "cfg": "tiny", "device": "cpu", "offline": True}
     usual |= {"features": "offline", "method": "scratch", "batch": 8}
-    with pytest.raises(UserError, match=message):
-        train(*resolve_cells(usual | asked))
+    for dry_run in (False, True):
+        if dry_run and "cannot be used" in message:
+            return  # nothing is connected to
+        with pytest.raises(UserError, match=message):
+            train(*resolve_cells(usual | asked | {"dry_run": dry_run}))
+        assert not options.out.exists() or list(options.out.iterdir()) == []
+
+
+def test_a_machine_that_would_score_in_another_space_is_refused(options: TrainOptions) -> None:
+    """Before it trains, and before its folder has anything of the grid."""
+    storage = f"sqlite:///{options.out.parent}/s.db"
+    shared = {"storage": storage, "study": "s", "kimg": 0.008}
+    train(_options(options, **shared), CELL)
+    other = _options(options, **shared, features="lite1", out=options.out.parent / "other")
+    with pytest.raises(UserError, match=r"study s is of another grid or cohort .*features"):
+        train(other, CELL)
+
+
+def test_a_cell_whose_folder_is_busy_is_waited_for(options: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was silent and lost the cell may be in its folder still: no trial fails for that."""
+    monkeypatch.setattr("synth.worker.POLL_S", 0.1)
+    folder = RunFolder(options.out)
+    leaving = threading.Event()
+
+    def stay() -> None:
+        with folder.claim():
+            entered.set()
+            leaving.wait(60)
+
+    entered = threading.Event()
+    other = threading.Thread(target=stay)
+    other.start()
+    entered.wait(60)
+    said: list[str] = []
+    monkeypatch.setattr("synth.worker.say", lambda text: (said.append(text), leaving.set()))
+    train(_options(options, kimg=0.008), CELL)
+    other.join()
+    assert "another process is training here" in said[0]
+    assert [trial.state for trial in _trials(f"sqlite:///{options.out}/study.db", "table1")] == [TrialState.COMPLETE]

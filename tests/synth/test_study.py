@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from studies import CELLS, GRID, PLAN, claim_and_hang, do_all, open_study, take_part, trials
 
 from shared.errors import UserError
-from synth.cells import Cell
+from synth.cells import Cell, product
 from synth.claim import LostCellError
 from synth.liveness import has_ended, worker_name
 from synth.search import Search
@@ -277,6 +277,27 @@ def test_the_median_pruner_ends_what_is_far_behind(address):
     assert study.standing().done == len(CELLS)
     assert study.claim() is None
     assert trials(address)[4].state == TrialState.PRUNED
+
+
+def test_hyperband_ends_all_but_a_third(tmp_path):
+    """Nine cells of nine scores in one bracket that begins with the first score: worse ones later never go on."""
+    cells = product([0.1 * (1 + index) for index in range(30)], [0.6], [0.002])
+    search = Search(cells=cells, pruner="hyperband")
+    study = open_study(f"sqlite:///{tmp_path}/study.db", search, kimg=9.0)
+    scores = []
+    for value in range(30):  # each is worse than all before
+        with study.claim() as claim:
+            for step in range(1, 10):
+                claim.report(1000 * step, float(value))
+                pruned = step < 9 and claim.should_prune()
+                if pruned:
+                    break
+            scores.append(step)
+            claim.finish(value, {"cell": claim.cell.name, "seconds": 1.0}, pruned=pruned)
+    assert scores[0] == 9
+    assert all(step in (1, 3, 9) for step in scores)  # only at rungs
+    assert 0 < sum(step == 9 for step in scores) < 20
+    assert sum(step == 1 for step in scores) > 5
 
 
 def test_scores_wait_for_a_storage_that_does_not_answer(tmp_path, monkeypatch):
