@@ -51,8 +51,7 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
         "leads": _leads(out, cells),
         "paper": [{"gamma": c.gamma, "lr": c.lr, "target": c.target, "fid": c.paper_fid} for c in paper_cells()],
     }
-    seeds = len({row["seed"] for row in rows})
-    folders = {_label(row, seeds): RunFolder(out / row["run"]) for row in rows}
+    folders = {label: RunFolder(out / row["run"]) for label, row in zip(labels(rows), rows, strict=True)}
     logs = {label: folder.read_log() for label, folder in folders.items() if folder.log.exists()}
     if logs:
         _draw_curves(out / "curves.png", logs)
@@ -104,13 +103,24 @@ def row_of(out: Path, folder: RunFolder) -> Row:
     }
 
 
-def _label(row: Row, seeds: int) -> str:
-    """Return what a run is called beside others: the hyper-parameters that its method has, and one of several seeds."""
-    names = ("gamma", "lr", "target", *(["seed"] if seeds > 1 else []))
-    return ", ".join(f"{name} {row[name]:g}" for name in names if row[name] is not None)
+def labels(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return what each run is called beside the others: its cell, and which seed of it.
+
+    The cell is told by the hyper-parameters that differ between runs, or by all that its method has.
+    """
+    names = [name for name in ("gamma", "lr", "target") if any(row[name] is not None for row in rows)]
+    differ = [name for name in names if len({row[name] for row in rows}) > 1] or names
+    several = len({row["seed"] for row in rows}) > 1
+    return [
+        (
+            ", ".join(f"{name} {row[name]:g}" for name in differ if row[name] is not None),
+            f", seed {row['seed']}" if several else "",
+        )
+        for row in rows
+    ]
 
 
-def _draw_curves(path: Path, logs: dict[str, list[dict[str, Any]]]) -> None:
+def _draw_curves(path: Path, logs: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
     """Draw scores with their intervals, losses, R1 and the augmentation strength, over the images shown."""
     from shared.plots import Panel, Series, curves
 
@@ -128,12 +138,15 @@ def _draw_curves(path: Path, logs: dict[str, list[dict[str, Any]]]) -> None:
             elif sd is not None and all(sd in line["quality"] for line in known):
                 deviations = np.array([line["quality"][sd] for line in known])
                 band = [y - deviations, y + deviations]
-            drawn.append(Series(name, [line["kimg"] for line in known], y, band=band))
+            drawn.append(Series("".join(name), [line["kimg"] for line in known], y, family=name[0], band=band))
         return drawn
 
     def losses(key: str) -> list[Series]:
         points = {name: [(line["kimg"], line[key]) for line in log if key in line] for name, log in logs.items()}
-        return [Series(name, [x for x, _ in row], [y for _, y in row]) for name, row in points.items()]
+        return [
+            Series("".join(name), [x for x, _ in row], [y for _, y in row], family=name[0])
+            for name, row in points.items()
+        ]
 
     floor = {} if quality["floor"] is None else {"reals against reals": quality["floor"]}
     panels = [

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from shared.errors import UserError
 from shared.plots.house import DASHES, INK, figure_file, label, legend_below, look
 
+HANDLE_IN, LETTER_IN = 0.75, 0.075  # width of a legend's entry: its line, and each letter
 FEW = 2  # curves in a panel, whose intervals are drawn as areas
 _MOST_POINTS = 120  # a longer series is drawn as means over equal stretches, with its range as a band
 
@@ -68,7 +69,9 @@ def curves(path: Path, panels: Sequence[Panel], *, title: str = "", columns: int
             legend_below(axes, levels if shared else drawn + levels)
             label(axes, panel.title, panel.xlabel, panel.ylabel)
         if shared and drawn:
-            figure.legend(handles=drawn, loc="outside lower left", ncols=min(len(drawn), 2 * columns))
+            longest = max(len(series.name) for series in panels[0].series)
+            fit = int(figure.get_figwidth() / (HANDLE_IN + LETTER_IN * longest))
+            figure.legend(handles=drawn, loc="outside lower left", ncols=max(min(len(drawn), fit, 2 * columns), 1))
 
 
 def draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from synth.certainty import Compared
 from synth.grid import find_network
 from synth.kernels import squared_mmd
 from synth.run_folder import RunFolder
-from synth.table1 import _label, row_of, write_table1
+from synth.table1 import labels, row_of, write_table1
 from synth.table1_markdown import render
 from synth.train import train
 from synth.train_options import TrainOptions, resolve_cells
@@ -114,15 +113,17 @@ def test_each_cell_is_trained_with_each_seed(options: TrainOptions, tmp_path: Pa
     assert "| 0.5000 (0.2500 to 1.0000; seeds ± 0.3536) |" in render(table)
 
 
-@pytest.mark.parametrize(
-    ("row", "seeds", "label"),
-    [
-        ({"gamma": None, "lr": 0.003, "target": None, "seed": 1}, 1, "lr 0.003"),
-        ({"gamma": 0.1, "lr": 0.002, "target": 0.6, "seed": 0}, 2, "gamma 0.1, lr 0.002, target 0.6, seed 0"),
-    ],
-)
-def test_curves_name_what_a_method_has(row: dict[str, Any], seeds: int, label: str) -> None:
-    assert _label(row, seeds) == label
+def test_curves_are_named_by_what_differs() -> None:
+    """One colour a cell, and of a single one all that its method has."""
+    rows = [{"gamma": gamma, "lr": 0.002, "target": 0.6, "seed": seed} for gamma in (0.1, 1.0) for seed in (0, 1)]
+    assert labels(rows) == [
+        ("gamma 0.1", ", seed 0"),
+        ("gamma 0.1", ", seed 1"),
+        ("gamma 1", ", seed 0"),
+        ("gamma 1", ", seed 1"),
+    ]
+    assert labels(rows[:1]) == [("gamma 0.1, lr 0.002, target 0.6", "")]
+    assert labels([{"gamma": None, "lr": 0.003, "target": None, "seed": 1}]) == [("lr 0.003", "")]
 
 
 def test_the_papers_protocol_with_several_seeds(options: TrainOptions) -> None:
