@@ -67,7 +67,7 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         _say_what_comes(grids, place, start, jobs)
         if jobs > 1:
             _work_at_once(grids, sum(study.left() for study in studies), jobs, interruption)
-        Worker(grids, studies, interruption, wait=options.wait).go()
+        Worker(grids, studies, interruption, wait=options.wait, patient=options.wait).go()
         return ranks.from_first(lambda: _conclude(grids, studies))
 
 
@@ -210,4 +210,4 @@ class OneWorker:
             start = build_start(options, cohort.size, classes(options))
             grids = [FoldGrid(cohort, fold, options, self.search, start, place, self.features) for fold in self.folds]
             studies = [grid.open_study(helps=True) for grid in grids]
-            Worker(grids, studies, interruption, wait=False).go()
+            Worker(grids, studies, interruption, wait=False, patient=options.wait).go()

@@ -33,14 +33,22 @@ class Worker:
     """One process, or several ranks that train each cell together; the first rank alone speaks with the studies."""
 
     def __init__(
-        self, grids: Sequence[FoldGrid], studies: Sequence[Study], interruption: Interruption, *, wait: bool
+        self,
+        grids: Sequence[FoldGrid],
+        studies: Sequence[Study],
+        interruption: Interruption,
+        *,
+        wait: bool,
+        patient: bool,
     ) -> None:
         """Take part in the studies of some grids, one a fold.
 
         With `wait`, a worker stays while others have cells, and takes up those of workers that die; without it until
-        each of them has shown that it lives.
+        each of them has shown that it lives. A `patient` one waits for a cell's folder in which a process is still that
+        was silent and lost the cell.
         """
         self.grids, self.studies, self.interruption, self.wait = grids, studies, interruption, wait
+        self.patient = patient
         self.ranks = grids[0].place.ranks
         self._claim: Claim | None = None
         self._said: set[str] = set()
@@ -49,7 +57,7 @@ class Worker:
         """Train cells until none is left; the study knows which cannot be trained.
 
         Raises:
-            UserError: the storage cannot be used, or a cell cannot be trained by several ranks.
+            UserError: the storage cannot be used, a cell cannot be trained by several ranks, or a folder is busy.
             OSError: something cannot be written.
             SystemExit: a signal asked to stop; the state is saved, and the cell is free again.
         """
@@ -84,6 +92,8 @@ class Worker:
             except LostCellError as error:
                 say(str(error))
                 return
+            except BusyError:
+                raise  # the cell is given back
             except UserError as error:
                 if claim is not None:
                     claim.fail(str(error))
@@ -96,15 +106,15 @@ class Worker:
                 claim.finish(result.row["criterion"], result.row, pruned=result.pruned)
 
     def _when_free(self, grid: FoldGrid, cell: Cell, claim: Claim | None) -> Result:
-        """Train a cell, after waiting for a process that is still in its folder: one that was silent and lost the cell.
+        """Train a cell, after waiting for its folder if need be.
 
-        Raises `BusyError`: several ranks train it, which would wait for each other.
+        Raises `BusyError`: this worker does not wait, or is of several ranks, which would wait for each other.
         """
         while True:
             try:
                 return grid.train(cell, self.interruption, claim)
             except BusyError as error:
-                if claim is None or self.ranks.count > 1:
+                if claim is None or self.ranks.count > 1 or not self.patient:
                     raise
                 claim.check()
                 self._say_once(str(error))
