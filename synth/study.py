@@ -106,10 +106,12 @@ class Study:
             # What was done before is looked for; what is done from now on is there.
             self._before = {trial.number for trial in trials if trial.state.is_finished()}
             # What failed before the first of the commands that work now began may be tried again.
-            running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-            if not helps and all(has_ended(str(trial.user_attrs.get(WORKER))) for trial in running):
-                self._study.set_user_attr(ROUND, len(trials))
             self._round = int(self._study.user_attrs.get(ROUND, 0))
+            running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+            failed = any(trial.state == TrialState.FAIL for trial in trials[self._round :])
+            if failed and not helps and all(has_ended(str(trial.user_attrs.get(WORKER))) for trial in running):
+                self._round = len(trials)
+                self._study.set_user_attr(ROUND, self._round)
 
     def _require_same(self, plan: dict[str, Any]) -> None:
         plan = json.loads(json.dumps(plan))  # as it is read back

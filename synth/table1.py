@@ -35,11 +35,12 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
     """
     cells = ranked(rows)
     rows = [row for group in cells for row in group]
-    spaces = sorted({", ".join(row["quality"][name] for name in SPACE) for row in rows})
+    spaces = {tuple(row["quality"][name] for name in SPACE) for row in rows}
     if len(spaces) > 1:
+        differ = next(column for column in zip(*spaces, strict=True) if len(set(column)) > 1)
         raise UserError(
-            f"{out}: its cells were scored in different feature spaces ({'; '.join(spaces)}) and cannot be ranked; "
-            "give --features and another --out."
+            f"{out}: its cells were scored in different feature spaces ({', '.join(sorted(set(differ)))}) and cannot be "
+            "ranked; give --features and another --out."
         )
     table = {
         "format": FORMAT,
