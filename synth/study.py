@@ -242,7 +242,8 @@ class Study:
             seen, since, _ = self._seen.setdefault(trial.number, (sign, now, False))
             if seen != sign:
                 self._seen[trial.number] = (sign, now, True)
-            elif now - since > float(trial.user_attrs.get(GRACE, self._grace_s)) or has_ended(worker):
+            silent = seen == sign and now - since > float(trial.user_attrs.get(GRACE, self._grace_s))
+            if silent or has_ended(worker):
                 # It may tell its result this very moment: then the cell is done, and nothing died.
                 with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):
                     number = self.storage.optuna.get_trial_id_from_study_id_trial_number(self._id, trial.number)

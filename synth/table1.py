@@ -39,8 +39,8 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
     if len(spaces) > 1:
         differ = next(column for column in zip(*spaces, strict=True) if len(set(column)) > 1)
         raise UserError(
-            f"{out}: its cells were scored in different feature spaces ({', '.join(sorted(set(differ)))}) and cannot be "
-            "ranked; give --features and another --out."
+            f"{out}: its cells were scored in different feature spaces ({', '.join(sorted(set(differ)))}) and cannot "
+            "be ranked; give --features and another --out."
         )
     table = {
         "format": FORMAT,
