@@ -34,6 +34,7 @@ from synth.link_lock import LinkLock
 
 DATABASE, JOURNAL, PLACE = "study.db", "study.journal", ".study.place"
 MOST_NAME = 64
+JOURNAL_START = b'{"op_code":'  # of every line that Optuna writes
 LOCK_TIMEOUT_S = 120  # what is done under the lock takes a moment
 LINK_GRACE_S = 30.0  # after which a link of another machine's process is taken for a dead one's
 CONNECT_TIMEOUT_S = 10
@@ -216,6 +217,11 @@ def reached(name: str) -> Iterator[None]:
 
 
 def _journal(path: Path) -> Storage:
+    if path.is_file():
+        with path.open("rb") as stream:
+            start = stream.read(len(JOURNAL_START))
+        if not JOURNAL_START.startswith(start):  # a shorter one was cut off; of others no byte may be taken away
+            raise UserError(f"--storage {path}: not a journal of studies, or damaged; give another file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         backend = JournalFileBackend(str(path), lock_obj=WholeLines(path))  # type: ignore[arg-type]  # all that it calls

@@ -395,6 +395,16 @@ def test_files_that_hold_no_study_are_refused(tmp_path):
     assert path.read_text() == "x,y\n1,2\n"
 
 
+@pytest.mark.parametrize("content", [b"my notes", b"\xff\xfe\x00", b'{"a": 1}\n{"b": 2}', b"x,y\n1,2"])
+def test_a_foreign_file_loses_no_byte_to_a_journal(tmp_path, content):
+    """Though its last line may have no end, as that of a journal whose writer was killed."""
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="not a journal of studies"):
+        open_storage(f"journal:{path}", tmp_path)
+    assert path.read_bytes() == content
+
+
 def test_values_and_ranges_are_read():
     assert read_value("0.1") == 0.1
     assert read_value("0.05:1:log") == Range(0.05, 1.0, log=True)
