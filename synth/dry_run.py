@@ -22,7 +22,7 @@ FEW, FEW_ON_GPU = 8, 256  # whole batches of the feature networks
 def dry_run(grids: Sequence[FoldGrid], jobs: int) -> None:
     """Print the resolved configuration of the first cell, and a row a cell: networks, operations, memory, time."""
     first = grids[0]
-    table = Table("cell", "G", "D", "GFLOP/image", "memory", "hours", box=None, padding=(0, 2, 0, 0))
+    table = Table("cell", "G", "D", "GFLOP/image", "memory", "time", box=None, padding=(0, 2, 0, 0))
     known: dict[bool, Estimate] = {}
     total = scoring = 0.0
     a_fake = seconds_a_fake(first)

@@ -23,16 +23,17 @@ from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
 from synth.configuration import resolve_training
 from synth.features import Extractor, identity, open_extractor, resolve_choice
+from synth.grid import TABLE
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
 from synth.quality import QualityMeter, draw_at_once, require_enough_fakes, require_subset
 from synth.run import Run, Watcher, every_nimg
-from synth.run_folder import RunFolder
+from synth.run_folder import STUDY_FILES, RunFolder, is_passing
 from synth.search import AXES, Search
 from synth.starts import Start, build_start, require_whole_groups
-from synth.storage import open_storage, place_name, require_address
-from synth.study import Study
+from synth.storage import open_existing, open_storage, place_name, storage_file
+from synth.study import Study, require_same_plan
 from synth.table1 import row_of
 from synth.train_options import TrainOptions
 from synth.training_set import TrainingSet, classes
@@ -89,24 +90,48 @@ class FoldGrid:
 
         Raises `UserError`: the folders hold something else, weights cannot be had, or there are too few images.
         """
-        if not self.search.is_single and RunFolder(self.out).config.exists():
-            raise UserError(
-                f"{self.out}: holds a single run, and a grid needs a folder of its own; give another --out."
-            )
+        if not self.search.is_single:
+            self._require_own_folder()
         for cell in self.search.cells:
             self.folder(cell).require_same(self.describe(cell))
         require_enough_fakes(self.extractor, self.fakes)
         require_subset(self.options.kid_subset, len(self.data.validation), self.fakes)
-        require_address(self.options.storage)
-        if self.options.study is not None and self.options.storage is None:
-            raise UserError(
-                f"--study {self.options.study}: names a study in --storage; give that too, or leave it out."
-            )
+        storage_file(self.options.storage, self.out)
+        if self.options.study is not None and (self.options.storage is None or not self.options.study):
+            raise UserError(f"--study {self.options.study}: names a study in --storage; give both, or leave it out.")
         if self.search.pruner != "none" and every_nimg(self.options) >= 1000 * self.options.kimg:
             raise UserError(
                 f"--pruner {self.search.pruner}: judges cells by scores on the way, and there is none before the end; "
                 f"give --checkpoint-every less than the {self.options.kimg:g} of --kimg."
             )
+
+    def _require_own_folder(self) -> None:
+        """Raise `UserError` when the folder holds something, and nothing of it is a grid's."""
+        if RunFolder(self.out).config.exists():
+            raise UserError(
+                f"{self.out}: holds a single run, and a grid needs a folder of its own; give another --out."
+            )
+        names = {entry.name for entry in self.out.iterdir()} if self.out.exists() else set()
+        names = {name for name in names if not is_passing(name)}
+        storage = storage_file(self.options.storage, self.out)
+        own = {TABLE, *(cell.name for cell in self.search.cells), *([] if storage is None else [storage.name])}
+        if names and not any(name in own or name.startswith(STUDY_FILES) for name in names):
+            raise UserError(f"{self.out}: not empty and not a grid's folder; give another --out.")
+
+    def require_same_study(self) -> None:
+        """Check the study without making it.
+
+        Raises `UserError`: the storage cannot be used, or has another grid.
+        """
+        storage = open_existing(self.options.storage, self.out)
+        if storage is not None:
+            require_same_plan(storage, self._study_name, self._plan() | self.search.describe())
+
+    @property
+    def _study_name(self) -> str:
+        options = self.options
+        of_fold = f"-fold{self.fold}" if options.several_folds else ""
+        return STUDY if options.storage is None else f"{options.study or options.out.resolve().name}{of_fold}"
 
     def open_study(self, *, helps: bool = False) -> Study:
         """Open the grid's study, before the first hour of work; `helps`: see `Study`.
@@ -114,11 +139,9 @@ class FoldGrid:
         Raises `UserError`: `require_possible`, or the storage cannot be used or has another grid.
         """
         options = self.options
-        storage = open_storage(options.storage, self.out)
-        of_fold = f"-fold{self.fold}" if options.several_folds else ""
         return Study(
-            storage,
-            STUDY if options.storage is None else f"{options.study or options.out.resolve().name}{of_fold}",
+            open_storage(options.storage, self.out),
+            self._study_name,
             self.search,
             self._plan(),
             kimg=options.kimg,
@@ -152,7 +175,7 @@ class FoldGrid:
         if not ranks.from_first(lambda: folder.is_finished(self.options.kimg)):
             self._train(cell, folder, interruption, watcher)
         else:
-            say(f"{folder.path}: complete")
+            say(f"{folder.path}: complete, at {folder.read_log()[-1]['kimg']:g} kimg")
         return ranks.from_first(lambda: self._result(folder))
 
     def _result(self, folder: RunFolder) -> Result:

@@ -73,7 +73,7 @@ def choose_method(options: TrainOptions) -> tuple[str, Method]:
     has not: gamma or target, a list of cells, several classes, or layers to freeze. Then it is "transfer" from a start
     network, else "scratch".
 
-    Raises `UserError`: unknown, or a start network is missing or left over.
+    Raises `UserError`: unknown, a start network is missing or left over, or options contradict the method.
     """
     name, start = options.method, options.start
     if name == AUTO:
@@ -90,12 +90,12 @@ def choose_method(options: TrainOptions) -> tuple[str, Method]:
         )
     if method.start == "none" and start is not None:
         raise UserError(f"--method {name}: begins with new networks, and --start {start} is given; leave one out.")
+    _require_fitting(options, method)
     return name, method
 
 
-def require_fitting(options: TrainOptions, method: Method, c_dim: int) -> None:
-    """Raise `UserError` when options contradict the method."""
-    if method.projected and c_dim:
+def _require_fitting(options: TrainOptions, method: Method) -> None:
+    if method.projected and options.label == "both":
         raise UserError(
             "--method projected: its discriminator knows no classes; train one network a class, with --label positive "
             "and --label negative."

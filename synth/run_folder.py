@@ -147,7 +147,7 @@ class RunFolder:
         if not self.path.exists() or self.config.exists():
             return
         names = [entry.name for entry in self.path.iterdir()]
-        if any(name != LOCK and not name.endswith(PART) and not name.startswith(STUDY_FILES) for name in names):
+        if any(not is_passing(name) and not name.startswith(STUDY_FILES) for name in names):
             raise UserError(f"{self.path}: not empty and not a run folder; give another --out.")
 
     def read_config(self) -> dict[str, Any]:
@@ -183,6 +183,11 @@ class RunFolder:
             return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
         except ValueError as error:
             raise UserError(f"{self.log}: damaged; remove the run folder to train again.") from error
+
+
+def is_passing(name: str) -> bool:
+    """Tell whether a file is there only while somebody works in its folder, or was killed in it."""
+    return name == LOCK or name.endswith(PART)
 
 
 def busy(path: Path) -> str:

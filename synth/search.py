@@ -128,7 +128,9 @@ def plan_search(options: TrainOptions, cells: Sequence[Cell]) -> Search:
             raise UserError(
                 "--budget: when a sampler ends, and a grid has its end; leave it out, or add --sampler tpe."
             )
-        return Search(cells_of(options, method, cells), pruner=options.pruner)
+        trained = cells_of(options, method, cells)
+        _require_prunable(options.pruner, len(trained))
+        return Search(trained, pruner=options.pruner)
     if len(options.seeds) > 1:
         raise UserError(
             f"--seed: several are of a grid, and --sampler {options.sampler} tries each cell once; give one."
@@ -150,7 +152,19 @@ def plan_search(options: TrainOptions, cells: Sequence[Cell]) -> Search:
             f"--budget {options.budget}: more than the {points} {'cell' if points == 1 else 'cells'} that the values "
             "make; give a range (--gamma 0.05:1:log), a smaller budget, or leave --sampler out for a grid."
         )
+    _require_prunable(options.pruner, budget.cells)
     return Search((), axes, options.sampler, options.pruner, budget)
+
+
+def _require_prunable(pruner: str, cells: int | None) -> None:
+    """Raise `UserError` when there are too few cells for one of them to be far behind others."""
+    few = {"none": 0, "median": STARTUP_CELLS, "hyperband": 1}[pruner]
+    if cells is not None and cells <= few:
+        others = f"{few} others that came to their end" if few > 1 else "others"
+        raise UserError(
+            f"--pruner {pruner}: compares a cell with {others}, and there {'is' if cells == 1 else 'are'} {cells} in "
+            "all; leave it out."
+        )
 
 
 def _axis(name: str, values: Sequence[float | Range]) -> Range | tuple[float, ...]:

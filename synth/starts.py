@@ -25,7 +25,7 @@ from stylegan2_ada.config import NoiseMode
 from stylegan2_ada.networks import freezable_layers, layers_of_finer_half
 from synth.configuration import resolve_networks
 from synth.grid import find_network, licence_notice, read_provenance
-from synth.methods import Method, choose_method, require_fitting
+from synth.methods import Method, choose_method
 from synth.networks.known import KNOWN
 from synth.projection import attach_backbone, projected_config
 from synth.train_options import TrainOptions
@@ -69,7 +69,6 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     accepted first.
     """
     _, method = choose_method(options)
-    require_fitting(options, method, c_dim)
     if options.start is None:
         generator, discriminator, _ = resolve_networks(options, size, c_dim)
         chosen = _projected_config(options, size) if method.projected else discriminator

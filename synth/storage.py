@@ -26,7 +26,7 @@ import optuna
 import sqlalchemy
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Engine
 
 from shared.errors import UserError
 from shared.files import write_text
@@ -93,12 +93,48 @@ def open_storage(asked: str | None, out: Path) -> Storage:
     if asked is None:
         shared = network_file_system(out)
         return _sqlite(out / DATABASE) if shared is None else _journal(out / JOURNAL)
+    path = storage_file(asked, out)
+    if path is None:
+        return _postgresql(_parsed(asked))
+    return _journal(path) if asked.startswith("journal") else _sqlite(path)
+
+
+def storage_file(asked: str | None, out: Path) -> Path | None:
+    """Return the file that `--storage` names, or the usual one in the folder `out`; None of a database server.
+
+    Raises `UserError`: no such kind of storage, or no file can be there.
+    """
+    if asked is None:
+        return out / (DATABASE if network_file_system(out) is None else JOURNAL)
     if asked == "journal":
-        return _journal(out / JOURNAL)
+        return out / JOURNAL
     if asked.startswith("journal:"):
-        return _journal(Path(asked.removeprefix("journal:").removeprefix("//")))
-    url = _parsed(asked)
-    return _sqlite(Path(url.database or "")) if url.get_backend_name() == "sqlite" else _postgresql(url)
+        name = asked.removeprefix("journal:").removeprefix("//")
+    else:
+        url = _parsed(asked)
+        if url.get_backend_name() != "sqlite":
+            return None
+        name = url.database or ""
+    path = Path(name)
+    if not name or path.is_dir():
+        raise UserError(f"--storage {asked}: names no file; {HOW}.")
+    if not path.parent.is_dir() and path.parent.resolve() != out.resolve():
+        raise UserError(f"--storage {asked}: there is no folder {path.parent}; make it, or correct the name.")
+    return path
+
+
+def open_existing(asked: str | None, out: Path) -> Storage | None:
+    """Open the storage if it holds studies; None when it has yet to be made, which is left to `open_storage`.
+
+    Raises `UserError`: as `open_storage`.
+    """
+    path = storage_file(asked, out)
+    if path is not None:
+        return open_storage(asked, out) if path.exists() else None
+    url = _parsed(str(asked))
+    with reached(_shown(url)), _engine(url).connect() as connection:
+        has_studies = sqlalchemy.inspect(connection).has_table("studies")
+    return open_storage(asked, out) if has_studies else None
 
 
 def _parsed(asked: str) -> URL:
@@ -109,19 +145,13 @@ def _parsed(asked: str) -> URL:
     try:
         url = sqlalchemy.make_url(asked)
     except (sqlalchemy.exc.ArgumentError, ValueError):
-        shown = re.sub(r"//.*@", "//***@", asked)  # it may hold a password
+        shown = re.sub(r"(//[^:/@]*):.*@", r"\1:***@", asked)  # a password
         raise UserError(f"--storage {shown}: not a storage; {HOW}.") from None
     kind = url.get_backend_name()
     named = url.database and Path(url.database).name
     if not named or kind not in ("sqlite", "postgresql", "postgres"):
         raise UserError(f"--storage {url.render_as_string(hide_password=True)}: not a storage for studies; {HOW}.")
     return url
-
-
-def require_address(asked: str | None) -> None:
-    """Raise `UserError` when `--storage` names nothing that `open_storage` knows; nothing is opened or made."""
-    if asked is not None and not asked.startswith("journal"):
-        _parsed(asked)
 
 
 def place_name(out: Path) -> str:
@@ -174,13 +204,7 @@ def _sqlite(path: Path) -> Storage:
 
 
 def _postgresql(url: URL) -> Storage:
-    if importlib.util.find_spec("psycopg") is None:
-        raise UserError("--storage postgresql://…: needs the package psycopg; pip install 'rarescreen[postgresql]'.")
-    name = url.render_as_string(hide_password=True)
-    url = url.set(drivername="postgresql+psycopg")
-    if "connect_timeout" not in url.query:
-        url = url.update_query_dict({"connect_timeout": str(CONNECT_TIMEOUT_S)})
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    name, engine = _shown(url), _engine(url)
     key = int.from_bytes(hashlib.sha256(b"rarescreen study").digest()[:8], "big", signed=True)
 
     @contextlib.contextmanager
@@ -192,9 +216,22 @@ def _postgresql(url: URL) -> Storage:
 
     with reached(name), locked():
         storage = RDBStorage(
-            url.render_as_string(hide_password=False), engine_kwargs={"poolclass": sqlalchemy.NullPool}
+            engine.url.render_as_string(hide_password=False), engine_kwargs={"poolclass": sqlalchemy.NullPool}
         )
         return Storage(name, storage, locked)
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
+def _engine(url: URL) -> Engine:
+    if importlib.util.find_spec("psycopg") is None:
+        raise UserError("--storage postgresql://…: needs the package psycopg; pip install 'rarescreen[postgresql]'.")
+    url = url.set(drivername="postgresql+psycopg")
+    if "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": str(CONNECT_TIMEOUT_S)})
+    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
 
 
 def _held(name: str) -> str:

@@ -100,7 +100,8 @@ class Study:
                 load_if_exists=True,
             )
             self._id = storage.optuna.get_study_id_from_name(name)
-            self._require_same(plan | search.describe())
+            if not _require_same(self._study, storage, plan | search.describe()):
+                self._study.set_user_attr(PLAN, _as_stored(plan | search.describe()))
             self._place = place()
             trials = self._trials()
             # What was done before is looked for; what is done from now on is there.
@@ -112,19 +113,6 @@ class Study:
             if failed and not helps and all(has_ended(str(trial.user_attrs.get(WORKER))) for trial in running):
                 self._round = len(trials)
                 self._study.set_user_attr(ROUND, self._round)
-
-    def _require_same(self, plan: dict[str, Any]) -> None:
-        plan = json.loads(json.dumps(plan))  # as it is read back
-        stored = self._study.user_attrs.get(PLAN)
-        if stored is None:
-            self._study.set_user_attr(PLAN, plan)
-            return
-        different = in_words(stored, plan, may_change=MAY_GROW)
-        if different:
-            raise UserError(
-                f"{self.storage.name}: study {self.name} is of another grid or cohort ({different}); give "
-                "another --out or --study, or the same options to go on."
-            )
 
     def claim(self) -> Claim | None:
         """Return a cell for this worker alone, None when there is none to be had (now: see `standing`).
@@ -277,3 +265,28 @@ class Study:
         kimg = sum(row.get("ended_at_kimg", self.kimg) for row in rows) + under_way * self.kimg
         hours = sum(row["seconds"] for row in rows) / 3600
         return self.search.budget.allows(len(names), kimg, hours)
+
+
+def require_same_plan(storage: Storage, name: str, plan: dict[str, Any]) -> None:
+    """Raise `UserError` when the storage has a study of this name with another plan."""
+    with reached(storage.name):
+        if name in optuna.get_all_study_names(storage.optuna):
+            _require_same(optuna.load_study(study_name=name, storage=storage.optuna), storage, plan)
+
+
+def _require_same(study: optuna.Study, storage: Storage, plan: dict[str, Any]) -> bool:
+    """Tell whether the study has a plan at all; raise `UserError` when it is another one."""
+    stored = study.user_attrs.get(PLAN)
+    different = "" if stored is None else in_words(stored, _as_stored(plan), may_change=MAY_GROW)
+    if different:
+        raise UserError(
+            f"{storage.name}: study {study.study_name} is of another grid or cohort ({different}); give "
+            "another --out or --study, or the same options to go on."
+        )
+    return stored is not None
+
+
+def _as_stored(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return the plan as it is read back."""
+    stored: dict[str, Any] = json.loads(json.dumps(plan))
+    return stored

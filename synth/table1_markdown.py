@@ -78,7 +78,7 @@ def _sureness(cells: Sequence[Sequence[Row]]) -> list[str]:
         "*seeds ±* is the standard deviation between seeds. A distance falls with more fakes: the line through "
         "fewer of them meets infinitely many at the value of the third column (arXiv:1911.07023), which takes twice as "
         "many fakes as features. *reals* is one half of them against the other. A network that is nearer than that "
-        "draws fewer kinds of pictures, which recall and spread show, or copies: one that knows its training images by "
+        "draws fewer kinds of pictures, which recall shows, or copies: one that knows its training images by "
         "heart is much nearer to as many of these than to what was held out. The checkpoint was chosen by the images "
         "held out, so their distance and KID are a little too good.",
     ]
@@ -103,7 +103,7 @@ def _files(rows: Sequence[Row]) -> list[str]:
     return [
         "![Scores, losses and p over the images shown](curves.png)",
         "",
-        f"Images of the best checkpoints: {sheets}.",
+        f"Images of the best checkpoints, in the grid's folder: {sheets}.",
     ]
 
 
@@ -186,4 +186,7 @@ def _legend(table: dict[str, Any], seeds: int) -> str:
         f" No checkpoint of {', '.join(unchanged)} improved on the networks it began with." if unchanged else ""
     )
     collapse = f" Diversity collapsed at some checkpoint of {', '.join(collapsed)}." if collapsed else ""
-    return f"{floor} Checkpoints and cells are chosen by {chosen}; {sure} {comparable}{collapse}{pruned}{unimproved}"
+    return (
+        f"{floor} Checkpoints and cells are chosen by {chosen}; {sure} *s* are the seconds of training, without the "
+        f"scores. {comparable}{collapse}{pruned}{unimproved}"
+    )

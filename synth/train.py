@@ -58,7 +58,7 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
             folds = [-1]  # one network for all of them
         grids = [FoldGrid(cohort, fold, options, search, start, place) for fold in folds]
         jobs = count_jobs(options.jobs, len(grids) * search.most_cells, cohort.size, place)
-        ranks.from_first(lambda: _require_possible(grids))
+        ranks.from_first(lambda: _require_possible(grids, dry=options.dry_run))
         if options.dry_run:
             dry_run(grids, jobs)
             return []
@@ -71,9 +71,11 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         return ranks.from_first(lambda: _conclude(grids, studies))
 
 
-def _require_possible(grids: list[FoldGrid]) -> None:
+def _require_possible(grids: list[FoldGrid], *, dry: bool) -> None:
     for grid in grids:
         grid.require_possible()
+        if dry:  # which never opens the study
+            grid.require_same_study()
 
 
 def _conclude(grids: list[FoldGrid], studies: list[Study]) -> list[Path]:

@@ -44,7 +44,8 @@ def describe_device(device: torch.device) -> str:
     """Return the device in words for records: "cpu (2 threads)" or the GPU's name."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+    threads = torch.get_num_threads()
+    return f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
 
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")

@@ -13,7 +13,8 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 def test_the_cpu_is_always_there() -> None:
     assert choose_device("cpu") == CPU
-    assert describe_device(CPU) == f"cpu ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    assert describe_device(CPU) == ("cpu (1 thread)" if threads == 1 else f"cpu ({threads} threads)")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x"])

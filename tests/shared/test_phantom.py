@@ -1,8 +1,7 @@
 """The phantom: its fields in closed form, its pictures' independence, and how hard it is."""
 
-import importlib.util
 import inspect
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -262,14 +261,8 @@ def test_no_picture_is_no_error() -> None:
 
 
 @pytest.fixture(scope="module")
-def difficulty() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "phantom_difficulty.py"
-    spec = importlib.util.spec_from_file_location("phantom_difficulty", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def difficulty(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("phantom_difficulty")
 
 
 def test_colours_alone_tell_less_than_80_percent(difficulty: ModuleType) -> None:

@@ -83,10 +83,11 @@ def test_download_goes_into_the_cache_and_happens_once(server, cache):
     assert find_weights(FILE, WeightSource()).path.read_bytes() == CONTENT
 
 
-def test_offline_reaches_for_nothing(server):
+def test_offline_reaches_for_nothing(server, cache, tmp_path):
     server[FILE.url] = CONTENT
-    with pytest.raises(UserError, match=f"{FILE.name}: missing, and offline .*{FILE.url}.*{SHA256}.*--weights"):
-        find_weights(FILE, OFFLINE)
+    sentence = rf"{FILE.name}: missing \(not in {tmp_path} nor in {cache}\), and offline .*{FILE.url}.*{SHA256}"
+    with pytest.raises(UserError, match=f"{sentence}.*--weights"):
+        find_weights(FILE, WeightSource(folder=tmp_path, offline=True))
 
 
 def test_failed_download_says_what_to_do(server, cache):

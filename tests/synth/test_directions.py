@@ -1,8 +1,6 @@
 """Every metric moves the way it should when real features of pictures are spoiled."""
 
-import importlib.util
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -16,15 +14,8 @@ M = 48  # reference pictures of each class
 
 
 @pytest.fixture(scope="module")
-def directions() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "directions.py"
-    spec = importlib.util.spec_from_file_location("directions", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for their module
-    spec.loader.exec_module(module)
-    return module
+def directions(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("directions")
 
 
 def _phantom(directions: ModuleType) -> tuple[Images, Images, dict[str, np.ndarray]]:

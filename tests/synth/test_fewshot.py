@@ -1,9 +1,9 @@
 """The comparison of methods: which checkpoints it takes, and what it makes of their scores."""
 
 import argparse
-import importlib.util
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,14 +18,8 @@ from synth.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
-def fewshot() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "fewshot.py"
-    spec = importlib.util.spec_from_file_location("fewshot", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def fewshot(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("fewshot")
 
 
 def _run(folder: Path, seconds: list[float]) -> Path:
