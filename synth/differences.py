@@ -40,8 +40,8 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _pair(old: Any, new: Any) -> str:
     """Return two values so that their difference is seen."""
-    if isinstance(old, list) and isinstance(new, list):
-        return _lists(old, new)
+    if all(isinstance(each, list | None) for each in (old, new)):
+        return _lists(old or [], new or [])
     before, after = ("unset" if value is None else str(value) for value in (old, new))
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
     return f"{_shown(before, same)} there, {_shown(after, same)} asked"

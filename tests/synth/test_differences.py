@@ -17,6 +17,7 @@ LONG = "/a/folder/that/is/far/away/"
         ({"cells": ["a", "b", "c"]}, {"cells": ["a", "d"]}, "cells b, c only there, d only asked"),
         ({"cells": ["a", "b"]}, {"cells": ["a"]}, "cells b only there"),
         ({"cells": ["a", "b"]}, {"cells": ["b", "a"]}, "cells in another order"),
+        ({}, {"cells": ["a"]}, "cells a only asked"),
         ({"cells": list("abcdef")}, {"cells": []}, "cells a, b, c and 3 more only there"),
         ({"x": f"{LONG}one.h5"}, {"x": f"{LONG}two.h5"}, "x …/away/one.h5 there, …/away/two.h5 asked"),
         ({"x": "0123456789abcdefghijklmnop"}, {"x": "z" * 40}, "x 0123456789ab… there, zzzzzzzzzzzz… asked"),
