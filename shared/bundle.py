@@ -20,6 +20,7 @@ from shared.columns import (
     read_whole_number,
     sealed_content,
     write_columns,
+    write_images,
 )
 from shared.drawn import ALL_FOLDS, PROTOCOLS, Bundle, Candidates, Json, check
 from shared.sealed import read_seal, write_sealed
@@ -83,12 +84,16 @@ def write_bundle(path: Path, bundle: Bundle) -> str:
         "sigma": float(bundle.sigma),
         "thresholds": _to_json(bundle.thresholds),
         "features": _to_json(bundle.features),
+        "shareable": "yes" if bundle.shareable else "no",
+        "shareable_reason": bundle.shareable_reason,
+        "memorization": _to_json(bundle.memorization),
+        "audit": _to_json(bundle.audit),
     }
     return _write(path, bundle, BUNDLE_FORMAT, values, attributes)
 
 
 def _values(drawn: Candidates) -> dict[str, Array]:
-    return {name: np.asarray(getattr(drawn, _FIELDS.get(name, name))) for name in _DRAWN}
+    return {name: np.asarray(getattr(drawn, _FIELDS.get(name, name))) for name in _DRAWN if name != IMAGES}
 
 
 def _write(path: Path, drawn: Candidates, name: str, values: dict[str, Array], attributes: dict[str, Any]) -> str:
@@ -110,6 +115,7 @@ def _write(path: Path, drawn: Candidates, name: str, values: dict[str, Array], a
         for key, value in (shared_attributes | attributes).items():
             file.attrs[key] = value
         write_columns(file, columns, values)
+        write_images(file, drawn.images)
 
     try:
         check(drawn)
@@ -155,6 +161,9 @@ def read_bundle(path: Path) -> Bundle:
         sigma = file.attrs.get("sigma")
         if not isinstance(sigma, float):
             raise MismatchError("its attribute sigma is missing or not a number")
+        shareable = read_text(file, "shareable")
+        if shareable not in ("yes", "no"):
+            raise MismatchError("its attribute shareable is neither yes nor no")
         bundle = Bundle(
             **fields,
             similarity=columns["similarity"],
@@ -165,6 +174,10 @@ def read_bundle(path: Path) -> Bundle:
             sigma=float(sigma),
             thresholds=_read_json(file, "thresholds"),
             features=_read_json(file, "features"),
+            shareable=shareable == "yes",
+            shareable_reason=read_text(file, "shareable_reason"),
+            memorization=_read_json(file, "memorization"),
+            audit=_read_json(file, "audit"),
         )
         check(bundle)
     return bundle

@@ -23,6 +23,7 @@ from shared.columns import (
     read_whole_number,
     sealed_content,
     write_columns,
+    write_images,
 )
 from shared.sealed import read_seal, write_sealed
 from shared.stored import StoredImages
@@ -93,7 +94,7 @@ def write_cohort(path: Path, cohort: Cohort) -> str:
 
     Raises `ValueError`: the arrays contradict each other.
     """
-    values = {name: np.asarray(getattr(cohort, name)) for name in COLUMNS}
+    values = {name: np.asarray(getattr(cohort, name)) for name in COLUMNS if name != IMAGES}
     columns = COLUMNS | {ATTRIBUTES + name: ATTRIBUTE for name in cohort.attributes}
     values |= {ATTRIBUTES + name: np.asarray(column) for name, column in cohort.attributes.items()}
 
@@ -104,6 +105,7 @@ def write_cohort(path: Path, cohort: Cohort) -> str:
         file.attrs["positive"] = cohort.positive
         file.attrs["folds"], file.attrs["seed"], file.attrs["source"] = cohort.folds, cohort.seed, cohort.source
         write_columns(file, columns, values)
+        write_images(file, cohort.images)
 
     try:
         _check(cohort)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.columns import Array, MismatchError
-from shared.stored import StoredImages
+from shared.stored import AnyImages
 
 ALL_FOLDS = -1  # fold of images whose generator learnt from every fold
 PROTOCOLS = ("strict", "paper")
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 class Candidates:
     """Images that a generator drew for one class of a cohort."""
 
-    images: npt.NDArray[np.uint8] | StoredImages  # [N, S, S, 3] RGB
+    images: AnyImages  # [N, S, S, 3] RGB
     seed: npt.NDArray[np.int64]  # [N] with the network, enough to draw the image again
     seen_image_id: npt.NDArray[np.str_]  # [K] real images that the generator or a choice saw
     seen_group_id: npt.NDArray[np.int64]  # [K] and their groups
@@ -48,7 +48,11 @@ class Bundle(Candidates):
     """The candidates that a rule selected, with the scores and verdicts of all and the reals behind the thresholds.
 
     `candidates` has the columns seed, similarity, discriminator, selected, by_similarity, by_discriminator;
-    `reference` has image_id, similarity, discriminator. Both may have more.
+    `reference` has image_id, similarity, discriminator. Both may have more; candidates/is_copy tells which are too near
+    to a photograph, and none of these is selected.
+
+    The images stand in the order in which a rule chose them, when it has one (candidates/order), else in that of their
+    seeds.
     """
 
     similarity: npt.NDArray[np.float32]  # [N] cosine to the mean real feature
@@ -58,7 +62,11 @@ class Bundle(Candidates):
     rule: str
     sigma: float
     thresholds: Json
-    features: Json = field(default_factory=dict)  # extractor, layer, weights sha256
+    features: Json = field(default_factory=dict)  # extractor, layer, weights sha256, licence
+    shareable: bool = False  # whether it may be given to those who may not see the photographs
+    shareable_reason: str = "nobody has looked for copies of photographs"
+    memorization: Json = field(default_factory=dict)  # what was found of copies
+    audit: Json = field(default_factory=dict)  # what the rules keep and leave out
 
 
 def check(drawn: Candidates) -> None:
@@ -85,6 +93,7 @@ def check(drawn: Candidates) -> None:
         rules += [
             ("the selected candidates are not its images", np.array_equal(np.sort(kept), np.sort(drawn.seed))),
             ("a score is not finite", _are_finite(scores, drawn.candidates, drawn.reference)),
+            ("a copy of a photograph is selected", not _selected_copies(drawn.candidates)),
         ]
     for count, columns in groups:
         for name, column in columns.items():
@@ -93,6 +102,11 @@ def check(drawn: Candidates) -> None:
     for problem, holds in rules:
         if not holds:
             raise MismatchError(problem)
+
+
+def _selected_copies(candidates: dict[str, Array]) -> int:
+    copies = candidates.get("is_copy", np.zeros(len(candidates["seed"]), bool))
+    return int((copies.astype(bool) & candidates["selected"].astype(bool)).sum()) if len(copies) else 0
 
 
 def _are_finite(*groups: dict[str, Array]) -> bool:

@@ -1,5 +1,6 @@
 """Draw candidates with a network: candidates.h5, a contact sheet, and PNGs on request."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from shared.bundle import Candidates, write_candidates
+from shared.bundle import Candidates, read_candidates, write_candidates
 from shared.console import say
 from shared.errors import UserError
 from shared.files import require_new, whole_file
 from shared.plots import image_sheet
-from shared.progress import progress
+from shared.progress import Bar, progress
+from shared.stored import Images, MadeImages, pieces_of
 from shared.weights import WeightSource
 from stylegan2_ada import Ranks
 from stylegan2_ada.config import NoiseMode
@@ -26,7 +28,6 @@ from synth.seeds import Seeds, choose_seeds
 from synth.trained import MAX_TRUNCATION, TrainedNetwork, open_network
 
 MAX_BATCH = 4096
-MAX_IMAGE_BYTES = 1 << 34
 SHEET_IMAGES = 60
 
 
@@ -83,10 +84,22 @@ def _generate(options: GenerateOptions, seeds: Seeds, sheet: Path, ranks: Ranks,
     notice = licence_notice(str(options.network), trained.licence)
     if notice is not None:
         say(notice)
+    drawn_class(trained, options.class_index)
+    with progress("drawing", len(seeds), unit="images") as bar:
+        return _write(_candidates(trained, seeds, options, ranks, bar), trained, sheet, options, ranks)
+
+
+def _candidates(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions, ranks: Ranks, bar: Bar) -> Candidates:
+    """Return what is drawn whenever it is asked for, by all ranks together."""
     label, class_name = drawn_class(trained, options.class_index)
     seen_image_id, seen_group_id = trained.seen()
-    candidates = Candidates(
-        images=np.concatenate(ranks.gather(_draw_all(trained, ranks.part(seeds), options))),
+
+    def make(rows: npt.NDArray[np.int64]) -> Images:
+        bar.advance(len(rows))
+        return np.concatenate(ranks.gather(_draw(trained, ranks.part(seeds[rows]), options)))
+
+    return Candidates(
+        images=MadeImages((len(seeds), trained.size, trained.size, 3), make, options.batch * ranks.count),
         seed=seeds,
         seen_image_id=seen_image_id,
         seen_group_id=seen_group_id,
@@ -105,16 +118,36 @@ def _generate(options: GenerateOptions, seeds: Seeds, sheet: Path, ranks: Ranks,
         quality=trained.about["quality"],
         cohort=trained.about["cohort"],
     )
+
+
+def _write(
+    candidates: Candidates, trained: TrainedNetwork, sheet: Path, options: GenerateOptions, ranks: Ranks
+) -> Candidates:
+    """Draw once and write what comes, some images at a time: file, PNGs and sheet; return what can be read again."""
+    first: list[Images] = []
+    images = candidates.images
+    assert isinstance(images, MadeImages)
+    made = images.make
+
+    def watched(rows: npt.NDArray[np.int64]) -> Images:
+        part = made(rows)
+        if rows[0] < SHEET_IMAGES:
+            first.append(part)
+        if options.png is not None and ranks.first:
+            _write_pngs(options.png, part, candidates.seed[rows])
+        return part
+
+    watched_images = dataclasses.replace(images, make=watched)
     if not ranks.first:
+        for _ in pieces_of(watched_images):
+            pass
         return candidates
-    images = np.asarray(candidates.images)
-    if options.png is not None:
-        _write_pngs(options.png, images, seeds)
-    first = images[:SHEET_IMAGES]
-    image_sheet(sheet, [(f"{class_name}, the first {len(first)} of {len(images)}", first)], title="Synthetic images")
-    write_candidates(options.out, candidates)
-    say(f"{options.out}: {len(images)} synthetic images of {class_name}, {trained.size} px, by {trained.path}")
-    return candidates
+    write_candidates(options.out, dataclasses.replace(candidates, images=watched_images))
+    count, name = len(candidates), candidates.class_name
+    shown = np.concatenate(first)[:SHEET_IMAGES]
+    image_sheet(sheet, [(f"{name}, the first {len(shown)} of {count}", shown)], title="Synthetic images")
+    say(f"{options.out}: {count} synthetic images of {name}, {trained.size} px, by {trained.path}")
+    return read_candidates(options.out)
 
 
 def truncation_of(trained: TrainedNetwork, options: GenerateOptions) -> float:
@@ -142,26 +175,15 @@ def drawn_class(trained: TrainedNetwork, class_index: int | None) -> tuple[int, 
     return class_index if trained.about["cohort"] else trained.about["label"], names[class_index]
 
 
-def _draw_all(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions) -> npt.NDArray[np.uint8]:
-    """Draw uint8 [N, S, S, 3] under a progress bar."""
-    shape = (len(seeds), trained.size, trained.size, 3)
-    if math.prod(shape) > MAX_IMAGE_BYTES:
-        fitting = MAX_IMAGE_BYTES // math.prod(shape[1:])
-        raise UserError(f"--count {len(seeds)}: more pictures than one file holds; give {fitting} at most.")
-    images = np.empty(shape, np.uint8)
-    with progress("drawing", len(seeds), unit="images") as bar:
-        for start in range(0, len(seeds), options.batch):
-            part = seeds[start : start + options.batch].tolist()
-            images[start : start + len(part)] = draw(
-                trained.networks.G_ema,
-                part,
-                truncation=truncation_of(trained, options),
-                noise=options.noise or trained.noise,
-                class_index=options.class_index,
-                batch=options.batch,
-            )
-            bar.advance(len(part))
-    return images
+def _draw(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions) -> Images:
+    return draw(
+        trained.networks.G_ema,
+        seeds.tolist(),
+        truncation=truncation_of(trained, options),
+        noise=options.noise or trained.noise,
+        class_index=options.class_index,
+        batch=options.batch,
+    )
 
 
 def _require_empty(folder: Path | None, *, force: bool) -> None:
@@ -173,9 +195,7 @@ def _require_empty(folder: Path | None, *, force: bool) -> None:
         raise UserError(f"--png {folder}: not empty; give another folder, or --force to write into it.")
 
 
-def _write_pngs(folder: Path, images: npt.NDArray[np.uint8], seeds: Seeds) -> None:
-    with progress("writing PNGs", len(seeds), unit="files") as bar:
-        for image, seed in zip(images, seeds.tolist(), strict=True):
-            with whole_file(folder / f"seed{seed:04d}.png") as part:
-                Image.fromarray(image).save(part, format="PNG")
-            bar.advance()
+def _write_pngs(folder: Path, images: Images, seeds: Seeds) -> None:
+    for image, seed in zip(images, seeds.tolist(), strict=True):
+        with whole_file(folder / f"seed{seed:04d}.png") as part:
+            Image.fromarray(image).save(part, format="PNG")

@@ -143,7 +143,7 @@ def _score(inputs: Inputs, options: SelectOptions, ranks: Ranks) -> Selection:
     D = inputs.trained.networks.D
     judges = Judges(inputs.extractor, D, candidates.label if D.c_dim else None, options.seed)
     mine = ranks.part(range(len(candidates)))
-    images = candidates.images if ranks.count == 1 else candidates.images[mine.start : mine.stop]
+    images = candidates.images[mine.start : mine.stop]
     with progress("scoring", len(reals) + len(held_out) + len(images), unit="images") as bar:
         reference, (control, part) = score(reals, (held_out, images), judges, bar)
     drawn = ScorePair.joined(ranks.gather(part))
