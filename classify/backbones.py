@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, cast
 
-from shared.errors import UserError
+from shared.nn.timm_networks import read_tensors, timm_weights
 from shared.weights import WeightFile, find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from torch import Tensor, nn
 
@@ -27,7 +26,6 @@ CUSTOM_CHANNELS = (32, 64, 96, 128, 160, 192)  # paper, Table 4
 CUSTOM_POOLS = len(CUSTOM_CHANNELS) - 1  # after each convolution but the first
 
 _TORCHVISION = "https://download.pytorch.org/models/"
-_HUB = "https://huggingface.co/"
 INCEPTION_V3 = WeightFile(
     name="inception_v3_google-0cc3c7bd.pth", sha256="0cc3c7bd", url=_TORCHVISION + "inception_v3_google-0cc3c7bd.pth"
 )
@@ -106,18 +104,7 @@ def timm_state(name: str) -> State:
     """Return the loader of the ImageNet weights that timm names for its network `name`."""
 
     def load(source: WeightSource) -> Mapping[str, Tensor]:
-        import timm
-
-        default = timm.get_pretrained_cfg(name)
-        hub_id, url = (default.hf_hub_id, default.url) if default else (None, None)
-        if isinstance(hub_id, str) and hub_id:
-            stem = hub_id.rpartition("/")[2]
-            file = WeightFile(f"{stem}.safetensors", url=f"{_HUB}{hub_id}/resolve/main/model.safetensors")
-        elif isinstance(url, str) and url:
-            file = WeightFile(url.rpartition("/")[2], url=url)
-        else:
-            raise UserError(f"--model timm:{name}: timm publishes no ImageNet weights for it; give another network.")
-        return state_of(file)(source)
+        return state_of(timm_weights(name, "--model"))(source)
 
     return load
 
@@ -127,25 +114,4 @@ def efficientnet_lite0_state(source: WeightSource) -> Mapping[str, Tensor]:
     from shared.nn.backbone import load_efficientnet_lite
 
     tensors: Mapping[str, Tensor] = load_efficientnet_lite(0, source).state_dict()
-    return tensors
-
-
-def read_tensors(path: Path) -> Mapping[str, Tensor]:
-    """Return the named tensors of a .safetensors or .pth file; nothing in it is executed.
-
-    Raises `UserError`: the file is damaged or holds something else.
-    """
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise UserError(f"{path}: not readable as weights ({reason}); delete it and run the command again.") from error
-    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
-        raise UserError(f"{path}: not a file of named tensors; give the weights that the library publishes.")
     return tensors

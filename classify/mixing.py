@@ -140,6 +140,8 @@ def _of_class(cohort: Cohort, rows: Indices, value: int) -> Indices:
 def draw_synthetic(cohort: Cohort, fold: int, real: int, ratio: Ratio, bundle: Bundle | None) -> Indices:
     """Return the rows of `bundle` that stand beside `real` positives; a smaller ratio's come first in a larger one's.
 
+    They are drawn at random, unless the bundle has an order of its own: then the first ones are taken.
+
     Raises `UserError`: the bundle holds too few, or the ratio asks for less than one image.
     """
     if not ratio.synthetic:
@@ -153,6 +155,8 @@ def draw_synthetic(cohort: Cohort, fold: int, real: int, ratio: Ratio, bundle: B
             f"--ratio {ratio}: {wanted} synthetic images wanted for {real} real ones, but {bundle.path} holds {held}, "
             f"so {wanted - held} are missing; generate and select more, or give a smaller ratio."
         )
+    if bundle.is_ordered:
+        return np.arange(wanted)
     return np.random.default_rng([cohort.seed, fold, _SYNTHETIC_DRAW]).permutation(held)[:wanted]
 
 

@@ -10,9 +10,10 @@ from typing import cast
 
 from classify import backbones
 from shared.errors import UserError
+from shared.nn.timm_networks import TIMM_PREFIX as TIMM_PREFIX
+from shared.nn.timm_networks import Rgb as Rgb
+from shared.nn.timm_networks import timm_config
 from shared.weights import VGG16
-
-Rgb = tuple[float, float, float]
 
 IMAGENET_MEAN: Rgb = (0.485, 0.456, 0.406)
 IMAGENET_STD: Rgb = (0.229, 0.224, 0.225)
@@ -20,7 +21,6 @@ HALF: Rgb = (0.5, 0.5, 0.5)  # pixels to [-1, 1]
 LITE_MEAN: Rgb = (127 / 255,) * 3  # EfficientNet-Lite: (x - 127) / 128
 LITE_STD: Rgb = (128 / 255,) * 3
 
-TIMM_PREFIX = "timm:"
 MAX_IMAGE_SIZE = 1024
 
 
@@ -131,16 +131,8 @@ def model_label(name: str) -> str:
 
 
 def _timm_spec(name: str) -> ModelSpec:
-    import timm
-
     network = name.removeprefix(TIMM_PREFIX)
-    if not timm.is_model(network):
-        near = [TIMM_PREFIX + found for found in timm.list_models(f"*{network.split('.')[0][:12]}*")[:3]]
-        hint = f" such as {', '.join(near)}" if near else ", as timm.list_models() lists them"
-        raise UserError(f"--model {name}: timm has no network of this name; give another{hint}.")
-    default = timm.get_pretrained_cfg(network)
-    if default is None:
-        raise UserError(f"--model {name}: timm has no ImageNet weights for it; give another.")
+    default = timm_config(network, "--model")
     return ModelSpec(
         name=name,
         label=name,

@@ -68,6 +68,11 @@ class Bundle(Candidates):
     memorization: Json = field(default_factory=dict)  # what was found of copies
     audit: Json = field(default_factory=dict)  # what the rules keep and leave out
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the images stand in the order of their choice, so that the first ones are the best smaller bundle."""
+        return "order" in self.candidates
+
 
 def check(drawn: Candidates) -> None:
     """Raise `MismatchError` where the columns contradict each other or the format."""
@@ -90,9 +95,13 @@ def check(drawn: Candidates) -> None:
             (len(drawn.reference["image_id"]), drawn.reference),
         ]
         kept = drawn.candidates["seed"][drawn.candidates["selected"].astype(bool)]
+        if drawn.is_ordered:
+            kept = kept[np.argsort(drawn.candidates["order"][drawn.candidates["selected"].astype(bool)])]
+        same = (kept, drawn.seed) if drawn.is_ordered else (np.sort(kept), np.sort(drawn.seed))
         rules += [
-            ("the selected candidates are not its images", np.array_equal(np.sort(kept), np.sort(drawn.seed))),
+            ("the selected candidates are not its images", np.array_equal(*same)),
             ("a score is not finite", _are_finite(scores, drawn.candidates, drawn.reference)),
+            ("sigma is not finite", bool(np.isfinite(drawn.sigma))),
             ("a copy of a photograph is selected", not _selected_copies(drawn.candidates)),
         ]
     for count, columns in groups:

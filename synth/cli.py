@@ -14,7 +14,7 @@ WEIGHTS = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 ANY = click.Path(path_type=Path)
 QUALITY_SPACES = ("auto", "offline", "lite1", "inception", "dinov2", "dinov2-small")
-SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16", "dinov2", "dinov2-small")
+SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16", "vgg16-fc1", "vgg16-conv5", "dinov2", "dinov2-small")
 
 
 class Commands(click.Group):
@@ -275,13 +275,25 @@ def networks(folders: tuple[Path, ...]) -> None:
 @click.option("--sigma", type=float, default=2.0, help="Threshold: mean - sigma x SD of the reals' scores.")
 @click.option(
     "--rule",
-    type=click.Choice(["union", "intersection", "similarity", "discriminator"]),
+    type=click.Choice(["union", "intersection", "similarity", "discriminator", "typical-and-diverse"]),
     default="union",
-    help="Which score must pass: either, both, or one of them.",
+    help="Which score must pass: either, both, or one of them; or what is typical, the most different first.",
+)
+@click.option("--keep", type=int, help="How many to keep at most, by --rule typical-and-diverse.")
+@click.option(
+    "--reference",
+    type=click.Choice(["train", "validation"]),
+    default="train",
+    help="Part of the reals that sets thresholds.",
 )
 @click.option(
-    "--features", type=click.Choice(["auto", "offline", "lite1", "vgg16"]), default="auto", help="Feature space."
+    "--gate",
+    type=float,
+    default=0.01,
+    help="Quantile of the photographs' own distances below which a candidate is a copy, and rejected.",
 )
+@click.option("--require-shareable", is_flag=True, help="Fail unless the images may be passed on.")
+@click.option("--features", default="auto", help=f"Feature space: {', '.join(SIMILARITY_SPACES)} or timm:NAME.")
 @click.option("--out", type=FILE, required=True, help="Bundle to write.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--weights", type=WEIGHTS, help="Folder with pretrained weights.")
@@ -289,10 +301,57 @@ def networks(folders: tuple[Path, ...]) -> None:
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def select(**options: Any) -> None:
     """Keep the candidates that look and score like the reals, and write them as a bundle."""
-    from synth.select import SelectOptions
     from synth.select import select as run
+    from synth.select_options import SelectOptions
 
     run(SelectOptions(**options))
+
+
+@cli.group()
+def bundle() -> None:
+    """Look into a bundle or a candidates file, write its images as PNGs, or draw them again."""
+
+
+@bundle.command("info")
+@click.argument("file", type=FILE)
+@click.option("--json", is_flag=True, help="Print one JSON object instead of a table.")
+def bundle_info(**options: Any) -> None:
+    """Say what FILE holds and where it came from."""
+    from synth.bundle_info import InfoOptions
+    from synth.bundle_info import info as run
+
+    run(InfoOptions(**options))
+
+
+@bundle.command("export")
+@click.argument("file", type=FILE)
+@click.option("--png", type=FOLDER, help="Folder for one PNG an image, and images.csv with seeds and scores.")
+@click.option("--imagefolder", type=FOLDER, help="The same in a folder of the class's name in this one.")
+@click.option("--force", is_flag=True, help="Write into a folder that is not empty; an earlier export is replaced.")
+def bundle_export(**options: Any) -> None:
+    """Write the images of FILE as PNGs. Give --png, --imagefolder (torchvision's ImageFolder reads it), or both."""
+    from synth.bundle_export import ExportOptions
+    from synth.bundle_export import export as run
+
+    run(ExportOptions(**options))
+
+
+@bundle.command("verify")
+@click.argument("file", type=FILE)
+@click.option("--network", type=str, required=True, help="Network that drew the images.")
+@click.option(
+    "--tolerance", type=int, default=1, help="Levels of 255 that rounding may change, on another device or processor."
+)
+@click.option("--batch", type=int, default=32, help="Images drawn at once; rounding alone depends on it.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--weights", type=WEIGHTS, help="Folder with published networks.")
+@click.option("--offline", is_flag=True, help="Never touch the network.")
+def bundle_verify(**options: Any) -> None:
+    """Draw every image of FILE again and compare."""
+    from synth.bundle_verify import VerifyOptions
+    from synth.bundle_verify import verify as run
+
+    run(VerifyOptions(**options))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from synth.grid import TABLE
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
-from synth.quality import QualityMeter, draw_at_once, require_enough_fakes, require_subset
+from synth.quality import FEATURES, QualityMeter, draw_at_once, require_enough_fakes, require_subset
 from synth.run import Run, Watcher, every_nimg
 from synth.run_folder import STUDY_FILES, RunFolder, is_passing
 from synth.search import AXES, Search
@@ -39,7 +39,6 @@ from synth.train_options import TrainOptions
 from synth.training_set import TrainingSet, classes
 
 STUDY = "table1"  # name of the study in a grid's own folder, which may be moved
-FEATURES = ".features"  # folder of the reals' features
 FAKES = 1000
 FID_FAKES = 50_000  # as its authors have it
 

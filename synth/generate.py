@@ -64,6 +64,35 @@ class GenerateOptions:
             raise UserError(f"--batch {self.batch}: out of range; give 1 to {MAX_BATCH}.")
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a picture follows from, besides its network and its seed.
+
+    Attributes:
+        truncation: psi.
+        noise: inputs that are stored, drawn from the seed, or left out.
+        class_index: class of a conditional network.
+        batch: pictures at once, which changes no more than rounding.
+    """
+
+    truncation: float
+    noise: NoiseMode
+    class_index: int | None
+    batch: int = BATCH
+
+    def draw(self, trained: TrainedNetwork, seeds: Seeds, ranks: Ranks) -> Images:
+        """Return one picture a seed, uint8 [N, S, S, 3], of which each rank draws a part and all have the whole."""
+        part = draw(
+            trained.networks.G_ema,
+            ranks.part(seeds).tolist(),
+            truncation=self.truncation,
+            noise=self.noise,
+            class_index=self.class_index,
+            batch=self.batch,
+        )
+        return np.concatenate(ranks.gather(part))
+
+
 def generate(options: GenerateOptions) -> Candidates:
     """Draw the pictures, write them, and return them; several processes (`synth.launch`) draw a share each.
 
@@ -73,7 +102,8 @@ def generate(options: GenerateOptions) -> Candidates:
     sheet = options.out.with_name(f"{options.out.stem}_sheet.png")
     for path in (options.out, sheet):
         require_new(path, force=options.force)
-    _require_empty(options.png, force=options.force)
+    if options.png is not None:
+        require_empty(options.png, option="--png", force=options.force)
     with joined(options.device) as (ranks, device):
         return _generate(options, seeds, sheet, ranks, device)
 
@@ -93,10 +123,11 @@ def _candidates(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions,
     """Return what is drawn whenever it is asked for, by all ranks together."""
     label, class_name = drawn_class(trained, options.class_index)
     seen_image_id, seen_group_id = trained.seen()
+    recipe = Recipe(truncation_of(trained, options), options.noise or trained.noise, options.class_index, options.batch)
 
     def make(rows: npt.NDArray[np.int64]) -> Images:
         bar.advance(len(rows))
-        return np.concatenate(ranks.gather(_draw(trained, ranks.part(seeds[rows]), options)))
+        return recipe.draw(trained, seeds[rows], ranks)
 
     return Candidates(
         images=MadeImages((len(seeds), trained.size, trained.size, 3), make, options.batch * ranks.count),
@@ -110,9 +141,9 @@ def _candidates(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions,
         generator=trained.about["generator"]
         | {
             "network": trained.sha256,
-            "truncation": truncation_of(trained, options),
-            "noise": options.noise or trained.noise,
-            "class": options.class_index,
+            "truncation": recipe.truncation,
+            "noise": recipe.noise,
+            "class": recipe.class_index,
         }
         | ({} if trained.licence is None else {"licence": trained.licence}),
         quality=trained.about["quality"],
@@ -175,27 +206,20 @@ def drawn_class(trained: TrainedNetwork, class_index: int | None) -> tuple[int, 
     return class_index if trained.about["cohort"] else trained.about["label"], names[class_index]
 
 
-def _draw(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions) -> Images:
-    return draw(
-        trained.networks.G_ema,
-        seeds.tolist(),
-        truncation=truncation_of(trained, options),
-        noise=options.noise or trained.noise,
-        class_index=options.class_index,
-        batch=options.batch,
-    )
-
-
-def _require_empty(folder: Path | None, *, force: bool) -> None:
-    if folder is None:
-        return
+def require_empty(folder: Path, *, option: str, force: bool) -> None:
+    """Raise `UserError` when the folder that `option` names is a file, or holds something and `force` is not given."""
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"--png {folder}: a file, where a folder is expected; give another.")
+        raise UserError(f"{option} {folder}: a file, where a folder is expected; give another.")
     if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise UserError(f"--png {folder}: not empty; give another folder, or --force to write into it.")
+        raise UserError(f"{option} {folder}: not empty; give another folder, or --force to write into it.")
 
 
 def _write_pngs(folder: Path, images: Images, seeds: Seeds) -> None:
     for image, seed in zip(images, seeds.tolist(), strict=True):
-        with whole_file(folder / f"seed{seed:04d}.png") as part:
+        with whole_file(folder / png_name(seed)) as part:
             Image.fromarray(image).save(part, format="PNG")
+
+
+def png_name(seed: int) -> str:
+    """Return what the PNG of a seed is called."""
+    return f"seed{seed:04d}.png"

@@ -28,6 +28,7 @@ from synth.moments import Features, Moments, RunningMoments, frechet_distance
 FIRST_SEED = 1 << 31  # scores use seeds that nobody types, so no image of theirs is selected later
 CPU_DRAW, GPU_DRAW = 64, 512  # images drawn at once: between two looks for a signal; whole batches of any network
 KEPT = 10_000  # features of fakes, at most: of the others only the moments, so that memory does not grow with them
+FEATURES = ".features"  # folder of the reals' features, beside what is made with them
 DRAWS = 20  # of as many training images as were held out
 
 Images = npt.NDArray[np.uint8]  # [N, S, S, 3]

@@ -135,7 +135,7 @@ class OfflineBackbone:
     ) -> None:
         found = _find(index, source)
         self.name = f"EfficientNet-Lite{index}"
-        self.weights_sha256 = found.sha256
+        self.weights_sha256, self.licence = found.sha256, EFFICIENTNET_LITE[index].licence
         self.input_px = INPUT_PX[index]
         self.device = device or torch.device("cpu")
         self._network = fold_for_inference(_load(index, found), input_px=self.input_px).to(self.device)

@@ -16,7 +16,8 @@ from shared.plots.house import DASHES, INK, figure_file, label, legend_below, lo
 class ScorePanel:
     """One panel of scores: reals [R] and candidates [C], of which those at or above `threshold` pass.
 
-    `rule` says in words where the threshold comes from ("mean - 2 sigma of the reals").
+    `rule` says in words where the threshold comes from ("mean - 2 sigma of the reals"). With `upper` those above that
+    do not pass.
     """
 
     title: str
@@ -25,6 +26,7 @@ class ScorePanel:
     candidates: npt.ArrayLike
     threshold: float
     rule: str
+    upper: float | None = None
 
 
 def score_histograms(path: Path, panels: Sequence[ScorePanel], *, title: str = "") -> None:
@@ -44,7 +46,8 @@ def score_histograms(path: Path, panels: Sequence[ScorePanel], *, title: str = "
 def draw_scores(axes: Axes, panel: ScorePanel) -> None:
     """Draw one panel of scores with its threshold and legend into `axes`."""
     reals, candidates = (np.asarray(scores, np.float64).ravel() for scores in (panel.reals, panel.candidates))
-    edges = score_bins(np.concatenate([reals, candidates, [panel.threshold]]))
+    limits = [panel.threshold] if panel.upper is None else [panel.threshold, panel.upper]
+    edges = score_bins(np.concatenate([reals, candidates, limits]))
     for number, (name, scores) in enumerate((("real", reals), ("candidates", candidates))):
         colour, dash = look(number)
         finite = scores[np.isfinite(scores)]
@@ -54,11 +57,16 @@ def draw_scores(axes: Axes, panel: ScorePanel) -> None:
         axes.stairs(
             share, edges, color=colour, linewidth=1.9, linestyle=dash, label=f"{name} (n = {len(scores)}{lost})"
         )
-    kept = int((candidates >= panel.threshold).sum())
-    words = f"threshold {panel.threshold:.3g}: {panel.rule}\n{kept} of {len(candidates)} candidates pass"
-    limit = panel.threshold if np.isfinite(panel.threshold) else np.nan  # a threshold of nothing is named, not drawn
-    axes.axvline(limit, color=INK, linewidth=1.5, linestyle=DASHES[2], label=words)
-    axes.axvspan(edges[0], limit, color="#000000", alpha=0.045, linewidth=0)
+    passing = candidates >= panel.threshold
+    if panel.upper is not None:
+        passing &= candidates <= panel.upper
+    named = " to ".join(f"{limit:.3g}" for limit in limits)
+    words = f"threshold {named}: {panel.rule}\n{int(passing.sum())} of {len(candidates)} candidates pass"
+    for limit, end in zip(limits, (edges[0], edges[-1]), strict=False):
+        drawn = limit if np.isfinite(limit) else np.nan  # a threshold of nothing is named, not drawn
+        axes.axvline(drawn, color=INK, linewidth=1.5, linestyle=DASHES[2], label=words)
+        axes.axvspan(end, drawn, color="#000000", alpha=0.045, linewidth=0)
+        words = "_"  # no second line in the legend
     axes.set_xlim(edges[0], edges[-1])
     legend_below(axes, axes.get_legend_handles_labels()[0])
 

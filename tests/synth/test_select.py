@@ -9,26 +9,30 @@ import torch
 from runs import colours, colours_extractor
 
 from shared.bundle import Bundle, read_bundle, read_candidates, write_candidates
-from shared.cohort import STUDY, Cohort, write_cohort
+from shared.cohort import STUDY, Cohort, read_cohort, write_cohort
 from shared.errors import UserError
 from shared.splits import parts
 from stylegan2_ada import load_networks
+from synth.audit_page import pages
 from synth.generate import GenerateOptions, generate
 from synth.logits import choose_partners, discriminator_logits
 from synth.scoring import reference_rows
-from synth.select import SelectOptions, select
+from synth.select import select
+from synth.select_options import SelectOptions
+from synth.selection import Passes
 
 COUNT = 40
+COPIES = [8, 20]
 
 
 @pytest.fixture(autouse=True)
 def small_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synth.select.open_extractor", lambda *_, **__: colours_extractor())
+    monkeypatch.setattr("synth.scored.open_extractor", lambda *_, **__: colours_extractor())
 
 
 @pytest.fixture(scope="module")
 def drawn(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Candidates of which a quarter are reals from the train part, so that some pass."""
+    """Candidates of a network that was never trained."""
     path = tmp_path_factory.mktemp("candidates") / "candidates.h5"
     generate(GenerateOptions(network=run_folder, out=path, count=COUNT))
     return path
@@ -36,11 +40,14 @@ def drawn(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mixed(drawn: Path, cohort: Cohort) -> Path:
+    """Candidates of which a quarter are like the reals, so that some pass, and two are copies of reals."""
     candidates = read_candidates(drawn)
     images = np.array(candidates.images)
+    images[::4] = np.random.default_rng(1).integers(60, 160, (COUNT // 4, *images.shape[1:]), dtype=np.uint8)
+    images[::4, :, :, 0] += 80
     rows = parts(cohort, 0).train
     reals = cohort.images[rows[cohort.label[rows] == 1]]
-    images[::4] = reals[np.arange(0, COUNT, 4) % len(reals)]
+    images[COPIES] = reals[2], reals[5, :, ::-1]
     path = drawn.with_name("mixed.h5")
     write_candidates(path, dataclasses.replace(candidates, images=images))
     return path
@@ -78,25 +85,31 @@ def test_bundle_is_what_the_definition_gives(run, run_folder, cohort, mixed, tmp
         np.testing.assert_array_equal(
             bundle.candidates[f"by_{name}"], bundle.candidates[name] >= bundle.thresholds[name]
         )
-    selected = bundle.candidates["by_similarity"] | bundle.candidates["by_discriminator"]
+    passing = bundle.candidates["by_similarity"] | bundle.candidates["by_discriminator"]
+    selected = passing & ~bundle.candidates["is_copy"] & ~bundle.candidates["is_twin"]
     np.testing.assert_array_equal(bundle.candidates["selected"], selected)
+    assert passing[COPIES].any()
+    assert bundle.candidates["is_copy"][COPIES].all()
     assert 0 < selected.sum() < COUNT
     np.testing.assert_array_equal(np.asarray(bundle.images), images[selected])
     np.testing.assert_array_equal(bundle.seed, candidates.seed[selected])
     assert bundle.reference["image_id"].tolist() == cohort.image_id[rows].tolist()
     assert bundle.features["extractor"] == "colours"
+    copied = rows[[2, 5]]
+    assert bundle.candidates["nearest_image_id"][COPIES].tolist() == cohort.image_id[copied].tolist()
     assert (bundle.rule, bundle.sigma, bundle.cohort) == ("union", 1.5, cohort.sha256)
 
 
-@pytest.mark.parametrize("rule", ["intersection", "similarity", "discriminator"])
+@pytest.mark.parametrize("rule", ["intersection", "similarity", "discriminator", "typical-and-diverse"])
 def test_each_rule_keeps_its_set(run, rule):
     kept = run(rule=rule).candidates
     expected = {
         "intersection": kept["by_similarity"] & kept["by_discriminator"],
         "similarity": kept["by_similarity"],
         "discriminator": kept["by_discriminator"],
+        "typical-and-diverse": kept["by_typicality"],
     }
-    np.testing.assert_array_equal(kept["selected"], expected[rule])
+    np.testing.assert_array_equal(kept["selected"], expected[rule] & ~kept["is_copy"] & ~kept["is_twin"])
 
 
 def test_scores_do_not_depend_on_the_other_candidates(run, mixed, tmp_path):
@@ -109,17 +122,23 @@ def test_scores_do_not_depend_on_the_other_candidates(run, mixed, tmp_path):
         dataclasses.replace(candidates, images=np.asarray(candidates.images)[order], seed=candidates.seed[order]),
     )
     partial = run(candidates=part, out=tmp_path / "part_bundle.h5").candidates
-    for name in ("similarity", "discriminator"):
+    for name in ("similarity", "discriminator", "typicality", "nearest_distance", "typology_angle"):
         np.testing.assert_allclose(partial[name], whole[name][order], rtol=1e-5, atol=1e-6)
+    for name in ("is_copy", "nearest_image_id", "by_typicality"):
+        assert partial[name].tolist() == whole[name][order].tolist()
 
 
 def test_the_same_command_gives_the_same_bytes(run, tmp_path):
     for name in ("a", "b"):
         run(out=tmp_path / name / "bundle.h5")
-    contents = [[path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in ("a", "b")]
+    files = [sorted(path for path in (tmp_path / name).iterdir() if path.is_file()) for name in ("a", "b")]
+    contents = [[path.read_bytes() for path in each] for each in files]
     assert contents[0] == contents[1]
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+    assert [path.name for path in files[0]] == [
         "bundle.h5",
+        "bundle_audit.md",
+        "bundle_borders.png",
+        "bundle_copies.png",
         "bundle_scores.png",
         "bundle_sheet.png",
     ]
@@ -156,7 +175,7 @@ def test_report_counts_every_rule_and_the_control(run, cohort, capsys):
         ("union", bundle.candidates["by_similarity"] | bundle.candidates["by_discriminator"]),
         ("intersection", bundle.candidates["by_similarity"] & bundle.candidates["by_discriminator"]),
     ):
-        assert f"{rule:<13} keeps {verdicts.sum()} of {COUNT}; of {bundle.thresholds['control']['n']} held-out" in said
+        assert f"{rule:<19} keeps {verdicts.sum()} of {COUNT}; of {bundle.thresholds['control']['n']} held-out" in said
     validation = parts(cohort, 0).validation
     assert bundle.thresholds["control"]["n"] == (cohort.label[validation] == 1).sum() > 0
 
@@ -174,7 +193,7 @@ def test_scores_that_disagree_are_worth_a_warning(run, capsys, monkeypatch, kept
 
     def passes(scores, _):
         every = np.ones(len(scores.similarity), bool)
-        return every, every & (np.arange(len(every)) < kept)
+        return Passes(every, every & (np.arange(len(every)) < kept), every)
 
     monkeypatch.setattr("synth.select.passes", passes)
     monkeypatch.setattr("synth.selection.passes", passes)
@@ -186,8 +205,11 @@ def test_scores_that_disagree_are_worth_a_warning(run, capsys, monkeypatch, kept
 
 
 def test_everything_selected_is_worth_a_warning(run, capsys):
-    assert len(run(sigma=1000.0)) == COUNT
-    assert "the filter does nothing" in capsys.readouterr().err
+    bundle = run(sigma=1000.0)
+    assert len(bundle) == COUNT - bundle.candidates["is_copy"].sum() - bundle.candidates["is_twin"].sum()
+    said = " ".join(capsys.readouterr().err.split())
+    assert bundle.candidates["by_discriminator"].all()
+    assert f"warning: the discriminator rejects 0 of {COUNT}, so it does nothing here." in said
 
 
 def test_paper_protocol_takes_all_positives_and_has_no_control(run, cohort, make_network, tmp_path):
@@ -202,6 +224,8 @@ def test_paper_protocol_takes_all_positives_and_has_no_control(run, cohort, make
     generate(GenerateOptions(network=network, out=candidates, count=4))
     bundle = run(network=network, candidates=candidates)
     assert bundle.reference["image_id"].tolist() == cohort.image_id[rows].tolist()
+    assert not bundle.shareable
+    assert "too few photographs were held out" in bundle.shareable_reason
     assert bundle.thresholds["control"] == {"n": 0, "kept": dict.fromkeys(bundle.thresholds["control"]["kept"], 0)}
     assert (bundle.protocol, bundle.fold) == ("paper", -1)
 
@@ -251,7 +275,7 @@ def test_a_diverged_network_is_refused(run, make_network, monkeypatch):
         run()
 
 
-@pytest.mark.parametrize("existing", ["bundle.h5", "bundle_scores.png", "bundle_sheet.png"])
+@pytest.mark.parametrize("existing", ["bundle.h5", *(path.name for path in pages(Path("bundle.h5")))])
 def test_existing_output_needs_force(run, tmp_path, existing):
     (tmp_path / existing).write_bytes(b"mine")
     with pytest.raises(UserError, match=f"{existing}: exists already"):
@@ -267,6 +291,11 @@ def test_existing_output_needs_force(run, tmp_path, existing):
         ({"sigma": -1.0}, "--sigma -1"),
         ({"sigma": float("inf")}, "--sigma inf"),
         ({"rule": "xor"}, "--rule xor"),
+        ({"gate": 1.5}, "--gate 1.5"),
+        ({"gate": float("nan")}, "--gate nan"),
+        ({"reference": "test"}, "--reference test"),
+        ({"keep": 5}, "--keep 5: --rule union has no order; give --rule typical-and-diverse"),
+        ({"keep": 0, "rule": "typical-and-diverse"}, "--keep 0"),
         ({"seed": -1}, "--seed -1"),
         ({"candidates": Path("nowhere.h5")}, r"nowhere\.h5"),
     ],
@@ -279,5 +308,128 @@ def test_bad_options(run, tmp_path, asked, reason):
 
 def test_bundle_says_how_it_was_made_in_json(run):
     bundle = run()
-    for value in (bundle.generator, bundle.quality, bundle.features, bundle.thresholds):
+    for value in (
+        bundle.generator,
+        bundle.quality,
+        bundle.features,
+        bundle.thresholds,
+        bundle.memorization,
+        bundle.audit,
+    ):
         assert json.loads(json.dumps(value, allow_nan=False)) == value
+
+
+def test_the_other_part_may_set_the_thresholds(run, cohort, make_network, tmp_path):
+    with pytest.raises(UserError, match="2 images of herpeticum in the reference part, of fewer than two patients"):
+        run(reference="validation")
+    apart = tmp_path / "apart.h5"  # every photograph of another patient
+    sha256 = write_cohort(apart, dataclasses.replace(cohort, group_id=np.arange(len(cohort.label))))
+    network, candidates = make_network(cohort=sha256), tmp_path / "of_apart.h5"
+    generate(GenerateOptions(network=network, out=candidates, count=8))
+    split = parts(read_cohort(apart), 0)
+    bundle = run(reference="validation", cohort=apart, network=network, candidates=candidates)
+    validation, train = (rows[cohort.label[rows] == 1] for rows in (split.validation, split.train))
+    assert bundle.reference["image_id"].tolist() == cohort.image_id[validation].tolist()
+    assert bundle.thresholds["reference"] == "validation"
+    assert bundle.thresholds["control"]["n"] == len(train)
+    assert bundle.memorization["photographs"] == len(train) + len(validation)  # whatever sets the thresholds
+
+
+def test_the_papers_protocol_has_no_validation_part(run, cohort, make_network, tmp_path):
+    network = make_network(protocol="paper", fold=-1)
+    candidates = tmp_path / "paper.h5"
+    generate(GenerateOptions(network=network, out=candidates, count=4))
+    with pytest.raises(UserError, match="--reference validation: the paper's protocol holds nothing out"):
+        run(network=network, candidates=candidates, reference="validation")
+
+
+def test_typical_and_diverse_is_nested_and_in_its_order(run, mixed, tmp_path):
+    candidates = read_candidates(mixed)
+    more, fewer = (
+        run(rule="typical-and-diverse", sigma=1000.0, keep=keep, out=tmp_path / f"{keep}.h5") for keep in (12, 5)
+    )
+    assert (len(more), len(fewer)) == (12, 5)
+    assert more.seed[:5].tolist() == fewer.seed.tolist()
+    rows = [int(np.flatnonzero(candidates.seed == seed)[0]) for seed in more.seed]
+    np.testing.assert_array_equal(np.asarray(more.images), np.asarray(candidates.images)[rows])
+    assert more.candidates["order"][rows].tolist() == list(range(12))
+    assert (more.candidates["order"] >= 0).sum() == 12
+    features = colours(torch.tensor(np.asarray(candidates.images))).double().numpy()
+    eligible = np.flatnonzero(
+        more.candidates["by_typicality"] & ~more.candidates["is_copy"] & ~more.candidates["is_twin"]
+    )
+    for place in range(1, 12):  # each is farthest from those before
+        away = np.linalg.norm(features[eligible][:, None] - features[rows[:place]], axis=2).min(axis=1)
+        assert away[eligible.tolist().index(rows[place])] == pytest.approx(away.max(), rel=1e-5)
+
+
+def test_twins_are_left_out_whatever_the_rule(run, mixed, tmp_path):
+    candidates = read_candidates(mixed)
+    images = np.array(candidates.images)
+    images[4] = np.rot90(images[0])
+    images[12] = images[0]
+    path = tmp_path / "twins.h5"
+    write_candidates(path, dataclasses.replace(candidates, images=images))
+    kept = run(candidates=path, sigma=1000.0).candidates
+    assert kept["is_twin"][[4, 12]].all()
+    assert kept["selected"][0]
+
+
+def test_whoever_requires_it_gets_nothing_that_is_not_shareable(run, tmp_path):
+    """Ten groups of photographs tell too little."""
+    with pytest.raises(UserError, match=r"--require-shareable: too few .* nothing is written"):
+        run(require_shareable=True)
+    assert [path.name for path in tmp_path.iterdir()] == [".features"]
+
+
+def test_shareable_is_written_with_its_reason(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("synth.audit.shareable", lambda *_: (True, "because"))
+    run(require_shareable=True)
+    bundle = read_bundle(tmp_path / "bundle.h5")
+    assert (bundle.shareable, bundle.shareable_reason) == (True, "because")
+
+
+def test_photographs_that_the_start_saw_elsewhere_are_counted(run, cohort, make_network, tmp_path):
+    split = parts(cohort, 0)
+    rows = np.concatenate([split.train, split.validation])
+    rows = rows[cohort.label[rows] == 1]
+    network = make_network(
+        seen_image_id=["f" * 64, *cohort.image_id[rows].tolist()], seen_group_id=[-1, *cohort.group_id[rows].tolist()]
+    )
+    candidates = tmp_path / "elsewhere.h5"
+    generate(GenerateOptions(network=network, out=candidates, count=8))
+    bundle = run(network=network, candidates=candidates)
+    assert not bundle.shareable
+    assert bundle.shareable_reason.startswith("its generator saw photographs that are not in this cohort (1)")
+
+
+def test_a_second_selection_looks_at_the_photographs_no_more(run, monkeypatch, tmp_path):
+    first = run()
+    looked = []
+    monkeypatch.setattr("synth.quality.to_features", lambda images, extractor: looked.append(len(images)))
+    second = run(out=tmp_path / "second.h5", sigma=1.0)
+    assert looked == []
+    assert first.candidates["similarity"].tolist() == second.candidates["similarity"].tolist()
+
+
+def test_the_page_says_what_the_bundle_does(run, tmp_path):
+    bundle = run(sigma=1.5)
+    page = (tmp_path / "bundle_audit.md").read_text()
+    counts = bundle.audit["counts"]
+    assert f"**{len(bundle)} of {COUNT}** candidates of herpeticum" in page
+    for rule, count in counts["kept_by_rule"].items():
+        name = f"**{rule}**" if rule == "union" else rule
+        assert f"| {name} | {count} ({100 * count / COUNT:.0f} %) |" in page
+    by = {name: ~bundle.candidates[f"by_{name}"] for name in ("similarity", "discriminator")}
+    assert counts["rejected"]["both"] == (by["similarity"] & by["discriminator"]).sum()
+    assert f"by at least one: {(by['similarity'] | by['discriminator']).sum()};" in page
+    assert counts["copies"] == bundle.candidates["is_copy"].sum() >= 2
+    assert f"{counts['copies']} candidates are copies" in page
+    assert bundle.shareable_reason in page
+    for warning in bundle.audit["warnings"]:
+        assert f"- Warning: {warning}" in page
+    for path in pages(tmp_path / "bundle.h5")[1:]:
+        assert f"]({path.name})" in page
+    for line in bundle.audit["mix"]:
+        assert line["kept"] <= line["candidates"]
+    assert sum(line["candidates"] for line in bundle.audit["mix"]) == COUNT

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from synth.selection import (
     RULES,
-    ScorePair,
+    ScoreTable,
     Thresholds,
     cosine_similarity,
     kept_by_rule,
@@ -20,8 +20,10 @@ from synth.selection import (
 scores = hnp.arrays(np.float32, st.integers(1, 30), elements=st.floats(-50, 50, width=32))
 
 
-def pair(similarity, discriminator) -> ScorePair:
-    return ScorePair(np.asarray(similarity, np.float32), np.asarray(discriminator, np.float32))
+def table(similarity, discriminator, typicality=None) -> ScoreTable:
+    """Scores, with a typicality of 1 unless given."""
+    third = np.ones(len(similarity)) if typicality is None else typicality
+    return ScoreTable(*(np.asarray(each, np.float32) for each in (similarity, discriminator, third)))
 
 
 @given(
@@ -49,20 +51,21 @@ def test_threshold_is_mean_minus_sigma_deviations(values, sigma):
 
 
 def test_a_score_at_the_threshold_passes():
-    by_similarity, by_discriminator = passes(pair([0.5, 0.25], [1, 2]), Thresholds(0.5, 2.0))
-    assert by_similarity.tolist() == [True, False]
-    assert by_discriminator.tolist() == [False, True]
+    by = passes(table([0.5, 0.25, 0.0], [1, 2, 0], [3, 4, 4.5]), Thresholds(0.5, 2.0, 3.0, 4.0))
+    assert by.similarity.tolist() == [True, False, False]
+    assert by.discriminator.tolist() == [False, True, False]
+    assert by.typicality.tolist() == [True, True, False]
 
 
 def test_equal_reals_pass_their_own_threshold():
-    reals = pair([0.1] * 7, [0.3] * 7)
+    reals = table([0.1] * 7, [0.3] * 7)
     assert all(verdicts.all() for verdicts in kept_by_rule(reals, thresholds_of(reals, 2.0)).values())
 
 
 @given(scores, scores, st.floats(0, 4))
 def test_rules_are_sets(similarity, discriminator, sigma):
     count = min(len(similarity), len(discriminator))
-    drawn = pair(similarity[:count], discriminator[:count])
+    drawn = table(similarity[:count], discriminator[:count])
     kept = kept_by_rule(drawn, thresholds_of(drawn, sigma))
     sets = {rule: set(np.flatnonzero(verdicts)) for rule, verdicts in kept.items()}
     assert sets["union"] == sets["similarity"] | sets["discriminator"]
@@ -75,15 +78,16 @@ def test_rules_are_sets(similarity, discriminator, sigma):
 def test_the_papers_counts_are_a_union():
     """192 by similarity and 297 by discriminator make 425 when 64 pass both."""
     number = np.arange(1000)
-    drawn = pair(number < 192, (number >= 128) & (number < 425))
-    kept = kept_by_rule(drawn, Thresholds(0.5, 0.5))
+    drawn = table(number < 192, (number >= 128) & (number < 425))
+    kept = kept_by_rule(drawn, Thresholds(0.5, 0.5, 2.0, 3.0))
     assert {rule: int(verdicts.sum()) for rule, verdicts in kept.items()} == {
         "union": 425,
         "intersection": 64,
         "similarity": 192,
         "discriminator": 297,
+        "typical-and-diverse": 0,
     }
 
 
 def test_no_images_no_verdicts():
-    assert all(len(verdicts) == 0 for verdicts in kept_by_rule(pair([], []), Thresholds(0.0, 0.0)).values())
+    assert all(len(verdicts) == 0 for verdicts in kept_by_rule(table([], []), Thresholds(0.0, 0.0, 0.0, 0.0)).values())

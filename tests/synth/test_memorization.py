@@ -1,0 +1,262 @@
+"""The gate against copies of photographs, and whether a generator knows its photographs by heart."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.cohort import Cohort
+from shared.duplicates import MIN_CORRELATION
+from shared.nn.backbone import OfflineBackbone
+from shared.phantom import render_phantom
+from shared.progress import progress
+from synth.groups import Groups
+from synth.memorization import MIN_HELD_OUT, Leaning, Share, gate_of, is_copy, leaning, shareable
+from synth.originals import Originals, Parts, parts_of
+from synth.quality import Images, to_features
+
+WIDTH = 4
+
+
+def _originals(features: np.ndarray, trained: int, groups: np.ndarray | None = None) -> Originals:
+    """Photographs with these features [M, F] in all their forms, and thumbnails of noise."""
+    m = len(features)
+    thumbnails = np.random.default_rng(m).integers(0, 256, (m, 64, 64, 3), dtype=np.uint8)
+    rows = Parts(np.arange(trained), np.arange(trained, m))
+    of = Groups.none(m) if groups is None else Groups.of(groups)
+    return Originals(rows, np.repeat(features[None], 8, axis=0), thumbnails, of)
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.array([[np.sqrt(((x - y) ** 2).sum()) for y in b] for x in a])
+
+
+def test_the_gate_is_a_quantile_of_the_distances_to_other_patients() -> None:
+    features = np.random.default_rng(0).normal(size=(30, WIDTH))
+    groups = np.arange(30) // 2
+    nearest = []
+    for i in range(30):
+        away = [d for j, d in enumerate(_distances(features[i : i + 1], features)[0]) if groups[i] != groups[j]]
+        nearest.append(min(away))
+    for quantile in (0.0, 0.01, 0.5, 1.0):
+        expected = np.quantile(nearest, quantile)
+        assert gate_of(_originals(features, 20, groups), quantile) == pytest.approx(expected)
+    assert gate_of(_originals(features, 20, np.zeros(30, np.int64)), 0.01) == 0.0  # all of one patient
+
+
+def test_the_nearest_form_of_a_photograph_counts() -> None:
+    forms = np.random.default_rng(1).normal(size=(8, 5, WIDTH))
+    originals = Originals(Parts(np.arange(5), np.arange(0)), forms, np.zeros((5, 64, 64, 3), np.uint8), Groups.none(5))
+    images = np.random.default_rng(2).normal(size=(7, WIDTH))
+    expected = np.min([_distances(images, form) for form in forms], axis=0)
+    np.testing.assert_allclose(originals.distances(images), expected)
+    np.testing.assert_allclose(originals.distances(images.astype(np.float32)), expected, rtol=1e-5)
+    assert originals.distances(forms[3][:2]).min(axis=1) == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_nearer_than_the_gate_or_the_same_pixels_is_a_copy() -> None:
+    distance, same = np.array([0.9, 1.0, 1.1, 5.0]), np.array([-1, -1, -1, 2])
+    assert is_copy(distance, same, 1.0).tolist() == [True, False, False, True]
+
+
+@pytest.fixture(scope="module")
+def normal() -> np.ndarray:
+    """Features of 200 photographs, of which 40 are held out."""
+    return np.random.default_rng(3).normal(size=(200, WIDTH))
+
+
+def test_a_generator_that_knows_no_photograph_does_not_lean(normal) -> None:
+    fakes = np.random.default_rng(4).normal(size=(500, WIDTH))
+    originals = _originals(normal, 160)
+    found = leaning(originals.distances(fakes), originals, seed=0)
+    share = found.nearer_to_training
+    assert found.n == 40
+    assert share.low < share.value < share.high
+    assert share.excess_low < 0 < share.excess_high
+    assert abs(share.value - 0.5) < 0.1
+    assert shareable(found, 10, 0, 200)[0]
+
+
+def test_a_generator_that_draws_its_photographs_with_noise_leans(normal) -> None:
+    rng = np.random.default_rng(5)
+    fakes = normal[rng.integers(160, size=500)] + 0.1 * rng.normal(size=(500, WIDTH))
+    originals = _originals(normal, 160)
+    found = leaning(originals.distances(fakes), originals, seed=0)
+    assert found.nearer_to_training.value > 0.55
+    assert found.nearer_to_training.excess_low > 0
+    assert found.authenticity < 0.05 < 0.1 < found.authenticity_of_held_out
+    may, reason = shareable(found, 10, 0, 200)
+    assert not may
+    assert reason.startswith("the generator leans on its training photographs: ")
+
+
+def test_intervals_cover_what_is_expected() -> None:
+    """Of 40 generators that know no photograph few are called leaning: 5 % on either side are expected."""
+    wrong = 0
+    for seed in range(40):
+        rng = np.random.default_rng([6, seed])
+        originals = _originals(rng.normal(size=(120, WIDTH)), 100)
+        fakes = rng.normal(size=(200, WIDTH))
+        share = leaning(originals.distances(fakes), originals, seed=seed).nearer_to_training
+        wrong += share.excess_low > 0 or share.excess_high < 0
+    assert wrong <= 6  # more than that of 40 has a chance of 0.01 at 5 %
+
+
+def test_photographs_of_one_patient_stay_together() -> None:
+    """Fakes beside one patient of eight photographs would look as if they leaned, if each counted alone."""
+    rng = np.random.default_rng(7)
+    patients = rng.normal(size=(40, WIDTH)).repeat(4, axis=0) + 0.01 * rng.normal(size=(160, WIDTH))
+    originals = _originals(patients, 120, np.arange(160) // 4)
+    fakes = rng.normal(size=(300, WIDTH))
+    share = leaning(originals.distances(fakes), originals, seed=0).nearer_to_training
+    assert share.excess_low < 0 < share.excess_high
+    assert share.high - share.low > 0.15  # ten patients are held out, not 40
+
+
+def test_authenticity_is_the_definition(normal) -> None:
+    """arXiv:2102.08921, Eq. 8, by loops."""
+    originals = _originals(normal, 160)
+    fakes = np.random.default_rng(8).normal(size=(50, WIDTH))
+    between, to_fakes = _distances(normal[:160], normal[:160]), _distances(fakes, normal[:160])
+    np.fill_diagonal(between, np.inf)
+    authentic = []
+    for row in to_fakes:
+        nearest = int(np.argmin(row))
+        authentic.append(row[nearest] > between[nearest].min())
+    found = leaning(originals.distances(fakes), originals, seed=0)
+    assert found.authenticity == pytest.approx(np.mean(authentic))
+
+
+@pytest.mark.parametrize("held_out", [0, MIN_HELD_OUT - 1])
+def test_too_few_held_out_tell_nothing(normal, held_out) -> None:
+    originals = _originals(normal[: 100 + held_out], 100)
+    found = leaning(originals.distances(normal[:5]), originals, seed=0)
+    assert (found.n, found.nearer_to_training) == (0, None)
+    assert shareable(found, 3, 0, 100) == (
+        False,
+        "too few photographs were held out from the training to tell whether the generator knows its own by heart",
+    )
+
+
+def test_photographs_that_nobody_could_compare_with_are_a_reason() -> None:
+    share = Share(0.5, 0.4, 0.6, 0.5, -0.1, 0.1)
+    found = Leaning(20, 100, share, 0.8, 0.8)
+    assert shareable(found, 7, 0, 90) == (
+        True,
+        "none of the 7 images is a copy of one of 90 photographs, and 50 % of the candidates are nearer to 20 "
+        "photographs trained on than to as many held out, where 50 % are expected (difference -10 to +10 points)",
+    )
+    assert shareable(found, 7, 3, 90) == (
+        False,
+        "its generator saw photographs that are not in this cohort (3), so nobody could compare with them",
+    )
+
+
+def test_no_candidate_is_no_error(normal) -> None:
+    originals = _originals(normal, 160)
+    found = leaning(originals.distances(np.empty((0, WIDTH))), originals, seed=0)
+    assert found.nearer_to_training is None
+    assert found.authenticity is None
+
+
+def test_parts_are_what_the_network_saw(cohort: Cohort) -> None:
+    positives = parts_of(cohort, 1, 0, "strict", cohort.image_id[:0])
+    assert set(cohort.label[positives.rows]) == {1}
+    assert not set(positives.trained) & set(positives.held_out)
+    seen = cohort.image_id[np.flatnonzero(cohort.role == 0)]
+    assert set(cohort.label[parts_of(cohort, 1, 0, "strict", seen).rows]) == {0, 1}
+    everything = parts_of(cohort, 1, -1, "paper", cohort.image_id[:0])
+    assert len(everything.held_out) == 0
+    assert everything.trained.tolist() == np.flatnonzero((cohort.role == 0) & (cohort.label == 1)).tolist()
+    assert not set(cohort.fold[positives.rows]) & {0}
+
+
+# Planted copies, in a real feature space
+
+
+@pytest.fixture(scope="module")
+def phantom() -> tuple[Images, Images]:
+    """40 photographs, and 40 others of the same kind."""
+    drawn = render_phantom(positives=80, negatives=0, externals=0, size=32, seed=3)
+    return drawn.images[:40], drawn.images[40:]
+
+
+@pytest.fixture(scope="module")
+def album(phantom) -> tuple[Originals, OfflineBackbone]:
+    photographs, extractor = phantom[0], OfflineBackbone()
+    count = len(photographs)
+    names = np.array([f"{number:064x}" for number in range(count)])
+    cohort = Cohort(
+        images=photographs,
+        label=np.ones(count, np.int64),
+        image_id=names,
+        group_id=np.arange(count),
+        fold=np.zeros(count, np.int8),
+        role=np.zeros(count, np.uint8),
+        source_path=names,
+        classes=("a", "b"),
+        folds=2,
+        seed=0,
+        source="phantom",
+    )
+    with progress("looking", 8 * count, unit="images") as bar:
+        return Originals.of(cohort, Parts(np.arange(30), np.arange(30, 40)), extractor, bar), extractor
+
+
+def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream).convert("RGB"))
+
+
+def _brighter(images: Images, factor: float) -> Images:
+    return np.clip(images * factor, 0, 255).round().astype(np.uint8)
+
+
+PLANTED = {
+    "as it is": lambda images: images,
+    "mirrored": lambda images: images[:, :, ::-1],
+    "turned": lambda images: np.rot90(images, 1, (1, 2)),
+    "mirrored and turned": lambda images: np.rot90(images[:, ::-1], 3, (1, 2)),
+    "JPEG 90": lambda images: np.stack([_jpeg(image, 90) for image in images]),
+    "JPEG 75": lambda images: np.stack([_jpeg(image, 75) for image in images]),
+    "5 % brighter": lambda images: _brighter(images, 1.05),
+    "5 % darker": lambda images: _brighter(images, 0.95),
+    "all together": lambda images: np.stack(
+        [_jpeg(image, 75) for image in _brighter(np.rot90(images[:, :, ::-1], 1, (1, 2)), 1.05)]
+    ),
+}
+
+
+@pytest.mark.parametrize("how", PLANTED)
+def test_a_planted_copy_is_caught(album, phantom, how) -> None:
+    originals, extractor = album
+    copies = np.ascontiguousarray(PLANTED[how](phantom[0]))
+    distances = originals.distances(to_features(copies, extractor))
+    same = originals.same(copies, originals.least_correlation(0.01))
+    assert is_copy(distances.min(axis=1), same, gate_of(originals, 0.01)).all()
+    named = np.where(same >= 0, same, distances.argmin(axis=1))
+    assert (named == np.arange(len(copies))).mean() > 0.95
+
+
+def test_other_pictures_of_the_same_kind_are_no_copies(album, phantom) -> None:
+    originals, extractor = album
+    others = phantom[1]
+    distances = originals.distances(to_features(others, extractor))
+    same = originals.same(others, originals.least_correlation(0.01))
+    assert is_copy(distances.min(axis=1), same, gate_of(originals, 0.01)).mean() <= 0.05
+    assert (same < 0).all()
+
+
+def test_photographs_that_are_alike_raise_the_bar_for_pixels() -> None:
+    """Two patients with nearly the same picture: what correlates as much with one of them is no copy."""
+    rng = np.random.default_rng(9)
+    smooth = np.kron(rng.integers(40, 200, (6, 8, 8, 3)), np.ones((1, 8, 8, 1)))
+    smooth[1] = smooth[0] + rng.normal(0, 12, smooth[0].shape)
+    originals = _originals(rng.normal(size=(6, WIDTH)), 6)
+    originals = Originals(originals.parts, originals.forms, smooth.clip(0, 255).astype(np.uint8), originals.groups)
+    bar = originals.least_correlation(0.01)
+    assert bar > MIN_CORRELATION
+    assert originals.least_correlation(1.0) == MIN_CORRELATION
+    assert originals.same(originals.thumbnails, bar).tolist() == list(range(6))
