@@ -49,7 +49,7 @@ class Bundle(Candidates):
 
     `candidates` has the columns seed, similarity, discriminator, selected, by_similarity, by_discriminator;
     `reference` has image_id, similarity, discriminator. Both may have more; candidates/is_copy tells which are too near
-    to a photograph, and none of these is selected.
+    to a photograph (candidates/nearest, a row of `seen`), and none of these is selected.
 
     The images stand in the order in which a rule chose them, when it has one (candidates/order), else in that of their
     seeds.
@@ -103,6 +103,7 @@ def check(drawn: Candidates) -> None:
             ("a score is not finite", _are_finite(scores, drawn.candidates, drawn.reference)),
             ("sigma is not finite", bool(np.isfinite(drawn.sigma))),
             ("a copy of a photograph is selected", not _selected_copies(drawn.candidates)),
+            ("a nearest photograph is not among those seen", _are_rows(drawn.candidates, len(drawn.seen_image_id))),
         ]
     for count, columns in groups:
         for name, column in columns.items():
@@ -111,6 +112,11 @@ def check(drawn: Candidates) -> None:
     for problem, holds in rules:
         if not holds:
             raise MismatchError(problem)
+
+
+def _are_rows(candidates: dict[str, Array], count: int) -> bool:
+    nearest = candidates.get("nearest", np.empty(0, np.int64))
+    return nearest.dtype.kind in "iu" and bool(((nearest >= 0) & (nearest < count)).all())
 
 
 def _selected_copies(candidates: dict[str, Array]) -> int:

@@ -18,6 +18,7 @@ MADE = {
     "table2.md": "classifiers with and without synthetic images",
     "real_vs_synthetic.png": "real images beside selected synthetic ones",
     "curves.png": "losses, augmentation strength and quality over training",
+    "audit.md": "the selection: what each rule keeps, copies of photographs, who is left out; with pictures",
     "scores.png": "scores of reals and candidates, with the thresholds",
     "bundle.h5": "the selected synthetic images, with where each came from",
 }

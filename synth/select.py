@@ -84,7 +84,7 @@ def _bundle(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, option
         seed=candidates.seed[rows],
         similarity=scores.similarity[rows],
         discriminator=scores.discriminator[rows],
-        candidates=_columns(inputs, scored, choice, options),
+        candidates=_columns(inputs, scored, choice, options, seen_image_id),
         reference={
             "image_id": cohort.image_id[inputs.reference],
             "similarity": scored.reference.similarity,
@@ -113,11 +113,12 @@ def _bundle(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, option
 
 
 def _columns(
-    inputs: Inputs, scored: Scored, choice: Choice, options: SelectOptions
+    inputs: Inputs, scored: Scored, choice: Choice, options: SelectOptions, seen_image_id: npt.NDArray[np.str_]
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """Return what a bundle says of every candidate."""
+    """Return what a bundle says of every candidate; its nearest photograph is a row of `seen/`."""
     judged, originals = scored.judged, scored.originals
-    photographs = inputs.cohort.image_id[originals.parts.rows]
+    place = {name: row for row, name in enumerate(seen_image_id.tolist())}
+    photographs = np.array([place[name] for name in inputs.cohort.image_id[originals.parts.rows].tolist()], np.int64)
     columns: dict[str, Array] = {
         "seed": inputs.candidates.seed,
         "similarity": judged.scores.similarity,
@@ -129,7 +130,7 @@ def _columns(
         "by_typicality": choice.by.typicality,
         "is_copy": choice.copies,
         "is_twin": choice.twins,
-        "nearest_image_id": photographs[np.where(judged.same >= 0, judged.same, judged.nearest)],
+        "nearest": photographs[np.where(judged.same >= 0, judged.same, judged.nearest)],
         "nearest_distance": judged.distance,
         "typology_angle": judged.tone,
     }

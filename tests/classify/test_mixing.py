@@ -139,3 +139,11 @@ def test_more_synthetic_than_the_bundle_holds_says_how_many_are_missing(
 def test_a_ratio_that_comes_to_nothing_is_refused(cohort: Cohort, make_bundle: Callable[..., Bundle]) -> None:
     with pytest.raises(UserError, match="less than one synthetic image"):
         mix(cohort, 0, Ratio.parse("1:999"), make_bundle(cohort), "strict")
+
+
+def test_a_bundle_with_an_order_gives_its_first_images(cohort: Cohort, make_bundle: Callable[..., Bundle]) -> None:
+    plain = make_bundle(cohort)
+    ordered = replace(plain, candidates=plain.candidates | {"order": np.arange(len(plain))})
+    few, many = (draw_synthetic(cohort, 0, 20, Ratio.parse(text), ordered).tolist() for text in ("1:5", "1:2"))
+    assert few == list(range(4))
+    assert many == list(range(10))

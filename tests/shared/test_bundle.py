@@ -10,6 +10,7 @@ import pytest
 from shared.bundle import Bundle, Candidates, read_bundle, read_candidates, write_bundle, write_candidates
 from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.errors import UserError
+from shared.stored import MadeImages, pieces_of
 
 
 def assert_same(old: Candidates, new: Candidates) -> None:
@@ -152,3 +153,65 @@ def test_contradictions_are_not_written(
     with pytest.raises(ValueError, match=problem):
         write_bundle(tmp_path / "bundle.h5", replace(make_bundle(), **change))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_stand_in_the_order_of_their_choice(tmp_path: Path, make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle()  # candidates 1, 4 and 5 are selected
+    turned = bundle.seed[[2, 0, 1]]
+    order = np.array([-1, 1, -1, -1, 2, 0, -1])
+    ordered = replace(bundle, seed=turned, candidates=bundle.candidates | {"order": order})
+    write_bundle(tmp_path / "ordered.h5", ordered)
+    assert read_bundle(tmp_path / "ordered.h5").is_ordered
+    assert not bundle.is_ordered
+    with pytest.raises(ValueError, match="the selected candidates are not its images"):
+        write_bundle(tmp_path / "other.h5", replace(ordered, seed=bundle.seed))
+
+
+def test_a_selected_copy_is_not_written(tmp_path: Path, make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle()
+    for row, allowed in ((0, True), (4, False)):
+        copies = np.arange(7) == row
+        marked = replace(bundle, candidates=bundle.candidates | {"is_copy": copies})
+        if allowed:
+            write_bundle(tmp_path / "bundle.h5", marked)
+        else:
+            with pytest.raises(ValueError, match="a copy of a photograph is selected"):
+                write_bundle(tmp_path / "bundle.h5", marked)
+
+
+@pytest.mark.parametrize("nearest", [[0, 1, 2, 3, 4, 5, 0], [0, -1, 0, 0, 0, 0, 0], [0.0] * 7])
+def test_the_nearest_photograph_is_one_of_those_seen(
+    nearest: list[float], tmp_path: Path, make_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = make_bundle()  # five were seen
+    marked = replace(bundle, candidates=bundle.candidates | {"nearest": np.array(nearest)})
+    with pytest.raises(ValueError, match="a nearest photograph is not among those seen"):
+        write_bundle(tmp_path / "bundle.h5", marked)
+
+
+def test_images_that_are_made_when_they_are_asked_for(tmp_path: Path, make_bundle: Callable[..., Bundle]) -> None:
+    """In pieces of any size the file is the same, byte for byte; each image is made once."""
+    bundle = make_bundle(candidates=300, selected=tuple(range(300)), size=64)
+    images = np.asarray(bundle.images)
+    write_bundle(tmp_path / "whole.h5", bundle)
+    for at_once in (1, 7, 299, 1000):
+        made: list[int] = []
+
+        def make(rows: np.ndarray, made: list[int] = made) -> np.ndarray:
+            made += rows.tolist()
+            return images[rows]
+
+        write_bundle(tmp_path / "made.h5", replace(bundle, images=MadeImages(images.shape, make, at_once)))
+        assert made == list(range(300))
+        assert (tmp_path / "made.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+def test_made_images_are_an_array(make_bundle: Callable[..., Bundle]) -> None:
+    images = np.asarray(make_bundle().images)
+    made = MadeImages(images.shape, lambda rows: images[rows], 2)
+    assert (len(made), made.shape, made.dtype) == (3, images.shape, np.uint8)
+    for index in (0, -1, slice(1, 3), np.array([2, 0]), np.array([True, False, True]), (1, slice(0, 4)), (slice(2), 3)):
+        np.testing.assert_array_equal(made[index], images[index])
+    np.testing.assert_array_equal(np.asarray(made), images)
+    np.testing.assert_array_equal(np.concatenate(list(pieces_of(made))), images)
+    assert [len(piece) for piece in pieces_of(made)] == [2, 1]

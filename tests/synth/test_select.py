@@ -96,7 +96,7 @@ def test_bundle_is_what_the_definition_gives(run, run_folder, cohort, mixed, tmp
     assert bundle.reference["image_id"].tolist() == cohort.image_id[rows].tolist()
     assert bundle.features["extractor"] == "colours"
     copied = rows[[2, 5]]
-    assert bundle.candidates["nearest_image_id"][COPIES].tolist() == cohort.image_id[copied].tolist()
+    assert bundle.seen_image_id[bundle.candidates["nearest"][COPIES]].tolist() == cohort.image_id[copied].tolist()
     assert (bundle.rule, bundle.sigma, bundle.cohort) == ("union", 1.5, cohort.sha256)
 
 
@@ -124,7 +124,7 @@ def test_scores_do_not_depend_on_the_other_candidates(run, mixed, tmp_path):
     partial = run(candidates=part, out=tmp_path / "part_bundle.h5").candidates
     for name in ("similarity", "discriminator", "typicality", "nearest_distance", "typology_angle"):
         np.testing.assert_allclose(partial[name], whole[name][order], rtol=1e-5, atol=1e-6)
-    for name in ("is_copy", "nearest_image_id", "by_typicality"):
+    for name in ("is_copy", "nearest", "by_typicality"):
         assert partial[name].tolist() == whole[name][order].tolist()
 
 
