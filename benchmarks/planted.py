@@ -101,7 +101,7 @@ def main() -> None:
     device = choose_device(options.device)
     cohort = read_cohort(options.cohort)
     extractor = open_extractor(options.features, "similarity", source=WeightSource(offline=True), device=device)
-    rows = parts_of(cohort, POSITIVE, options.fold, "strict", cohort.image_id[:0])
+    rows = parts_of(cohort, POSITIVE, options.fold, "strict")
     with progress("looking at photographs", 8 * len(rows.rows), unit="images") as bar:
         originals = Originals.of(cohort, rows, extractor, bar)
     gate, least = gate_of(originals, options.gate), originals.least_correlation(options.gate)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError
+from shared.splits import partners
 
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
@@ -33,7 +34,8 @@ class Seen:
 
 
 def seen_by_fit(cohort: Cohort, rows: Indices) -> Seen:
-    """Return the images of `cohort` that a classifier is fitted on or whose epoch they choose."""
+    """Return the images of `cohort` that a classifier is fitted on or whose epoch they choose, in whole groups."""
+    rows = np.concatenate([rows, partners(cohort, rows)])
     return Seen(FITTED, cohort.sha256, cohort.image_id[rows], cohort.group_id[rows])
 
 
@@ -47,7 +49,7 @@ def seen_mask(seen: Seen, cohort: Cohort, rows: Indices) -> Mask:
     known = np.isin(cohort.image_id, seen.image_id)
     groups = cohort.group_id[known]
     if _same_groups(seen, cohort):
-        groups = np.concatenate([groups, seen.group_id])
+        groups = np.concatenate([groups, seen.group_id[seen.group_id >= 0]])
     return known[rows] | np.isin(cohort.group_id[rows], groups)
 
 
@@ -55,7 +57,9 @@ def _same_groups(seen: Seen, cohort: Cohort) -> bool:
     """Tell whether the group numbers of both mean the same: one file, or all ids that both have agree."""
     if seen.cohort == cohort.sha256:
         return True
-    _, here, there = np.intersect1d(cohort.image_id, seen.image_id, return_indices=True)
+    named = seen.group_id >= 0  # a negative one is of a cohort whose numbers nobody knows
+    _, here, there = np.intersect1d(cohort.image_id, seen.image_id[named], return_indices=True)
+    there = np.flatnonzero(named)[there]
     return len(here) > 0 and bool((cohort.group_id[here] == seen.group_id[there]).all())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from shared.columns import (
     IMAGES,
+    MAX_SIZE_PX,
     Array,
     Column,
     MismatchError,
@@ -209,7 +210,7 @@ def _read_drawn(
         "path": path,
         "sha256": sha256,
     }
-    if file.attrs.get("size") != images.shape[1]:
+    if read_whole_number(file, "size", low=1, high=MAX_SIZE_PX) != images.shape[1]:
         raise MismatchError("its attribute size is not that of its images")
     return fields, columns
 
@@ -221,6 +222,7 @@ def _group(columns: dict[str, Array], prefix: str) -> dict[str, Array]:
 def _read_json(file: h5py.File, name: str) -> Json:
     try:
         value = json.loads(read_text(file, name))
+        _to_json(value).encode()  # what is read can be written: no NaN, no half of a character
     except (ValueError, RecursionError) as error:
         raise MismatchError(f"its attribute {name} is not JSON") from error
     if not isinstance(value, dict):

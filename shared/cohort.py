@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from shared.columns import (
     IMAGES,
+    MAX_SIZE_PX,
     Array,
     Column,
     MismatchError,
@@ -146,7 +147,8 @@ def read_cohort(path: Path) -> Cohort:
             sha256=sha256,
         )
         _check(cohort)
-        if (read_text(file, "positive"), file.attrs.get("size")) != (cohort.positive, cohort.size):
+        size = read_whole_number(file, "size", low=1, high=MAX_SIZE_PX)
+        if (read_text(file, "positive"), size) != (cohort.positive, cohort.size):
             raise MismatchError("its attributes positive and size do not belong to its classes and images")
     return cohort
 

@@ -5,6 +5,7 @@ place or file, no virtual or external storage, no filter that HDF5 would load as
 """
 
 import contextlib
+import math
 import os
 import zlib
 from collections import deque
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import UserError
-from shared.sealed import open_sealed
+from shared.sealed import H5PY_ERRORS, open_sealed, read_seal
 from shared.stored import AnyImages, Images, StoredImages, pieces_of
 
 MAX_SIZE_PX = 4096
@@ -27,6 +28,7 @@ MAX_ROWS = 10_000_000
 MAX_TEXT_BYTES = 4096  # of one text in a column
 MAX_COLUMN_BYTES = 1 << 31  # of one column that is read at once
 MAX_ATTRIBUTE_CHARS = 1 << 20
+MAX_PROBLEM_CHARS = 500
 CHUNK_BYTES = 1 << 16
 GZIP_LEVEL = 4
 MAX_THREADS = 8  # that compress
@@ -37,7 +39,8 @@ Sizes = dict[str, int]
 
 _KINDS = {"bool": "?", "uint8": "|u1", "int8": "|i1", "int64": "<i8", "float32": "<f4"}
 _FREE_KINDS = "biuf"  # numpy's letters: truth values, whole numbers, floating point
-_FILTERS = {h5py.h5z.FILTER_DEFLATE}
+_FILTERS = {h5py.h5z.FILTER_DEFLATE}  # of images alone: a small file of other columns stays small
+MAX_CHUNK_BYTES = 1 << 26  # what is unpacked at once
 
 
 class MismatchError(Exception):
@@ -47,15 +50,25 @@ class MismatchError(Exception):
 @contextlib.contextmanager
 def sealed_content(path: Path, *, format: str, version: int, what: str, made_by: str) -> Iterator[h5py.File]:  # noqa: A002
     """Open a sealed file for the block, which reads it; whatever the block finds wrong becomes a `UserError`."""
-    with open_sealed(path, format=format, version=version, what=what, made_by=made_by) as file:
-        try:
-            if file.attrs.get("format") != format or file.attrs.get("version") != version:
+    file = open_sealed(path, format=format, version=version, what=what, made_by=made_by)
+    seal = read_seal(path, what=what, made_by=made_by)
+    try:
+        with file:
+            named = read_text(file, "format"), read_whole_number(file, "version", low=1, high=version)
+            if named != (seal.format, seal.version):
                 raise MismatchError("its attributes format and version are not those of its seal")
             yield file
-        except MismatchError as error:
-            raise UserError(f"{path}: {error}; make the {what} again with {made_by}.") from error
-        except (OSError, RuntimeError, KeyError, TypeError) as error:  # what h5py raises on strange content
-            raise UserError(f"{path}: not readable ({error}); make the {what} again with {made_by}.") from error
+    except UserError:
+        raise
+    except MismatchError as error:
+        raise UserError(f"{path}: {_one_line(error)}; make the {what} again with {made_by}.") from error
+    except H5PY_ERRORS as error:
+        raise UserError(f"{path}: not readable ({_one_line(error)}); make the {what} again with {made_by}.") from error
+
+
+def _one_line(error: Exception) -> str:
+    """Return what `error` says as a line of bearable length, whatever names from the file are in it."""
+    return " ".join("".join(each if each.isprintable() else " " for each in str(error)).split())[:MAX_PROBLEM_CHARS]
 
 
 @dataclass(frozen=True)
@@ -177,8 +190,12 @@ def check_links(file: h5py.File) -> list[str]:
 def _check_storage(name: str, dataset: h5py.Dataset) -> None:
     properties = dataset.id.get_create_plist()
     filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
-    if dataset.is_virtual or dataset.external or not filters <= _FILTERS:
+    if dataset.is_virtual or dataset.external or not filters <= (_FILTERS if name == IMAGES else set()):
         raise MismatchError(f"{name} is not stored plainly in the file, which this format does not allow")
+    if dataset.chunks is not None and math.prod(dataset.chunks) * dataset.dtype.itemsize > MAX_CHUNK_BYTES:
+        raise MismatchError(
+            f"{name} is stored in pieces of more than {MAX_CHUNK_BYTES} bytes, which is beyond the limit"
+        )
 
 
 def read_column(file: h5py.File, name: str, column: Column, sizes: Sizes) -> Array:
@@ -208,6 +225,7 @@ def read_images(file: h5py.File, path: Path, sha256: str, sizes: Sizes) -> Store
     check_shape(IMAGES, dataset, Column("uint8", ("N", "S", "S", 3)), sizes)
     if not _is_kind(dataset, "uint8"):
         raise MismatchError(f"{IMAGES} is of type {dataset.dtype}, not uint8")
+    _check_stored(IMAGES, dataset)
     return StoredImages(path=path, sha256=sha256, shape=tuple(map(int, dataset.shape)))
 
 
@@ -237,6 +255,18 @@ def _is_kind(dataset: h5py.Dataset, kind: str) -> bool:
 def _check_bytes(name: str, dataset: h5py.Dataset) -> None:
     if dataset.size * dataset.dtype.itemsize > MAX_COLUMN_BYTES:
         raise MismatchError(f"{name} takes more than {MAX_COLUMN_BYTES} bytes, which is beyond the limit")
+    _check_stored(name, dataset)
+
+
+def _check_stored(name: str, dataset: h5py.Dataset) -> None:
+    """Raise `MismatchError` where the file lacks rows: HDF5 makes them up, gigabytes of them if need be."""
+    if dataset.chunks is None:
+        whole = dataset.id.get_storage_size() == dataset.size * dataset.dtype.itemsize
+    else:
+        chunks = [-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
+        whole = dataset.id.get_num_chunks() == math.prod(chunks)
+    if not whole:
+        raise MismatchError(f"{name} has shape {dataset.shape}, of which the file does not hold all")
 
 
 def _read_texts(name: str, dataset: h5py.Dataset) -> Array:
@@ -256,6 +286,10 @@ def read_text(file: h5py.File, name: str) -> str:
     value = file.attrs.get(name)
     if not isinstance(value, str) or len(value) > MAX_ATTRIBUTE_CHARS:
         raise MismatchError(f"its attribute {name} is missing or not a text")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:  # h5py passes on what it cannot decode
+        raise MismatchError(f"its attribute {name} is not UTF-8") from error
     return value
 
 

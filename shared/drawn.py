@@ -22,7 +22,7 @@ class Candidates:
 
     images: AnyImages  # [N, S, S, 3] RGB
     seed: npt.NDArray[np.int64]  # [N] with the network, enough to draw the image again
-    seen_image_id: npt.NDArray[np.str_]  # [K] real images that the generator or a choice saw
+    seen_image_id: npt.NDArray[np.str_]  # [K] real images that the generator or a choice saw, in whole groups
     seen_group_id: npt.NDArray[np.int64]  # [K] and their groups
     class_name: str
     label: int
@@ -95,7 +95,7 @@ def check(drawn: Candidates) -> None:
             (len(drawn.reference["image_id"]), drawn.reference),
         ]
         kept = drawn.candidates["seed"][drawn.candidates["selected"].astype(bool)]
-        if drawn.is_ordered:
+        if drawn.is_ordered and _is_whole(drawn.candidates["order"]):
             kept = kept[np.argsort(drawn.candidates["order"][drawn.candidates["selected"].astype(bool)])]
         same = (kept, drawn.seed) if drawn.is_ordered else (np.sort(kept), np.sort(drawn.seed))
         rules += [
@@ -103,6 +103,7 @@ def check(drawn: Candidates) -> None:
             ("a score is not finite", _are_finite(scores, drawn.candidates, drawn.reference)),
             ("sigma is not finite", bool(np.isfinite(drawn.sigma))),
             ("a copy of a photograph is selected", not _selected_copies(drawn.candidates)),
+            ("candidates/order is not of whole numbers", _is_whole(drawn.candidates.get("order"))),
             ("a nearest photograph is not among those seen", _are_rows(drawn.candidates, len(drawn.seen_image_id))),
         ]
     for count, columns in groups:
@@ -116,7 +117,11 @@ def check(drawn: Candidates) -> None:
 
 def _are_rows(candidates: dict[str, Array], count: int) -> bool:
     nearest = candidates.get("nearest", np.empty(0, np.int64))
-    return nearest.dtype.kind in "iu" and bool(((nearest >= 0) & (nearest < count)).all())
+    return _is_whole(nearest) and bool(((nearest >= 0) & (nearest < count)).all())
+
+
+def _is_whole(column: Array | None) -> bool:
+    return column is None or column.dtype.kind in "iu"
 
 
 def _selected_copies(candidates: dict[str, Array]) -> int:

@@ -7,7 +7,9 @@ the same content gives the same bytes, and DIGEST is the file's identity.
 """
 
 import hashlib
+import mmap
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +22,13 @@ from shared.files import require_file, whole_file
 BLOCK_BYTES = 512
 LIBVER = ("v110", "v110")  # fixed, since another HDF5 feature set gives other bytes for the same content
 READ_BYTES = 1 << 20
+H5PY_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError)  # what it raises on strange content
 
-_BLOCK = re.compile(rb"(rarescreen-[a-z]{1,40})/([0-9]{1,9}) sha256:([0-9a-f]{64}) bytes:([0-9]{1,18})\n\0*")
+_BLOCK = re.compile(rb"(rarescreen-[a-z]{1,40})/([1-9][0-9]{0,8}) sha256:([0-9a-f]{64}) bytes:([0-9]{1,18})\n\0*")
 _MAGIC = b"rarescreen-"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HEAP = re.compile(rb"GCOL\x01")
+_HEAP_OBJECT = struct.Struct("<H6xQ")  # number, which is 0 for what is free, and length
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,13 @@ def open_sealed(path: Path, *, format: str, version: int, what: str, made_by: st
             f"up to {version}; update Rarescreen, or make the {what} again with {made_by}."
         )
     _verify(path, seal, what, made_by)
+    if not _heaps_end(path):
+        raise UserError(
+            f"{path}: not readable as HDF5 (a heap of texts has no end); make the {what} again with {made_by}."
+        )
     try:
         return h5py.File(path, "r", locking=False)
-    except (OSError, RuntimeError) as error:
+    except H5PY_ERRORS as error:
         raise UserError(f"{path}: not readable as HDF5 ({error}); make the {what} again with {made_by}.") from error
 
 
@@ -113,6 +122,23 @@ def _verify(path: Path, seal: Seal, what: str, made_by: str) -> None:
         raise UserError(f"{path}: truncated ({missing} of {seal.length + BLOCK_BYTES} bytes are missing); {way_out}")
     if length > seal.length or _hash_body(path)[0] != seal.sha256:
         raise UserError(f"{path}: damaged (its bytes are not those that its SHA-256 speaks of); {way_out}")
+
+
+def _heaps_end(path: Path) -> bool:
+    """Tell whether libhdf5 comes to the end of each heap of texts (HDF5 File Format Specification, III.E).
+
+    Heaps have no checksum, and where an object's length is wrong it goes in circles for ever.
+    """
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for start in [found.start() for found in _HEAP.finditer(content)]:
+            place, end = start + 16, start + int.from_bytes(content[start + 8 : start + 16], "little")
+            while place + _HEAP_OBJECT.size <= end <= len(content):  # a longer one libhdf5 refuses
+                number, length = _HEAP_OBJECT.unpack_from(content, place)
+                taken = _HEAP_OBJECT.size + -(-length // 8) * 8 if number else length
+                if not _HEAP_OBJECT.size <= taken <= end - place:
+                    return False
+                place += taken
+    return True
 
 
 def _hash_body(path: Path) -> tuple[str, int]:

@@ -144,3 +144,14 @@ def external_test_set(cohort: Cohort) -> tuple[Indices, int]:
     external = cohort.role == EXTERNAL
     shared_group = np.isin(cohort.group_id, cohort.group_id[cohort.role == STUDY])
     return np.flatnonzero(external & ~shared_group), int((external & shared_group).sum())
+
+
+def partners(cohort: Cohort, rows: Indices) -> Indices:
+    """Return the rows of other images of the same groups, ascending.
+
+    Who has seen an image has, as far as a test goes, seen its whole group. Groups are numbered anew when a cohort is
+    prepared again, ids are not: so ids of whole groups are what is remembered.
+    """
+    related = np.isin(cohort.group_id, cohort.group_id[rows])
+    related[rows] = False
+    return np.flatnonzero(related)

@@ -24,7 +24,7 @@ from synth.verdict import Choice
 DISAGREE = 0.2  # one score keeps less than this share of what the other one does
 MANY_REALS = 0.2  # of those that set no threshold: at 2 sigma few percent are expected
 FEW, MANY = 0.01, 0.99  # shares of the candidates at which a score does next to nothing
-LEANING = 5000  # candidates, at most, that are compared with what was trained on and held out
+MOST = 5000  # candidates, at most, that are compared with photographs to tell how good and how different they are
 SCORES = {"similarity": "similarity to the mean", "discriminator": "discriminator", "typicality": "typicality"}
 
 Json = dict[str, Any]
@@ -83,7 +83,8 @@ def audit(inputs: Inputs, scored: Scored, choice: Choice, options: SelectOptions
     """Look at what a choice did."""
     candidates, originals, pool, selected = inputs.candidates, scored.originals, scored.pool, choice.selected
     places = originals.columns(inputs.reference)
-    found = leaning(originals.distances(pool.features[:: -(-len(pool.rows) // LEANING)]), originals, seed=options.seed)
+    some = {name: _some(each) for name, each in (("candidates", pool.features), ("kept", pool.of(selected)))}
+    found = leaning(originals.distances(some["candidates"]), originals, seed=options.seed)
     seen = np.isin(candidates.seen_image_id, inputs.cohort.image_id)
     may, reason = shareable(found, len(choice.rows), int((~seen).sum()), len(originals))
     lines = mix_of(inputs.cohort, inputs.reference, scored.judged.tone, scored.judged.like, selected)
@@ -101,7 +102,7 @@ def audit(inputs: Inputs, scored: Scored, choice: Choice, options: SelectOptions
         diversity=diversity_of(
             originals.forms[0][places],
             Groups.of(originals.groups.index[places]),
-            {"candidates": pool.features, "kept": pool.of(selected)},
+            some,
             seed=options.seed,
         ),
         mix=lines,
@@ -113,6 +114,11 @@ def audit(inputs: Inputs, scored: Scored, choice: Choice, options: SelectOptions
             *_of_control(passes(scored.control, scored.thresholds), options.reference),
         ],
     )
+
+
+def _some(features: Features) -> Features:
+    """Return `MOST` of them at most, evenly spread: more would tell nothing more."""
+    return features[:: -(-len(features) // MOST) or 1]
 
 
 def control_part(reference: str) -> str:

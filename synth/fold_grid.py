@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
@@ -18,6 +19,7 @@ from shared.errors import UserError
 from shared.nn.device import describe_precision
 from shared.progress import progress
 from shared.provenance import environment
+from shared.splits import partners
 from shared.weights import WeightSource
 from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
@@ -317,12 +319,13 @@ class FoldGrid:
     def _about(self, cell: Cell) -> dict[str, Any]:
         """Return what the network file says of itself (`synth.grid.read_provenance`).
 
-        What the start network saw, this one has seen: its photographs are listed too, under group -1 when the start's
-        groups are of another cohort and cannot be named in this one.
+        Seen are whole groups. What the start network saw, this one has seen: its photographs are listed too, under
+        group -1 when the start's groups are of another cohort and cannot be named in this one.
         """
         cohort, start, options = self.cohort, self.start, self.options
         same = start.seen_cohort == cohort.sha256
-        seen = {str(cohort.image_id[row]): int(cohort.group_id[row]) for row in self.data.seen}
+        rows = np.concatenate([self.data.seen, partners(cohort, self.data.seen)])
+        seen = {str(cohort.image_id[row]): int(cohort.group_id[row]) for row in rows}
         seen = {name: group if same else -1 for name, group in start.seen} | seen
         label = NEGATIVE if options.label == "negative" else POSITIVE
         return {

@@ -40,16 +40,16 @@ class Parts:
         return np.concatenate([self.trained, self.held_out])
 
 
-def parts_of(cohort: Cohort, label: int, fold: int, protocol: str, seen: npt.NDArray[np.str_]) -> Parts:
-    """Return the photographs of each part, of the class that was drawn and of others that the network saw.
+def parts_of(cohort: Cohort, label: int | None, fold: int, protocol: str) -> Parts:
+    """Return the photographs of each part, of the class `label`, or of both with None.
 
     strict: the train and validation parts of the fold. paper: all study images, and nothing held out.
     """
     split = None if protocol == "paper" else parts(cohort, fold)
     trained = np.flatnonzero(cohort.role == STUDY) if split is None else split.train
     held_out = np.empty(0, np.int64) if split is None else split.validation
-    classes = {label, *np.unique(cohort.label[trained[np.isin(cohort.image_id[trained], seen)]]).tolist()}
-    return Parts(*(rows[np.isin(cohort.label[rows], sorted(classes))] for rows in (trained, held_out)))
+    wanted = np.ones(len(cohort), bool) if label is None else cohort.label == label
+    return Parts(*(rows[wanted[rows]] for rows in (trained, held_out)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -97,7 +97,8 @@ def open_inputs(options: SelectOptions, device: torch.device) -> Inputs:
         device=device,
         looked_through=trained.looked_through,
     )
-    parts = parts_of(cohort, label, fold, protocol, candidates.seen_image_id)
+    of_one = candidates.generator.get("class") is None  # else the network was trained on both classes
+    parts = parts_of(cohort, label if of_one else None, fold, protocol)
     return Inputs(candidates, cohort, trained, extractor, reference, control, parts)
 
 

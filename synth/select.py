@@ -12,6 +12,7 @@ from shared.console import say
 from shared.errors import UserError
 from shared.files import require_new
 from shared.progress import progress
+from shared.splits import partners
 from shared.stored import MadeImages, read_rows
 from synth.audit import Audit, audit, control_part
 from synth.audit_page import pages, write_pages
@@ -142,7 +143,8 @@ def _columns(
 
 
 def _seen(candidates: Candidates, cohort: Cohort, rows: Rows) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
-    """Return id and group of the images that the network saw, and after them those of `rows` that it did not."""
+    """Return id and group of what the network saw, and after it of the groups of `rows` that it did not."""
+    rows = np.concatenate([rows, partners(cohort, rows)])
     new = rows[~np.isin(cohort.image_id[rows], candidates.seen_image_id)]
     return (
         np.concatenate([candidates.seen_image_id, cohort.image_id[new]]),

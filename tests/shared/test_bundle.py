@@ -55,7 +55,7 @@ def test_none_selected_is_a_bundle_too(tmp_path: Path, make_bundle: Callable[...
 
 def test_further_columns_of_the_scores_are_kept(tmp_path: Path, make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle()
-    extra = {"nearest": np.array([f"{row}" for row in range(7)]), "novelty": np.linspace(0, 1, 7)}
+    extra = {"kind": np.array([f"{row}" for row in range(7)]), "novelty": np.linspace(0, 1, 7)}
     bundle = replace(bundle, candidates=bundle.candidates | extra)
     write_bundle(tmp_path / "bundle.h5", bundle)
     assert_same(bundle, read_bundle(tmp_path / "bundle.h5"))

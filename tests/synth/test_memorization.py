@@ -161,12 +161,11 @@ def test_no_candidate_is_no_error(normal) -> None:
 
 
 def test_parts_are_what_the_network_saw(cohort: Cohort) -> None:
-    positives = parts_of(cohort, 1, 0, "strict", cohort.image_id[:0])
+    positives = parts_of(cohort, 1, 0, "strict")
     assert set(cohort.label[positives.rows]) == {1}
     assert not set(positives.trained) & set(positives.held_out)
-    seen = cohort.image_id[np.flatnonzero(cohort.role == 0)]
-    assert set(cohort.label[parts_of(cohort, 1, 0, "strict", seen).rows]) == {0, 1}
-    everything = parts_of(cohort, 1, -1, "paper", cohort.image_id[:0])
+    assert set(cohort.label[parts_of(cohort, None, 0, "strict").rows]) == {0, 1}
+    everything = parts_of(cohort, 1, -1, "paper")
     assert len(everything.held_out) == 0
     assert everything.trained.tolist() == np.flatnonzero((cohort.role == 0) & (cohort.label == 1)).tolist()
     assert not set(cohort.fold[positives.rows]) & {0}
