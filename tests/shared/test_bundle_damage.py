@@ -416,7 +416,7 @@ def test_only_images_are_packed(name: str, whole: Path, tmp_path: Path) -> None:
 
 def test_images_in_huge_pieces_are_refused(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.columns.MAX_CHUNK_BYTES", 8 * 8 * 3 * 2)  # two images
-    with pytest.raises(UserError, match="images is stored in pieces beyond the limit of 384 bytes"):
+    with pytest.raises(UserError, match="images is stored in pieces of more than 384 bytes"):
         read_bundle(whole)
 
 
