@@ -1,7 +1,8 @@
 """The guard: no test image may have been seen while the classifier came about, unless the user says so.
 
-A photograph is seen when its id, or a photograph of its group, is in what a model folder remembers. Group numbers mean
-something within one cohort only; across files they are compared where the ids that both have say that they agree.
+A photograph is seen when its id, or a photograph of its group, is in what a model folder remembers, which are whole
+groups: so it is known when the cohort is prepared again, at another size or with fewer or more photographs. Group
+numbers mean something within one file only.
 """
 
 from collections.abc import Sequence
@@ -48,19 +49,9 @@ def seen_mask(seen: Seen, cohort: Cohort, rows: Indices) -> Mask:
     """Tell which of `rows` [R] of `cohort` were seen, by id or by group."""
     known = np.isin(cohort.image_id, seen.image_id)
     groups = cohort.group_id[known]
-    if _same_groups(seen, cohort):
-        groups = np.concatenate([groups, seen.group_id[seen.group_id >= 0]])
-    return known[rows] | np.isin(cohort.group_id[rows], groups)
-
-
-def _same_groups(seen: Seen, cohort: Cohort) -> bool:
-    """Tell whether the group numbers of both mean the same: one file, or all ids that both have agree."""
     if seen.cohort == cohort.sha256:
-        return True
-    named = seen.group_id >= 0  # a negative one is of a cohort whose numbers nobody knows
-    _, here, there = np.intersect1d(cohort.image_id, seen.image_id[named], return_indices=True)
-    there = np.flatnonzero(named)[there]
-    return len(here) > 0 and bool((cohort.group_id[here] == seen.group_id[there]).all())
+        groups = np.concatenate([groups, seen.group_id])
+    return known[rows] | np.isin(cohort.group_id[rows], groups)
 
 
 def count_seen(parts: Sequence[Seen], cohort: Cohort, rows: Indices) -> dict[str, int]:

@@ -23,7 +23,7 @@ from shared.bundle import Bundle, read_bundle, write_bundle
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort, read_cohort
 from shared.errors import UserError
 from shared.records import read_records
-from shared.splits import balanced_test_set, external_test_set, parts
+from shared.splits import balanced_test_set, external_test_set, partners, parts
 from synth.cli import cli as synth
 
 FOLDS = 3
@@ -94,6 +94,11 @@ def bundle_of(cohort: Cohort, seen: Sequence[int], **changes: Any) -> Bundle:
         thresholds={},
     )
     return replace(bundle, **changes)
+
+
+def whole_groups(cohort: Cohort, rows: Sequence[int]) -> list[int]:
+    """Return rows with all others of their groups, as every stage remembers them."""
+    return [*rows, *partners(cohort, np.array(rows, np.int64)).tolist()]
 
 
 def union(*groups: Sequence[int]) -> list[int]:
@@ -185,34 +190,29 @@ def test_so_it_is_when_the_cohort_was_prepared_again_and_all_that_was_seen_is_in
 
 @MANY
 @given(st.data())
-def test_what_is_left_of_a_patient_counts_while_the_numbers_stay(data: st.DataObject) -> None:
-    """Photographs that were seen may be gone, as long as one is left by which the files are known to agree."""
+def test_photographs_that_are_gone_leave_nobody_unknown(data: st.DataObject) -> None:
+    """All of a patient in the first cohort are known, whatever of what was seen is left, however it is numbered."""
     first = data.draw(hospitals())
-    numbers = numbers_of(first)
-    seen = subset(data.draw, len(first), min_size=1)
-    kept = [row for row in range(len(first)) if row == seen[0] or data.draw(st.booleans())]
-    new = cohort_of([first[row] for row in kept], [numbers[row] for row in kept], size=16, sha256="b")
-    expected = [was_seen(first[row], [first[each] for each in seen]) for row in kept]
-    check_guard(bundle_of(cohort_of(first, numbers), seen), new, [first[row] for row in kept], expected)
+    seen = subset(data.draw, len(first))
+    again = [first[row] for row in subset(data.draw, len(first), min_size=1)]
+    old = cohort_of(first, numbers_of(first))
+    new = cohort_of(again, numbers_of(again), size=16, sha256="b")
+    expected = [was_seen(each, [first[row] for row in seen]) for each in again]
+    check_guard(bundle_of(old, whole_groups(old, seen)), new, again, expected)
 
 
 @MANY
 @given(st.data())
-def test_a_patient_who_is_known_to_be_seen_is_never_missed(data: st.DataObject) -> None:
-    """Whatever is gone, new and numbered anew; and beyond that the numbers count when nothing speaks against them."""
+def test_new_photographs_are_known_by_those_of_their_patient(data: st.DataObject) -> None:
+    """A new photograph counts as seen when any of its patient that was in the first cohort is in this one."""
     everyone = data.draw(hospitals())
-    first = [everyone[row] for row in subset(data.draw, len(everyone), min_size=1)]
-    again = [everyone[row] for row in subset(data.draw, len(everyone), min_size=1)]
-    seen, numbers = subset(data.draw, len(first)), numbers_of(again)
-    bundle = bundle_of(cohort_of(first, numbers_of(first)), seen)
-    left = {first[row].name for row in seen} & {each.name for each in again}
-    known = [was_seen(each, [other for other in again if other.name in left]) for each in again]
-    there = {first[row].name: numbers_of(first)[row] for row in seen}
-    agree = bool(left) and all(
-        there[each.name] == number for each, number in zip(again, numbers, strict=True) if each.name in left
-    )
-    expected = [a or (agree and number in there.values()) for a, number in zip(known, numbers, strict=True)]
-    check_guard(bundle, cohort_of(again, numbers, size=16, sha256="b"), again, expected)
+    first, again = ([everyone[row] for row in subset(data.draw, len(everyone), min_size=1)] for _ in range(2))
+    seen = subset(data.draw, len(first))
+    old = cohort_of(first, numbers_of(first))
+    patients = {first[row].patient for row in seen}
+    named = {each.patient for each in again if each in first and each.patient in patients}
+    new = cohort_of(again, numbers_of(again), size=16, sha256="b")
+    check_guard(bundle_of(old, whole_groups(old, seen)), new, again, [each.patient in named for each in again])
 
 
 @MANY

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +38,17 @@ def test_nothing_seen_is_nothing(cohort: Cohort) -> None:
     assert count_seen([], cohort, ROWS) == {"any": 0}
 
 
-def test_group_numbers_count_across_files_where_shared_images_agree(cohort: Cohort) -> None:
-    there = seen(cohort, ids=[20, 21], groups=[20, 21], sha256="another size")
-    also = replace(
-        there, group_id=np.append(there.group_id, cohort.group_id[3]), image_id=np.append(there.image_id, "x")
-    )
-    assert seen_mask(also, cohort, ROWS)[3]
-    renumbered = replace(also, group_id=also.group_id + 1)  # here the shared images say that numbers differ
-    assert not seen_mask(renumbered, cohort, ROWS).any()
-    assert seen_mask(renumbered, cohort, np.array([20])).all()  # an id is an id everywhere
+def test_group_numbers_of_another_file_mean_nothing(cohort: Cohort) -> None:
+    there = seen(cohort, ids=[20, 21], groups=[3, 3], sha256="another size")
+    assert not seen_mask(there, cohort, ROWS).any()
+    assert seen_mask(there, cohort, np.array([20])).all()  # an id is an id everywhere
+
+
+def test_a_fit_remembers_whole_groups(cohort: Cohort) -> None:
+    partner_rows = np.flatnonzero(cohort.group_id == cohort.group_id[4])
+    remembered = seen_by_fit(cohort, np.array([4]))
+    assert set(remembered.image_id) == set(cohort.image_id[partner_rows])
+    assert len(remembered.image_id) == len(remembered.group_id) == len(partner_rows) > 1
 
 
 def test_group_numbers_of_an_unrelated_cohort_mean_nothing(cohort: Cohort) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort
 from shared.errors import UserError
-from shared.splits import assign_folds, balanced_test_set, external_test_set, parts
+from shared.splits import assign_folds, balanced_test_set, external_test_set, partners, parts
 
 
 def cohort_of(
@@ -199,3 +199,11 @@ def test_too_few_groups_for_the_folds_are_refused(folds: int, sentence: str) -> 
 def test_a_single_group_of_a_class_leaves_no_way_but_more_images() -> None:
     with pytest.raises(UserError, match=r"only 1 independent positive .*give more images"):
         assign_folds(np.array([1, 1, 0, 0]), np.array([0, 0, 1, 2]), folds=2, seed=0)
+
+
+def test_partners_are_the_others_of_the_same_groups(make_cohort: Callable[..., Cohort]) -> None:
+    cohort = make_cohort()
+    for rows in (np.array([0]), np.array([3, 1, 5]), np.arange(0), np.arange(len(cohort))):
+        groups = {int(cohort.group_id[row]) for row in rows}
+        expected = [row for row in range(len(cohort)) if int(cohort.group_id[row]) in groups and row not in rows]
+        assert partners(cohort, rows).tolist() == expected
