@@ -75,7 +75,7 @@ def describe(path: Path) -> Json:
     and groups), generator, quality, shareable, shareable_reason. The others of `SELECTION` are None for candidates;
     candidates has their number (total) and how many each verdict holds for, reference the number of reals.
 
-    Raises `UserError`: no such file, of another kind, damaged, or with a number that is not finite.
+    Raises `UserError`: no such file, of another kind, or damaged.
     """
     drawn = open_drawn(path)
     seal = read_seal(path, what=WHAT, made_by=MADE_BY)
@@ -101,12 +101,6 @@ def describe(path: Path) -> Json:
     }
     about |= dict.fromkeys(SELECTION) | (_selection(drawn) if isinstance(drawn, Bundle) else {})
     about["shareable"], about["shareable_reason"] = may_share(drawn)
-    try:
-        json.dumps(about, allow_nan=False)
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path}: says of itself what cannot be shown ({error}); make it again with {MADE_BY}."
-        ) from error
     return about
 
 
@@ -182,7 +176,8 @@ def _sections(about: Json) -> dict[str, Json]:
     if about["candidates"] is not None:
         counts = dict(about["candidates"])
         total = counts.pop("total")
-        sections["selection"] = {name: about[name] for name in ("rule", "sigma", "thresholds")}
+        limits = {name: value for name, value in about["thresholds"].items() if not isinstance(value, dict)}
+        sections["selection"] = {"rule": about["rule"], "sigma": about["sigma"], "thresholds": limits}
         sections["candidates"] = {name: f"{count} of {total}" for name, count in counts.items()}
     sections["generator"] = about["generator"]
     sections["quality"] = {name: quality[name] for name in QUALITY if name in quality}
@@ -196,8 +191,12 @@ def _sections(about: Json) -> dict[str, Json]:
         "seen": f"{seen['images']} images of {seen['groups']} groups",
         "reference": about["reference"],
     }
-    sections |= {name: about[name] for name in ("memorization", "audit") if about[name]}
     sections["sharing"] = {"may be passed on": about["shareable"], "because": about["shareable_reason"]}
+    warnings = (about["audit"] or {}).get("warnings")
+    if isinstance(warnings, list):
+        sections["warnings"] = {str(number): text for number, text in enumerate(warnings, start=1)}
+    if about["audit"]:
+        sections["more"] = {"--json": "prints the whole audit: counts, fidelity, diversity, who is in it, copies"}
     return sections
 
 
