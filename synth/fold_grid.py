@@ -24,23 +24,19 @@ from shared.weights import WeightSource
 from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
 from synth.configuration import resolve_training
-from synth.features import Extractor, identity, open_extractor, resolve_choice
-from synth.grid import TABLE
+from synth.features import Extractor, open_extractor, resolve_choice
 from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
-from synth.quality import FEATURES, QualityMeter, draw_at_once, require_enough_fakes, require_subset
-from synth.run import Run, Watcher, every_nimg
-from synth.run_folder import STUDY_FILES, RunFolder, is_passing
-from synth.search import AXES, Search
+from synth.quality import FEATURES, QualityMeter, draw_at_once
+from synth.run import Run, Watcher
+from synth.run_folder import RunFolder
+from synth.search import Search
 from synth.starts import Start, build_start, require_whole_groups
-from synth.storage import open_existing, open_storage, place_name, storage_file
-from synth.study import Study, require_same_plan
 from synth.table1 import row_of
 from synth.train_options import TrainOptions
 from synth.training_set import TrainingSet, classes
 
-STUDY = "table1"  # name of the study in a grid's own folder, which may be moved
 FAKES = 1000
 FID_FAKES = 50_000  # as its authors have it
 
@@ -86,86 +82,10 @@ class FoldGrid:
         """Return where a cell is trained."""
         return RunFolder(self.out if self.search.is_single else self.out / cell.name)
 
-    def require_possible(self) -> None:
-        """Check what can be checked without making anything: the folders, the feature space and its images.
-
-        Raises `UserError`: the folders hold something else, weights cannot be had, or there are too few images.
-        """
-        if not self.search.is_single:
-            self._require_own_folder()
-        for cell in self.search.cells:
-            self.folder(cell).require_same(self.describe(cell))
-        require_enough_fakes(self.extractor, self.fakes)
-        require_subset(self.options.kid_subset, len(self.data.validation), self.fakes)
-        storage_file(self.options.storage, self.out)
-        if self.options.study is not None and (self.options.storage is None or not self.options.study):
-            raise UserError(f"--study {self.options.study}: names a study in --storage; give both, or leave it out.")
-        if self.search.pruner != "none" and every_nimg(self.options) >= 1000 * self.options.kimg:
-            raise UserError(
-                f"--pruner {self.search.pruner}: judges cells by scores on the way, and there is none before the end; "
-                f"give --checkpoint-every less than the {self.options.kimg:g} of --kimg."
-            )
-
-    def _require_own_folder(self) -> None:
-        """Raise `UserError` when the folder holds something, and nothing of it is a grid's."""
-        if RunFolder(self.out).config.exists():
-            raise UserError(
-                f"{self.out}: holds a single run, and a grid needs a folder of its own; give another --out."
-            )
-        names = {entry.name for entry in self.out.iterdir()} if self.out.exists() else set()
-        names = {name for name in names if not is_passing(name)}
-        storage = storage_file(self.options.storage, self.out)
-        own = {TABLE, *(cell.name for cell in self.search.cells), *([] if storage is None else [storage.name])}
-        if names and not any(name in own or name.startswith(STUDY_FILES) for name in names):
-            raise UserError(f"{self.out}: not empty and not a grid's folder; give another --out.")
-
-    def require_same_study(self) -> None:
-        """Check the study without making it.
-
-        Raises `UserError`: the storage cannot be used, or has another grid.
-        """
-        storage = open_existing(self.options.storage, self.out)
-        if storage is not None:
-            require_same_plan(storage, self._study_name, self._plan() | self.search.describe())
-
-    @property
-    def _study_name(self) -> str:
-        options = self.options
-        of_fold = f"-fold{self.fold}" if options.several_folds else ""
-        return STUDY if options.storage is None else f"{options.study or options.out.resolve().name}{of_fold}"
-
-    def open_study(self, *, helps: bool = False) -> Study:
-        """Open the grid's study, before the first hour of work; `helps`: see `Study`.
-
-        Raises `UserError`: `require_possible`, or the storage cannot be used or has another grid.
-        """
-        options = self.options
-        return Study(
-            open_storage(options.storage, self.out),
-            self._study_name,
-            self.search,
-            self._plan(),
-            kimg=options.kimg,
-            every_nimg=round(every_nimg(options)),
-            seed=options.seed,
-            grace_s=options.grace,
-            place=lambda: place_name(self.out),
-            is_there=lambda cell: self.folder(cell).is_finished(0),
-            helps=helps,
-        )
-
     @property
     def ema_kimg(self) -> float:
         """Half-life of the average of the weights."""
         return self.training(self.search.corners()[0]).ema_kimg
-
-    def _plan(self) -> dict[str, Any]:
-        """Return what all workers of the study must agree on, besides the cells."""
-        plan = self.describe(self.search.corners()[0])
-        own = ("cell", "environment", "precision", "save_every_min")
-        plan["quality"] |= identity(self.extractor)
-        plan["training"] = {name: value for name, value in plan["training"].items() if name not in AXES}
-        return {name: value for name, value in plan.items() if name not in own}
 
     def train(self, cell: Cell, interruption: Interruption, watcher: Watcher | None = None) -> Result:
         """Train one cell to its end, under a progress bar; of several ranks the first holds the folder.

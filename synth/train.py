@@ -18,6 +18,7 @@ from synth.at_once import Work, do_at_once
 from synth.cells import Cell
 from synth.dry_run import dry_run
 from synth.fold_grid import FoldGrid
+from synth.fold_study import open_study, require_possible, require_same_study
 from synth.interruption import Interruption, watching_signals
 from synth.launch import Place, joined
 from synth.methods import choose_method
@@ -63,7 +64,7 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
             dry_run(grids, jobs)
             return []
         studies: list[Study] = []
-        ranks.from_first(lambda: studies.extend(grid.open_study() for grid in grids))
+        ranks.from_first(lambda: studies.extend(open_study(grid) for grid in grids))
         _say_what_comes(grids, place, start, jobs)
         if jobs > 1:
             _work_at_once(grids, sum(study.left() for study in studies), jobs, interruption)
@@ -73,9 +74,9 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
 
 def _require_possible(grids: list[FoldGrid], *, dry: bool) -> None:
     for grid in grids:
-        grid.require_possible()
+        require_possible(grid)
         if dry:  # which never opens the study
-            grid.require_same_study()
+            require_same_study(grid)
 
 
 def _conclude(grids: list[FoldGrid], studies: list[Study]) -> list[Path]:
@@ -211,5 +212,5 @@ class OneWorker:
             cohort = read_cohort(options.cohort)
             start = build_start(options, cohort.size, classes(options))
             grids = [FoldGrid(cohort, fold, options, self.search, start, place, self.features) for fold in self.folds]
-            studies = [grid.open_study(helps=True) for grid in grids]
+            studies = [open_study(grid, helps=True) for grid in grids]
             Worker(grids, studies, interruption, wait=False, patient=options.wait).go()
