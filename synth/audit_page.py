@@ -3,6 +3,7 @@
 The pictures show photographs of patients: they are not to be passed on, even where the bundle may be.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from synth.verdict import Choice
 SHEET_IMAGES = 20
 A_LINE = 10  # pictures
 PAIRS = 15
+LISTED = 50  # copies, by their seeds
 EMPTY = "–"
 
 
@@ -39,7 +41,7 @@ def write_pages(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, op
     _draw_sheet(sheet, inputs, choice, counts)
     _draw_borders(borders, inputs, scored)
     _draw_copies(copies, inputs, scored, choice, found)
-    write_text(page, render(inputs, scored, found, options))
+    write_text(page, render(inputs, scored, choice, found, options))
 
 
 def _panels(inputs: Inputs, scored: Scored, options: SelectOptions) -> list[ScorePanel]:
@@ -138,11 +140,11 @@ def _spread(rows: Rows) -> Rows:
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), SHEET_IMAGES)).round().astype(np.int64)]
 
 
-def render(inputs: Inputs, scored: Scored, found: Audit, options: SelectOptions) -> str:
+def render(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, options: SelectOptions) -> str:
     """Return the page."""
     _, histograms, sheet, borders, copies = (path.name for path in pages(options.out))
     candidates, counts = inputs.candidates, found.counts
-    kept = f"**{counts['kept']} of {counts['candidates']}** candidates of {candidates.class_name}"
+    kept = f"**{counts['kept']} of {counts['candidates']}** candidates of {_cell(candidates.class_name)}"
     lines = [
         f"# Audit of {options.out.name}",
         "",
@@ -154,6 +156,7 @@ def render(inputs: Inputs, scored: Scored, found: Audit, options: SelectOptions)
         *([""] if found.warnings else []),
         *_rules(inputs, scored, found, options),
         *_copies_section(found, copies),
+        *_copies_listed(inputs, scored, choice),
         *_diversity(found),
         *_mix(found),
         "## Pictures",
@@ -224,6 +227,26 @@ def _copies_section(found: Audit, picture: str) -> list[str]:
     return [*lines, f"![Candidates beside their nearest photographs]({picture})", ""]
 
 
+def _copies_listed(inputs: Inputs, scored: Scored, choice: Choice) -> list[str]:
+    """Return a table of the copies, the nearest first."""
+    judged, rows = scored.judged, np.flatnonzero(choice.copies)
+    if not len(rows):
+        return []
+    rows = rows[np.argsort(judged.distance[rows], kind="stable")]
+    places = np.where(judged.same >= 0, judged.same, judged.nearest)
+    lines = ["| seed | distance | by its pixels | photograph | which was |", "|--:|--:|---|---|---|"]
+    for row in rows[:LISTED].tolist():
+        photograph = scored.originals.parts.rows[places[row]]
+        part = "trained on" if places[row] < scored.originals.trained else "held out"
+        by_pixels = "yes" if judged.same[row] >= 0 else "no"
+        lines.append(
+            f"| {inputs.candidates.seed[row]} | {judged.distance[row]:.2f} | {by_pixels} "
+            f"| {_cell(str(inputs.cohort.source_path[photograph]))} | {part} |"
+        )
+    left = len(rows) - LISTED
+    return [*lines, "", *([f"And {left} more: `candidates/is_copy` in the bundle.", ""] if left > 0 else [])]
+
+
 def _diversity(found: Audit) -> list[str]:
     lines = [
         "## Fidelity and diversity",
@@ -283,5 +306,5 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text that stays within its cell."""
-    return text.replace("|", "/").replace("\n", " ")
+    """Return a text from a file as it is to be read, within its cell: no mark of Markdown or HTML has an effect."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))

@@ -65,6 +65,7 @@ class Judged:
     Attributes:
         scores: similarity, logit and typicality.
         nearest, distance: the nearest photograph (its place in `Originals`) and the distance to it.
+        to_trained, to_held_out: distances to the nearest that was trained on, and held out; infinite where none was.
         same: the photograph that it is by its pixels, -1 for none.
         like: the nearest photograph of the reference (its place in it).
         tone: individual typology angle in degrees.
@@ -73,6 +74,8 @@ class Judged:
     scores: ScoreTable
     nearest: Rows
     distance: Scores
+    to_trained: Scores
+    to_held_out: Scores
     same: Rows
     like: Rows
     tone: Scores
@@ -155,7 +158,7 @@ class Judge:
         return Judged.joined(found), np.concatenate(kept)
 
     def _judged(self, images: Images, features: Features, distances: Distances) -> Judged:
-        to_reference = distances[:, self._reference]
+        to_reference, trained = distances[:, self._reference], self.originals.trained
         return Judged(
             scores=ScoreTable(
                 cosine_similarity(features, self._mean_feature),
@@ -163,7 +166,9 @@ class Judge:
                 typicality(to_reference),
             ),
             nearest=distances.argmin(axis=1),
-            distance=distances.min(axis=1, initial=np.inf).astype(np.float32),
+            distance=_least(distances),
+            to_trained=_least(distances[:, :trained]),
+            to_held_out=_least(distances[:, trained:]),
             same=self.originals.same(images, self.least_correlation),
             like=to_reference.argmin(axis=1),
             tone=typology_angle(images),
@@ -181,6 +186,10 @@ class Judge:
     @property
     def _mean_feature(self) -> Features:
         return np.asarray(self.originals.forms[0][self._reference].mean(axis=0))
+
+
+def _least(distances: Distances) -> Scores:
+    return np.asarray(distances.min(axis=1, initial=np.inf), np.float32)
 
 
 def _pieces(images: Images) -> list[Images]:

@@ -133,6 +133,8 @@ def _columns(
         "is_twin": choice.twins,
         "nearest": photographs[np.where(judged.same >= 0, judged.same, judged.nearest)],
         "nearest_distance": judged.distance,
+        "trained_distance": judged.to_trained,
+        **({"held_out_distance": judged.to_held_out} if len(originals.parts.held_out) else {}),
         "typology_angle": judged.tone,
     }
     if options.rule == TYPICAL:

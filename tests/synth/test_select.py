@@ -95,6 +95,12 @@ def test_bundle_is_what_the_definition_gives(run, run_folder, cohort, mixed, tmp
     np.testing.assert_array_equal(bundle.seed, candidates.seed[selected])
     assert bundle.reference["image_id"].tolist() == cohort.image_id[rows].tolist()
     assert bundle.features["extractor"] == "colours"
+    np.testing.assert_array_equal(
+        bundle.candidates["nearest_distance"],
+        np.minimum(bundle.candidates["trained_distance"], bundle.candidates["held_out_distance"]),
+    )
+    away = np.linalg.norm(features[1][:, None] - features[0], axis=2).min(axis=1)  # turning changes no colour
+    np.testing.assert_allclose(bundle.candidates["trained_distance"], away, rtol=1e-4, atol=1e-4)
     copied = rows[[2, 5]]
     assert bundle.seen_image_id[bundle.candidates["nearest"][COPIES]].tolist() == cohort.image_id[copied].tolist()
     assert (bundle.rule, bundle.sigma, bundle.cohort) == ("union", 1.5, cohort.sha256)
@@ -426,6 +432,9 @@ def test_the_page_says_what_the_bundle_does(run, tmp_path):
     assert counts["copies"] == bundle.candidates["is_copy"].sum() >= 2
     assert f"{counts['copies']} candidates are copies" in page
     assert bundle.shareable_reason in page
+    for row in np.flatnonzero(bundle.candidates["is_copy"]):
+        distance = bundle.candidates["nearest_distance"][row]
+        assert f"| {bundle.candidates['seed'][row]} | {distance:.2f} | " in page
     for warning in bundle.audit["warnings"]:
         assert f"- Warning: {warning}" in page
     for path in pages(tmp_path / "bundle.h5")[1:]:

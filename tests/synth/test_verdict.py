@@ -1,5 +1,7 @@
 """From scores to a choice, by rows of numbers: what comes first, what is left out, what happens to many candidates."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,7 @@ def judged() -> Judged:
     distance = rng.uniform(1, 9, COUNT).astype(np.float32)
     rows = np.zeros(COUNT, np.int64)
     same = np.where(np.arange(COUNT) == 7, 3, -1)
-    return Judged(scores, rows, distance, same, rows, distance)
+    return Judged(scores, rows, distance, distance, distance, same, rows, distance)
 
 
 def _choose(images: np.ndarray, judged: Judged, rule: str, keep: int | None = None, every: int = 1) -> Choice:
@@ -84,6 +86,6 @@ def test_twins_are_found_among_what_the_rule_keeps(images, judged) -> None:
 
 def test_nothing_passes(images, judged) -> None:
     nothing = ScoreTable(*(np.full(COUNT, -9, np.float32) for _ in range(3)))
-    rejected = Judged(nothing, judged.nearest, judged.distance, judged.same, judged.like, judged.tone)
+    rejected = dataclasses.replace(judged, scores=nothing)
     for rule in ("union", TYPICAL):
         assert len(_choose(images, rejected, rule).rows) == 0
