@@ -21,9 +21,9 @@ from shared.columns import (
     read_whole_number,
     sealed_content,
     write_columns,
-    write_images,
 )
 from shared.drawn import ALL_FOLDS, PROTOCOLS, Bundle, Candidates, Json, check
+from shared.image_chunks import write_images
 from shared.sealed import read_seal, write_sealed
 
 __all__ = [

@@ -24,8 +24,8 @@ from shared.columns import (
     read_whole_number,
     sealed_content,
     write_columns,
-    write_images,
 )
+from shared.image_chunks import write_images
 from shared.sealed import read_seal, write_sealed
 from shared.stored import StoredImages
 

@@ -6,11 +6,7 @@ place or file, no virtual or external storage, no filter that HDF5 would load as
 
 import contextlib
 import math
-import os
-import zlib
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +17,7 @@ import numpy.typing as npt
 
 from shared.errors import UserError
 from shared.sealed import H5PY_ERRORS, open_sealed, read_seal
-from shared.stored import AnyImages, Images, StoredImages, pieces_of
+from shared.stored import StoredImages
 
 MAX_SIZE_PX = 4096
 MAX_ROWS = 10_000_000
@@ -29,10 +25,6 @@ MAX_TEXT_BYTES = 4096  # of one text in a column
 MAX_COLUMN_BYTES = 1 << 31  # of one column that is read at once
 MAX_ATTRIBUTE_CHARS = 1 << 20
 MAX_PROBLEM_CHARS = 500
-CHUNK_BYTES = 1 << 16
-GZIP_LEVEL = 4
-MAX_THREADS = 8  # that compress
-CHUNKS_AHEAD = 4  # for each of them
 
 Array = npt.NDArray[Any]
 Sizes = dict[str, int]
@@ -90,62 +82,6 @@ def write_columns(file: h5py.File, columns: Mapping[str, Column], values: Mappin
     """Write `values` ("group/name" to array) to `file` in sorted order, as `columns` declares them."""
     for name in sorted(values):
         file.create_dataset(name, data=_to_stored(values[name], columns[name].kind), track_times=False)
-
-
-def write_images(file: h5py.File, images: AnyImages) -> None:
-    """Write images, uint8 [N, S, S, 3], in one pass: what is in memory are some chunks, whatever N is.
-
-    Chunks are compressed in several threads, which gives the bytes that one thread would give.
-    """
-    shape = tuple(images.shape)
-    if not shape[0]:
-        file.create_dataset(IMAGES, shape=shape, dtype="|u1", track_times=False)
-        return
-    rows = min(max(1, CHUNK_BYTES // int(np.prod(shape[1:]))), shape[0])
-    dataset = file.create_dataset(
-        IMAGES,
-        shape=shape,
-        dtype="|u1",
-        chunks=(rows, *shape[1:]),
-        compression="gzip",
-        compression_opts=GZIP_LEVEL,
-        track_times=False,
-    )
-    workers = min(os.cpu_count() or 1, MAX_THREADS)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[bytes]] = deque()
-        written = 0
-
-        def write_first() -> None:
-            nonlocal written
-            dataset.id.write_direct_chunk((written, 0, 0, 0), waiting.popleft().result())
-            written += rows
-
-        for chunk in _chunks(pieces_of(images), rows):
-            whole = np.zeros((rows, *shape[1:]), np.uint8)  # the last one is filled up, as HDF5 does
-            whole[: len(chunk)] = chunk
-            waiting.append(pool.submit(zlib.compress, whole.tobytes(), GZIP_LEVEL))
-            if len(waiting) > CHUNKS_AHEAD * workers:
-                write_first()
-        while waiting:
-            write_first()
-
-
-def _chunks(pieces: Iterable[Images], rows: int) -> Iterator[Images]:
-    """Give the images of all pieces again, `rows` at a time, and what is left at the end."""
-    kept: list[Images] = []
-    held = 0
-    for piece in pieces:
-        start = 0
-        while start < len(piece):
-            part = piece[start : start + rows - held]
-            kept.append(part)
-            held, start = held + len(part), start + len(part)
-            if held == rows:
-                yield np.concatenate(kept)
-                kept, held = [], 0
-    if held:
-        yield np.concatenate(kept)
 
 
 def _to_stored(array: Array, kind: str) -> Array:
