@@ -72,26 +72,50 @@ def duplicate_pairs(image_id: npt.NDArray[np.str_], thumbnails: Thumbnails) -> l
     original = first[member]
     pairs = {(int(a), int(b)): 1.0 for b, a in enumerate(original) if a != b}
     distinct = np.sort(first)
-    for pair in near_pairs(thumbnails[distinct]):
+    for pair in near_pairs(Prints.of(thumbnails[distinct])):
         pairs[int(distinct[pair.first]), int(distinct[pair.second])] = pair.correlation
     return [DuplicatePair(a, b, value) for (a, b), value in sorted(pairs.items())]
 
 
-def near_pairs(thumbnails: Thumbnails) -> list[DuplicatePair]:
-    """Return the pairs of thumbnails that hash and correlation take for the same picture, in ascending order."""
-    hashes = perceptual_hash(thumbnails)
-    return _confirmed((thumbnails, hashes), (thumbnails, hashes), MIN_CORRELATION, above=True)
+@dataclass(frozen=True, eq=False)
+class Prints:
+    """What N pictures are told apart by: hashes, and the pixels [N, P, P, C] whose correlation confirms a hit."""
+
+    hashes: Hashes
+    pixels: Pixels
+
+    @classmethod
+    def of(cls, thumbnails: Thumbnails) -> "Prints":
+        """Take the thumbnails as they are."""
+        return cls(perceptual_hash(thumbnails), thumbnails)
+
+    @classmethod
+    def coarse(cls, thumbnails: Thumbnails) -> "Prints":
+        """Take the grey picture at 16 x 16 px, which strong compression of small pictures leaves.
+
+        Of 183 dermoscopy photographs at 32 px it correlates with at least 0.97 with what JPEG makes of them at quality
+        75; the largest correlation of any two patients' is 0.955.
+        """
+        return cls(perceptual_hash(thumbnails), _small_and_grey(thumbnails))
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> "Prints":
+        return Prints(self.hashes[rows], self.pixels[rows])
 
 
-def near_copies(candidates: Thumbnails, photographs: Thumbnails, least: float) -> list[DuplicatePair]:
+def near_pairs(prints: Prints) -> list[DuplicatePair]:
+    """Return the pairs that hash and correlation take for the same picture, turned in any way, in ascending order."""
+    return _confirmed(prints, prints, MIN_CORRELATION, above=True)
+
+
+def near_copies(candidates: Prints, photographs: Prints, least: float = MIN_CORRELATION) -> list[DuplicatePair]:
     """Return which candidate (`first`) shows which photograph (`second`), turned in any way, in ascending order.
 
-    A hit of the hash is confirmed by a correlation of at least `least` of the grey picture at 16 x 16 px, which strong
-    compression of small pictures leaves: of 183 dermoscopy photographs at 32 px it is at least 0.97 with what JPEG
-    makes of them at quality 75, and the largest of any two patients' is 0.955.
+    `least` is the correlation that confirms a hit of the hash.
     """
-    a, b = ((_small_and_grey(each), perceptual_hash(each)) for each in (candidates, photographs))
-    return _confirmed(a, b, least, above=False)
+    return _confirmed(candidates, photographs, least, above=False)
 
 
 def _small_and_grey(thumbnails: Thumbnails) -> npt.NDArray[np.float32]:
@@ -101,12 +125,12 @@ def _small_and_grey(thumbnails: Thumbnails) -> npt.NDArray[np.float32]:
     return np.asarray(blocks.mean(axis=(2, 4, 5), dtype=np.float32)[..., None])
 
 
-def _confirmed(a: tuple[Pixels, Hashes], b: tuple[Pixels, Hashes], least: float, *, above: bool) -> list[DuplicatePair]:
+def _confirmed(a: Prints, b: Prints, least: float, *, above: bool) -> list[DuplicatePair]:
     """Return the hits of `_hash_hits` whose pixels agree, each with its largest correlation."""
     found: dict[tuple[int, int], float] = {}
     for element in DIHEDRAL:
-        for rows, columns in _hash_hits(a[1], b[1], element, above=above):
-            values = correlation(a[0][rows], turned(b[0][columns], element))
+        for rows, columns in _hash_hits(a.hashes, b.hashes, element, above=above):
+            values = correlation(a.pixels[rows], turned(b.pixels[columns], element))
             for pair, value in zip(zip(rows.tolist(), columns.tolist(), strict=True), values.tolist(), strict=True):
                 if value >= least:
                     found[pair] = max(value, found.get(pair, -1.0))
@@ -157,8 +181,8 @@ def _hash_hits(
 
     With `above` both are the same hashes, and i < j.
     """
-    plain = a.reshape(len(a), -1)
-    other = np.ascontiguousarray(turned_hash(b, element).reshape(len(b), -1).T)
+    plain = a.reshape(len(a), HASH_SIDE**2)
+    other = np.ascontiguousarray(turned_hash(b, element).reshape(len(b), HASH_SIDE**2).T)
     signs = HASH_SIDE**2 - 1
     for start in range(0, len(plain), _ROWS_AT_ONCE):
         first = start if above else 0

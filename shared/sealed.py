@@ -130,12 +130,14 @@ def _heaps_end(path: Path) -> bool:
     Heaps have no checksum, and where an object's length is wrong it goes in circles for ever.
     """
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        steps = len(content) // _HEAP_OBJECT.size  # more there are only where heaps lie within each other
         for start in [found.start() for found in _HEAP.finditer(content)]:
             place, end = start + 16, start + int.from_bytes(content[start + 8 : start + 16], "little")
             while place + _HEAP_OBJECT.size <= end <= len(content):  # a longer one libhdf5 refuses
                 number, length = _HEAP_OBJECT.unpack_from(content, place)
                 taken = _HEAP_OBJECT.size + -(-length // 8) * 8 if number else length
-                if not _HEAP_OBJECT.size <= taken <= end - place:
+                steps -= 1
+                if steps < 0 or not _HEAP_OBJECT.size <= taken <= end - place:
                     return False
                 place += taken
     return True

@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
 from shared.files import write_text
-from synth.audit import Audit, control_part
+from synth.audit import Audit
 from synth.audit_pictures import draw_pictures, pictures
+from synth.doubts import control_part
 from synth.scored import Inputs, Scored
 from synth.select_options import SelectOptions
 from synth.selection import TYPICAL
@@ -30,11 +32,11 @@ def write_pages(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, op
 
 def render(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, options: SelectOptions) -> str:
     """Return the page."""
-    histograms, sheet, borders, copies = (path.name for path in pictures(options.out))
+    histograms, sheet, borders, copies = (quote(path.name) for path in pictures(options.out))
     candidates, counts = inputs.candidates, found.counts
     kept = f"**{counts['kept']} of {counts['candidates']}** candidates of {_cell(candidates.class_name)}"
     lines = [
-        f"# Audit of {options.out.name}",
+        f"# Audit of {_cell(options.out.name)}",
         "",
         f"{kept} are kept by the rule *{options.rule}* at {options.sigma:g} sigma of {len(inputs.reference)} "
         f"photographs (the {options.reference} part), in the features of {inputs.extractor.name} "
@@ -109,7 +111,8 @@ def _copies_section(found: Audit, picture: str) -> list[str]:
             f"({_percent(share['low'])} to {_percent(share['high'])}) | {_percent(share['expected'])} "
             f"| {100 * share['excess_low']:+.0f} to {100 * share['excess_high']:+.0f} points |",
             f"| authentic (arXiv:2102.08921) | {_percent(memory['authenticity'])} "
-            f"| {_percent(memory['authenticity_of_held_out'])} | |",
+            f"| {_percent(memory['authenticity_of_held_out'])}, of those held out "
+            f"| {100 * memory['excess_low']:+.0f} to {100 * memory['excess_high']:+.0f} points |",
             "",
         ]
     return [*lines, f"![Candidates beside their nearest photographs]({picture})", ""]
@@ -170,9 +173,11 @@ def _mix(found: Audit) -> list[str]:
             f"| {_cell(line.attribute)} | {_cell(line.value)}{mark} | {line.reals} | {line.candidates} | {line.kept} "
             f"| {share} | {chance} |"
         )
+    hidden = ", ".join(map(_cell, found.not_shown))
     return [
         *lines,
         "",
+        *([f"Not shown, having too many values or none: {hidden}.", ""] if hidden else []),
         "Generated images have no attributes: each is given those of its nearest photograph, and skin tone is "
         "estimated from the median colour (individual typology angle), which light, camera and inflamed skin change "
         "as much as skin does. p: Fisher's exact test of a class's share kept against all others', after Holm. *Left "

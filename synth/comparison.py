@@ -119,5 +119,7 @@ def nearest(images: Features, real_turned: npt.NDArray[np.float64]) -> npt.NDArr
     x = torch.from_numpy(np.ascontiguousarray(images))
     least = torch.full((len(images), real_turned.shape[1]), torch.inf, dtype=torch.float64)
     for form in real_turned:
-        torch.minimum(least, torch.cdist(x, torch.from_numpy(np.ascontiguousarray(form))), out=least)
+        # By products for any number of images: else few would be compared in another way than many.
+        away = torch.cdist(x, torch.from_numpy(np.ascontiguousarray(form)), compute_mode="use_mm_for_euclid_dist")
+        torch.minimum(least, away, out=least)
     return np.asarray(least.numpy())

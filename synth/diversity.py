@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from shared.duplicates import Thumbnails, near_pairs
+from shared.duplicates import Prints, Thumbnails, near_copies, near_pairs
 from synth.groups import Rows
 from synth.moments import Features
 from synth.originals import Distances, Mask
@@ -20,6 +20,7 @@ NEIGHBOURS = 5
 VENDI_DRAWS = 10
 MOST_VENDI = 500  # images a draw: the eigenvalues of more take seconds
 TWINS_AT_ONCE = 4096  # kept images that are compared with each other
+TOGETHER = 64  # of them, that are compared with all before
 
 
 def typicality(distances: Distances) -> npt.NDArray[np.float32]:
@@ -86,14 +87,29 @@ def twins(blocks: Iterable[tuple[Rows, Thumbnails]]) -> Rows:
 
     What is a twin itself has none.
     """
-    found: list[int] = []
-    for rows, thumbnails in blocks:
+    found = [rows[_twins_of(thumbnails)] for rows, thumbnails in blocks]
+    return np.concatenate([np.empty(0, np.int64), *found])
+
+
+def _twins_of(thumbnails: Thumbnails) -> Rows:
+    """Return the places of twins among thumbnails [N, 64, 64, 3], ascending.
+
+    Each few are compared with those that have none so far: of a generator that always draws the same, that is one.
+    """
+    prints, known = Prints.of(thumbnails), dict[bytes, int]()
+    first = [known.setdefault(each.tobytes(), place) for place, each in enumerate(thumbnails)]
+    different = np.flatnonzero(np.array(first, np.int64) == np.arange(len(thumbnails)))
+    kept = np.empty(0, np.int64)
+    for start in range(0, len(different), TOGETHER):
+        new = different[start : start + TOGETHER]
+        old = {pair.first for pair in near_copies(prints[new], prints[kept])}
+        new = new[[place for place in range(len(new)) if place not in old]]
         dropped: set[int] = set()
-        for pair in near_pairs(thumbnails):
+        for pair in near_pairs(prints[new]):
             if pair.first not in dropped:
                 dropped.add(pair.second)
-        found += rows[sorted(dropped)].tolist()
-    return np.array(found, np.int64)
+        kept = np.concatenate([kept, np.delete(new, sorted(dropped))])
+    return np.setdiff1d(np.arange(len(thumbnails)), kept)
 
 
 def within(values: npt.NDArray[np.float32], limits: tuple[float, float]) -> Mask:

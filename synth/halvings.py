@@ -58,13 +58,15 @@ class _Cut:
 class Halvings:
     """Cuts of some reals, made once for any number of generators of which `fakes` images each are compared."""
 
-    def __init__(self, real: Features, fakes: int, *, seed: int, groups: Groups | None = None) -> None:
-        """Cut reals [N, F], and none of their groups; without these all are independent.
+    def __init__(
+        self, real: Features, fakes: int, *, seed: int, groups: Groups | None = None, most: int = MOST
+    ) -> None:
+        """Cut reals [N, F], and none of their groups; without these all are independent. `most` go to a side.
 
         Where `n` is below two there is nothing to compare.
         """
         groups = groups or Groups.none(len(real))
-        self.n = min(groups.half, fakes, MOST)
+        self.n = min(groups.half, fakes, most, MOST)
         self._real = real
         rng = np.random.default_rng([seed, len(real), fakes])
         self.cuts: list[_Cut] = []

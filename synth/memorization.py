@@ -21,8 +21,7 @@ GATE = 0.01  # quantile of the photographs' distances to the nearest one of anot
 DRAWS = 200
 SUBSETS = 10  # of the training photographs, for each of them
 LEVEL = 0.95
-MIN_HELD_OUT = 8  # groups, below which a comparison with them shows nothing
-MIN_PHOTOGRAPHS = 2  # groups that were trained on
+MIN_HELD_OUT = 8  # groups of photographs, or of candidates, below which a comparison with them shows nothing
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class Leaning:
         nearer_to_training: share that is nearer to the former; None where `n` is 0.
         authenticity: share that is farther from its nearest training photograph than that is from all of other groups
             (arXiv:2102.08921, Eq. 8).
-        authenticity_of_held_out: the same of the photographs held out; None where there are none.
+        authenticity_of_held_out: the same of the photographs held out; None where `n` is 0.
+        excess_low, excess_high: 95 % interval of the difference of these two; None likewise.
     """
 
     n: int
@@ -61,6 +61,8 @@ class Leaning:
     nearer_to_training: Share | None
     authenticity: float | None
     authenticity_of_held_out: float | None
+    excess_low: float | None
+    excess_high: float | None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a bundle keeps it."""
@@ -78,121 +80,87 @@ def gate_of(originals: Originals, quantile: float) -> float:
 
 
 def leaning(candidates: Distances, originals: Originals, *, seed: int) -> Leaning:
-    """Compare candidates, by their distances [C, M] to all photographs, with those trained on and those held out."""
-    trained = originals.trained
-    n, share = _nearer_to_training(candidates, originals, seed)
-    held_out = originals.others[trained:, :trained]
-    return Leaning(
-        n=n,
-        candidates=len(candidates),
-        nearer_to_training=share,
-        authenticity=_authenticity(candidates[:, :trained], originals),
-        authenticity_of_held_out=_authenticity(held_out, originals),
-    )
+    """Compare candidates, by their distances [C, M] to all photographs, with those trained on and those held out.
 
-
-def _authenticity(distances: Distances, originals: Originals) -> float | None:
-    """Return the share of images, by their distances [N, T] to the T trained on, that are farther than others are."""
-    trained = originals.trained
-    to_others = originals.others[:trained, :trained].min(axis=1)
-    if not len(distances) or not np.isfinite(to_others).any():
-        return None
-    return float((distances.min(axis=1) > to_others[distances.argmin(axis=1)]).mean())
-
-
-def _nearer_to_training(candidates: Distances, originals: Originals, seed: int) -> tuple[int, Share | None]:
-    """Return how many photographs a side are compared, and the share of candidates nearer to those trained on.
-
-    The intervals are a bootstrap's, of candidates and of whole groups of photographs.
+    The intervals are a bootstrap's, of whole groups of photographs, and of candidates by their nearest photograph:
+    those of a generator that draws few things again and again say no more than few.
     """
-    trained, others = originals.trained, originals.others
-    training, held_out = Groups.of(originals.groups.index[:trained]), Groups.of(originals.groups.index[trained:])
+    trained, end = originals.trained, originals.compared
+    training, held_out = (Groups.of(originals.groups.index[part]) for part in (slice(trained), slice(trained, end)))
+    own = _authentic(candidates[:, :trained], originals)
     n = min(len(held_out), len(training) // 2)  # half of the others stay to say what is expected
-    if held_out.count < MIN_HELD_OUT or training.count < 2 * MIN_HELD_OUT or not len(candidates):
-        return 0, None
+    alike = Groups.of(candidates[:, :end].argmin(axis=1))
+    if min(held_out.count, alike.count) < MIN_HELD_OUT or training.count < 2 * MIN_HELD_OUT:
+        return Leaning(0, len(candidates), None, float(own.mean()) if len(own) else None, None, None, None)
     rng = np.random.default_rng([seed, n, len(candidates)])
+    sides = _Sides(candidates, originals.others, training, held_out, n)
+    of_held_out = _authentic(originals.others[trained:end, :trained], originals)
     every = np.arange(len(candidates))
-    value, expected = _shares(candidates, others, every, np.arange(trained), held_out.some(rng, n), training, n, rng)
+    value, expected = sides.shares(every, np.arange(trained), np.arange(len(held_out)), rng)
     draws = []
     for _ in range(DRAWS):
-        rows, away = _drawn_anew(training, rng), rng.permutation(_drawn_anew(held_out, rng))[:n]
-        draws.append(_shares(candidates, others, rng.choice(every, len(every)), rows, away, training, n, rng))
-    shares, baselines = np.transpose(draws)
-    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    low, high, excess_low, excess_high = (
-        float(end) for end in (*np.quantile(shares, ends), *np.quantile(shares - baselines, ends))
-    )
-    return n, Share(value, low, high, expected, excess_low, excess_high)
+        drawn, away = _drawn_anew(alike, rng), _drawn_anew(held_out, rng)
+        share, baseline = sides.shares(drawn, _drawn_anew(training, rng), away, rng)
+        draws.append((share, share - baseline, own[drawn].mean() - of_held_out[away].mean()))
+    if not np.isfinite([expected, *np.ravel(draws)]).all():  # one group is so large that nothing is left beside it
+        return Leaning(0, len(candidates), None, float(own.mean()), None, None, None)
+    ends = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    (low, excess_low, less), (high, excess_high, more) = ends.tolist()
+    share_found = Share(value, low, high, expected, excess_low, excess_high)
+    return Leaning(n, len(candidates), share_found, float(own.mean()), float(of_held_out.mean()), less, more)
 
 
-def _shares(
-    candidates: Distances,
-    others: Distances,
-    drawn: Rows,
-    rows: Rows,
-    held_out: Rows,
-    training: Groups,
-    n: int,
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """Return the share of candidates nearer to training photographs, and that of such photographs in their place.
-
-    Of `rows`, which may repeat, `n` are taken at a time, in whole groups, `SUBSETS` times; the photographs of all other
-    groups are then those in the place of candidates.
-    """
-    trained = len(training)
-    away = trained + held_out
-    far, far_of_others = candidates[:, away].min(axis=1), others[:trained, away].min(axis=1)
-    found = []
-    for _ in range(SUBSETS):
-        place = rng.permutation(training.count)
-        near = rows[np.argsort(place[training.index[rows]], kind="stable")[:n]]
-        left = rows[~np.isin(training.index[rows], training.index[near])]
-        share = _share(candidates[:, near].min(axis=1), far)[drawn].mean()
-        found.append((share, _share(others[np.ix_(left, near)].min(axis=1), far_of_others[left]).mean()))
-    share, baseline = np.mean(found, axis=0)
-    return float(share), float(baseline)
+def _authentic(distances: Distances, originals: Originals) -> Mask:
+    """Tell which images, by their distances [N, T] to the T trained on, are farther than these are from others."""
+    trained = originals.trained
+    to_others = originals.others[:trained, :trained].min(axis=1)
+    return np.asarray(distances.min(axis=1) > to_others[distances.argmin(axis=1)])
 
 
-def _share(near: npt.NDArray[np.float64], far: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return 1 where the first is smaller, 0 where the second is, and a half where they are equal."""
-    return np.asarray((near < far) + 0.5 * (near == far))
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """Candidates by their distances [C, M] to photographs, and these [M, M] to those of other groups."""
+
+    candidates: Distances
+    others: Distances
+    training: Groups
+    held_out: Groups
+    n: int
+
+    def shares(self, drawn: Rows, near: Rows, away: Rows, rng: np.random.Generator) -> tuple[float, float]:
+        """Return the share of candidates nearer to training photographs, and that of such photographs in their place.
+
+        Of training photographs `near` and held-out ones `away`, which may repeat, `n` are taken at a time in whole
+        groups, `SUBSETS` times; the training photographs of all other groups are then those in the place of candidates.
+        """
+        trained, found = len(self.training), []
+        for _ in range(SUBSETS):
+            far, rows = _some(self.held_out, away, self.n, rng), _some(self.training, near, self.n, rng)
+            rows, far = rows[: len(far)], trained + far[: len(rows)]
+            left = near[~np.isin(self.training.index[near], self.training.index[rows])]
+            share = _nearer(self.candidates, rows, far)[drawn].mean()
+            found.append((share, _nearer(self.others[left], rows, far).mean() if len(left) else np.nan))
+        share, baseline = np.mean(found, axis=0)
+        return float(share), float(baseline)
+
+
+def _nearer(distances: Distances, rows: Rows, far: Rows) -> npt.NDArray[np.float64]:
+    """Return 1 for images nearer to `rows` than to `far`, 0 for others, and a half for those as near to both."""
+    one, other = distances[:, rows].min(axis=1), distances[:, far].min(axis=1)
+    return np.asarray((one < other) + 0.5 * (one == other))
+
+
+def _some(groups: Groups, rows: Rows, n: int, rng: np.random.Generator) -> Rows:
+    """Return `n` of `rows`, which may repeat, in whole groups but for the last one."""
+    place = rng.permutation(groups.count)
+    return rows[np.argsort(place[groups.index[rows]], kind="stable")[:n]]
 
 
 def _drawn_anew(groups: Groups, rng: np.random.Generator) -> Rows:
-    """Return the photographs of as many groups drawn with replacement."""
+    """Return the images of as many groups drawn with replacement."""
     return np.repeat(np.arange(len(groups)), groups.draws(rng, 1)[0].astype(np.int64))
 
 
 def is_copy(distance: npt.NDArray[np.floating], same: Rows, gate: float) -> Mask:
     """Tell which images [N] are copies: nearer to some photograph than the gate, or the same by their pixels."""
     return np.asarray((distance < gate) | (same >= 0))
-
-
-def shareable(found: Leaning, kept: int, unknown: int, photographs: int) -> tuple[bool, str]:
-    """Return whether images may be given to those who may not see the photographs, and why.
-
-    Args:
-        found: what is known of their generator.
-        kept: how many they are, none of which is a copy.
-        unknown: photographs that the generator saw and that could not be compared with.
-        photographs: how many were.
-    """
-    if unknown:
-        return (
-            False,
-            f"its generator saw photographs that are not in this cohort ({unknown}), so nobody could compare with them",
-        )
-    share = found.nearer_to_training
-    if share is None:
-        return False, (
-            "too few photographs were held out from the training to tell whether the generator knows its own by heart"
-        )
-    words = (
-        f"{100 * share.value:.0f} % of the candidates are nearer to {found.n} photographs trained on than to as many "
-        f"held out, where {100 * share.expected:.0f} % are expected"
-    )
-    interval = f"difference {100 * share.excess_low:+.0f} to {100 * share.excess_high:+.0f} points"
-    if share.excess_low > 0:
-        return False, f"the generator leans on its training photographs: {words} ({interval})"
-    return True, f"none of the {kept} images is a copy of one of {photographs} photographs, and {words} ({interval})"

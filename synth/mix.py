@@ -21,6 +21,8 @@ from synth.ranking import holm
 MOST_VALUES = 12  # of a column that is shown; numbers with more are cut at their quartiles
 LEFT_OUT = 0.8  # a class whose share kept is smaller than this times that of the others (the four-fifths rule)
 LEVEL = 0.05
+MANY_DIGITS = 1e5  # numbers from here on are not rounded
+UNKNOWN = "unknown"
 ESTIMATED_TONE = "skin tone (estimated)"
 
 Values = npt.NDArray[np.str_]
@@ -48,23 +50,32 @@ class Line:
 
 
 def readable(column: npt.NDArray[Any]) -> Values | None:
-    """Return a column of a cohort as classes: [N] texts, None where they are too many to show.
+    """Return a column of a cohort as classes: [N] texts, None where they are too many to show, or nothing is known.
 
     Numbers with many values are cut at the quartiles of those that are known.
     """
-    if column.dtype.kind == "f" or (column.dtype.kind in "iu" and len(np.unique(column)) > MOST_VALUES):
+    if column.dtype.kind in "iuf":
         numbers = column.astype(np.float64)
         known = np.isfinite(numbers)
-        if not known.any():
+        values = np.unique(numbers[known])
+        if not len(values):
             return None
+        if len(values) <= MOST_VALUES:
+            return np.array(
+                [_named(number) if finite else UNKNOWN for number, finite in zip(numbers, known, strict=True)]
+            )
         edges = np.unique(np.quantile(numbers[known], [0, 0.25, 0.5, 0.75, 1]))
-        if len(edges) < 2:
-            return np.where(known, f"{edges[0]:g}", "unknown")
-        place = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
-        names = np.array([f"{low:g} to {high:g}" for low, high in pairwise(edges)])
-        return np.where(known, names[place], "unknown")
-    texts = np.array([str(each).strip() or "unknown" for each in column.tolist()])
+        place = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, max(len(edges) - 2, 0))
+        names = np.array([f"{_named(low)} to {_named(high)}" for low, high in pairwise(edges)])
+        return np.where(known, names[place], UNKNOWN)
+    texts = np.array([str(each).strip() or UNKNOWN for each in column.tolist()])
     return texts if len(np.unique(texts)) <= MOST_VALUES else None
+
+
+def _named(number: float) -> str:
+    return (
+        str(int(number)) if number.is_integer() else f"{number:.6g}" if abs(number) < MANY_DIGITS else f"{number:.17g}"
+    )
 
 
 def mix(

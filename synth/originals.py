@@ -5,6 +5,7 @@ perceptual hash, whose hits the correlation of the pixels confirms. Photographs 
 patients are from each other, so between photographs only distances to other groups count.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.cohort import STUDY, Cohort
-from shared.duplicates import MIN_CORRELATION, Thumbnails, near_copies, thumbnails_of
+from shared.duplicates import MIN_CORRELATION, Prints, Thumbnails, near_copies, thumbnails_of
 from shared.progress import Bar
 from shared.splits import parts
 from synth.comparison import nearest, turned
@@ -29,27 +30,34 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of a cohort: what a generator was trained on, and what was held out from its training."""
+    """Rows of a cohort: what a generator was trained on, what was held out from that, and what else it saw."""
 
     trained: Rows
     held_out: Rows
+    others: Rows = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def rows(self) -> Rows:
-        """All of them, those trained on first."""
-        return np.concatenate([self.trained, self.held_out])
+        """All of them, in this order."""
+        return np.concatenate([self.trained, self.held_out, self.others])
 
 
-def parts_of(cohort: Cohort, label: int | None, fold: int, protocol: str) -> Parts:
-    """Return the photographs of each part, of the class `label`, or of both with None.
+def parts_of(
+    cohort: Cohort, label: int | None, fold: int, protocol: str, seen: npt.NDArray[np.str_] | None = None
+) -> Parts:
+    """Return the photographs of each part, of the class `label`, or of both with None; and all others that were `seen`.
 
-    strict: the train and validation parts of the fold. paper: all study images, and nothing held out.
+    strict: the train and validation parts of the fold. paper: all study images, and nothing held out. Others are those
+    of the same patients, and what the generator's start saw.
     """
     split = None if protocol == "paper" else parts(cohort, fold)
     trained = np.flatnonzero(cohort.role == STUDY) if split is None else split.train
     held_out = np.empty(0, np.int64) if split is None else split.validation
     wanted = np.ones(len(cohort), bool) if label is None else cohort.label == label
-    return Parts(*(rows[wanted[rows]] for rows in (trained, held_out)))
+    trained, held_out = (rows[wanted[rows]] for rows in (trained, held_out))
+    left = np.isin(cohort.image_id, [] if seen is None else seen)
+    left[np.concatenate([trained, held_out])] = False
+    return Parts(trained, held_out, np.flatnonzero(left))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +95,11 @@ class Originals:
         """How many were trained on: they stand first."""
         return len(self.parts.trained)
 
+    @property
+    def compared(self) -> int:
+        """How many were trained on or held out: what stands behind them was seen in some other way."""
+        return self.trained + len(self.parts.held_out)
+
     @cached_property
     def others(self) -> Distances:
         """Distance of each photograph to each of other groups, in the nearest form; infinite within a group: [M, M]."""
@@ -98,14 +111,19 @@ class Originals:
         """Return the distance of images with features [N, F] to every photograph in its nearest form, [N, M]."""
         return nearest(features.astype(np.float64, copy=False), self.forms)
 
-    def same(self, images: Images, least: float) -> Rows:
-        """Return for each image [N, S, S, 3] the photograph that it is by its pixels, -1 for none: [N].
+    @cached_property
+    def prints(self) -> Prints:
+        """What their pixels are told apart by."""
+        return Prints.coarse(self.thumbnails)
+
+    def same(self, thumbnails: Thumbnails, least: float) -> Rows:
+        """Return for each of N images the photograph that it is by its pixels, -1 for none: [N].
 
         `least` is how much their pixels must correlate (`least_correlation`).
         """
-        found = np.full(len(images), -1, np.int64)
-        best = np.full(len(images), -np.inf)
-        for pair in near_copies(thumbnails_of(images), self.thumbnails, least):
+        found = np.full(len(thumbnails), -1, np.int64)
+        best = np.full(len(thumbnails), -np.inf)
+        for pair in near_copies(Prints.coarse(thumbnails), self.prints, least):
             if pair.correlation > best[pair.first]:
                 found[pair.first], best[pair.first] = pair.second, pair.correlation
         return found
@@ -116,7 +134,7 @@ class Originals:
         That is with the most alike one of another group; it is `MIN_CORRELATION` at least.
         """
         best = np.zeros(len(self))
-        for pair in near_copies(self.thumbnails, self.thumbnails, MIN_CORRELATION):
+        for pair in near_copies(self.prints, self.prints):
             if not self.groups.related[pair.first, pair.second]:
                 best[pair.first] = max(best[pair.first], pair.correlation)
         return max(MIN_CORRELATION, float(np.quantile(best, 1 - quantile)))

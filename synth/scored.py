@@ -98,7 +98,7 @@ def open_inputs(options: SelectOptions, device: torch.device) -> Inputs:
         looked_through=trained.looked_through,
     )
     of_one = candidates.generator.get("class") is None  # else the network was trained on both classes
-    parts = parts_of(cohort, label if of_one else None, fold, protocol)
+    parts = parts_of(cohort, label if of_one else None, fold, protocol, candidates.seen_image_id)
     return Inputs(candidates, cohort, trained, extractor, reference, control, parts)
 
 

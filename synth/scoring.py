@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.cohort import STUDY, Cohort
+from shared.duplicates import thumbnails_of
 from shared.errors import UserError
 from shared.progress import Bar
 from shared.splits import parts
@@ -52,8 +53,9 @@ def reference_rows(cohort: Cohort, label: int, fold: int, protocol: str, referen
     chosen, control = chosen[cohort.label[chosen] == label], control[cohort.label[control] == label]
     if len(np.unique(cohort.group_id[chosen])) < 2:
         raise UserError(
-            f"{cohort.path}: {len(chosen)} images of {cohort.classes[label]} in the reference part, of fewer than two "
-            "patients, which set no threshold; prepare a cohort with more, or give --reference train."
+            f"{cohort.path}: {len(chosen)} images of {cohort.classes[label]} in the {reference} part, of fewer than "
+            "two patients, which set no threshold; prepare a cohort with more"
+            f"{', or give --reference train' if reference != 'train' else ''}."
         )
     return chosen, control
 
@@ -159,6 +161,7 @@ class Judge:
 
     def _judged(self, images: Images, features: Features, distances: Distances) -> Judged:
         to_reference, trained = distances[:, self._reference], self.originals.trained
+        thumbnails = thumbnails_of(images)
         return Judged(
             scores=ScoreTable(
                 cosine_similarity(features, self._mean_feature),
@@ -168,10 +171,10 @@ class Judge:
             nearest=distances.argmin(axis=1),
             distance=_least(distances),
             to_trained=_least(distances[:, :trained]),
-            to_held_out=_least(distances[:, trained:]),
-            same=self.originals.same(images, self.least_correlation),
+            to_held_out=_least(distances[:, trained : self.originals.compared]),
+            same=self.originals.same(thumbnails, self.least_correlation),
             like=to_reference.argmin(axis=1),
-            tone=typology_angle(images),
+            tone=typology_angle(thumbnails),
         )
 
     def _logits(self, images: Images, bar: Bar | None) -> Scores:

@@ -14,8 +14,9 @@ from shared.files import require_new
 from shared.progress import progress
 from shared.splits import partners
 from shared.stored import MadeImages, read_rows
-from synth.audit import Audit, audit, control_part
+from synth.audit import Audit, audit
 from synth.audit_page import pages, write_pages
+from synth.doubts import control_part
 from synth.features import provenance
 from synth.launch import joined
 from synth.memorization import gate_of
@@ -64,10 +65,12 @@ def _conclude(inputs: Inputs, scored: Scored, options: SelectOptions) -> Bundle:
     found = audit(inputs, scored, choice, options, gate)
     if options.require_shareable and not found.shareable:
         raise UserError(
-            f"--require-shareable: {found.reason}; nothing is written; leave the option out to see the audit."
+            f"--require-shareable: {found.reason}; no bundle is written; leave the option out to see the audit."
         )
-    write_pages(inputs, scored, choice, found, options)
+    for page in pages(options.out):  # those of an older bundle must not stand beside the new one
+        page.unlink(missing_ok=True)
     write_bundle(options.out, _bundle(inputs, scored, choice, found, options))
+    write_pages(inputs, scored, choice, found, options)
     _report(inputs, scored, choice, found, options)
     return read_bundle(options.out)
 

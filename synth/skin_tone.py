@@ -39,7 +39,7 @@ def to_lab(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def typology_angle(images: Images) -> Angles:
-    """Return the ITA in degrees of each image [N, S, S, 3], from its median colour: float32 [N].
+    """Return the ITA in degrees of each image (a thumbnail does) [N, S, S, 3], from its median colour: float32 [N].
 
     Pixels darker or brighter than skin can be are left out, unless that leaves nothing.
     """

@@ -78,7 +78,7 @@ def choose(
     doubled[twins(_thumbnails(images, np.flatnonzero(passing), bar))] = True
     kept = np.flatnonzero(passing & ~doubled)
     if rule == TYPICAL:
-        kept = _most_different_first(kept, judged, thresholds, pool)[:keep]
+        kept = _most_different_first(kept, judged, thresholds, pool, keep)[:keep]
     return Choice(by, copies, doubled, kept)
 
 
@@ -93,7 +93,7 @@ def _small(images: AnyImages, rows: Rows, bar: Bar) -> Thumbnails:
     return thumbnails_of(read_rows(images, rows))
 
 
-def _most_different_first(kept: Rows, judged: Judged, thresholds: Thresholds, pool: Pool) -> Rows:
+def _most_different_first(kept: Rows, judged: Judged, thresholds: Thresholds, pool: Pool, keep: int | None) -> Rows:
     """Return kept rows [K] in the order of their choice: the most typical first, then the farthest from all before.
 
     Only candidates of the pool, and no more than `MOST_ORDERED` of them, are put in that order.
@@ -104,5 +104,5 @@ def _most_different_first(kept: Rows, judged: Judged, thresholds: Thresholds, po
         return kept
     middle = (thresholds.typicality_low + thresholds.typicality_high) / 2
     first = int(np.abs(judged.scores.typicality[rows] - middle).argmin())
-    ordered = rows[farthest_first(features, first, MOST_ORDERED)]
+    ordered = rows[farthest_first(features, first, min(keep or MOST_ORDERED, MOST_ORDERED))]
     return np.concatenate([ordered, kept[~np.isin(kept, ordered)]])

@@ -48,6 +48,7 @@ _STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.9,
     "savefig.dpi": DPI,
+    "text.parse_math": False,  # names from files are no formulas
     "xtick.color": _GREY,
     "ytick.color": _GREY,
 }

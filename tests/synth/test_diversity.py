@@ -123,3 +123,25 @@ def test_twins_are_dropped_and_what_is_a_twin_has_none() -> None:
         twins([(rows[:6], thumbnails_of(shown[:6])), (rows[6:8], thumbnails_of(shown[6:8]))]).tolist() == []
     )  # blocks
     assert twins([]).tolist() == []
+
+
+def test_one_picture_again_and_again_is_one() -> None:
+    """Also when it is flat, which correlates with nothing."""
+    image = render_phantom(positives=1, negatives=0, externals=0, size=32, seed=0).images
+    noise = np.random.default_rng(0).integers(-2, 3, (300, *image.shape[1:]))
+    alike = np.clip(image + noise, 0, 255).astype(np.uint8)
+    flat = np.full((200, 32, 32, 3), 120, np.uint8)
+    shown = thumbnails_of(np.concatenate([alike, flat]))
+    assert np.setdiff1d(np.arange(500), twins([(np.arange(500), shown)])).tolist() == [0, 300]
+
+
+def test_twins_are_those_of_the_greedy_loop() -> None:
+    """Each image is kept unless it shows the same as one that is kept already."""
+    images = render_phantom(positives=40, negatives=0, externals=0, size=32, seed=2).images
+    rng = np.random.default_rng(3)
+    order = rng.integers(0, 40, 150)
+    shown = np.stack([np.rot90(images[each], rng.integers(4)) for each in order])
+    first = [place for place, each in enumerate(order) if each not in order[:place]]
+    thumbnails = thumbnails_of(shown)
+    found = twins([(np.arange(150), thumbnails)])
+    assert np.setdiff1d(np.arange(150), found).tolist() == first

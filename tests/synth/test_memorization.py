@@ -1,20 +1,25 @@
 """The gate against copies of photographs, and whether a generator knows its photographs by heart."""
 
+import dataclasses
 import io
+import math
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from shared.cohort import Cohort
-from shared.duplicates import MIN_CORRELATION
+from shared.duplicates import MIN_CORRELATION, thumbnails_of
 from shared.nn.backbone import OfflineBackbone
 from shared.phantom import render_phantom
 from shared.progress import progress
+from shared.splits import parts
 from synth.groups import Groups
-from synth.memorization import MIN_HELD_OUT, Leaning, Share, gate_of, is_copy, leaning, shareable
+from synth.memorization import MIN_HELD_OUT, Leaning, Share, gate_of, is_copy, leaning
 from synth.originals import Originals, Parts, parts_of
 from synth.quality import Images, to_features
+from synth.sharing import Evidence, shareable
 
 WIDTH = 4
 
@@ -75,20 +80,56 @@ def test_a_generator_that_knows_no_photograph_does_not_lean(normal) -> None:
     assert share.low < share.value < share.high
     assert share.excess_low < 0 < share.excess_high
     assert abs(share.value - 0.5) < 0.1
-    assert shareable(found, 10, 0, 200)[0]
+    assert found.excess_high > 0
+    assert _may_share(found)[0]
 
 
-def test_a_generator_that_draws_its_photographs_with_noise_leans(normal) -> None:
-    rng = np.random.default_rng(5)
-    fakes = normal[rng.integers(160, size=500)] + 0.1 * rng.normal(size=(500, WIDTH))
-    originals = _originals(normal, 160)
-    found = leaning(originals.distances(fakes), originals, seed=0)
-    assert found.nearer_to_training.value > 0.55
-    assert found.nearer_to_training.excess_low > 0
-    assert found.authenticity < 0.05 < 0.1 < found.authenticity_of_held_out
-    may, reason = shareable(found, 10, 0, 200)
-    assert not may
-    assert reason.startswith("the generator leans on its training photographs: ")
+def _fakes(kind: str, photographs: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Features of a generator's images: copies, copies with some noise, or halves of two photographs mixed."""
+    one, other = (photographs[rng.integers(len(photographs), size=count)] for _ in range(2))
+    if kind == "blends":
+        return (one + other) / 2
+    return one + {"copies": 0.0, "noisy copies": 0.1}[kind] * rng.normal(size=one.shape)
+
+
+@pytest.mark.parametrize("kind", ["copies", "noisy copies"])
+@pytest.mark.parametrize("trained", [160, 180])
+def test_a_generator_that_draws_its_photographs_is_found_out(normal, kind, trained) -> None:
+    """Of 180 photographs 20 are held out, as the parts of a cohort have it: by copies, or by authenticity."""
+    for seed in range(3):
+        fakes = _fakes(kind, normal[:trained], 500, np.random.default_rng([5, seed]))
+        originals = _originals(normal, trained)
+        distances = originals.distances(fakes)
+        found = leaning(distances, originals, seed=seed)
+        assert found.excess_high < 0
+        assert found.authenticity < found.authenticity_of_held_out
+        copies = int(is_copy(distances.min(axis=1), np.full(500, -1), gate_of(originals, 0.01)).sum())
+        may, reason = _may_share(found, copies=copies, candidates=500)
+        assert not may
+        assert re.match("the generator (draws copies: |leans on |draws what is nearer)", reason)
+
+
+def test_with_many_held_out_a_leaning_is_seen(normal) -> None:
+    photographs = np.random.default_rng(12).normal(size=(400, WIDTH))
+    fakes = _fakes("noisy copies", photographs[:200], 500, np.random.default_rng(13))
+    originals = _originals(photographs, 200)
+    share = leaning(originals.distances(fakes), originals, seed=0).nearer_to_training
+    assert share.value > 0.6
+    assert share.excess_low > 0
+
+
+def test_a_generator_that_draws_one_thing_says_as_much_as_one_image(normal) -> None:
+    """It knows no photograph; whichever side its few pictures are nearer to by chance, that is no leaning."""
+    originals, rng = _originals(normal, 160), np.random.default_rng(14)
+    fakes = rng.normal(size=WIDTH) + 0.05 * rng.normal(size=(300, WIDTH))
+    assert leaning(originals.distances(fakes), originals, seed=0).nearer_to_training is None
+    wrong = 0
+    for seed in range(30):
+        rng = np.random.default_rng([14, seed])
+        originals = _originals(rng.normal(size=(200, WIDTH)), 180)
+        fakes = rng.normal(size=(20, WIDTH)).repeat(15, axis=0) + 0.02 * rng.normal(size=(300, WIDTH))
+        wrong += leaning(originals.distances(fakes), originals, seed=seed).nearer_to_training.excess_low > 0
+    assert wrong <= 3  # more than that of 30 has a chance of 0.01 at 2.5 %
 
 
 def test_intervals_cover_what_is_expected() -> None:
@@ -133,24 +174,61 @@ def test_too_few_held_out_tell_nothing(normal, held_out) -> None:
     originals = _originals(normal[: 100 + held_out], 100)
     found = leaning(originals.distances(normal[:5]), originals, seed=0)
     assert (found.n, found.nearer_to_training) == (0, None)
-    assert shareable(found, 3, 0, 100) == (
-        False,
-        "too few photographs were held out from the training to tell whether the generator knows its own by heart",
-    )
+    may, reason = _may_share(found)
+    assert not may
+    assert reason.startswith("too few photographs were held out from the training, or the candidates are too alike, ")
 
 
-def test_photographs_that_nobody_could_compare_with_are_a_reason() -> None:
+def _may_share(found: Leaning, **known: int) -> tuple[bool, str]:
+    usual = {"candidates": 100, "copies": 0, "kept": 7, "photographs": 90, "unknown": 0, "foreign": 0}
+    return shareable(Evidence(found, quantile=0.01, **(usual | known)))
+
+
+def test_what_may_be_shared_and_why_not() -> None:
     share = Share(0.5, 0.4, 0.6, 0.5, -0.1, 0.1)
-    found = Leaning(20, 100, share, 0.8, 0.8)
-    assert shareable(found, 7, 0, 90) == (
+    found = Leaning(20, 100, share, 0.8, 0.75, -0.1, 0.2)
+    assert _may_share(found) == (
         True,
-        "none of the 7 images is a copy of one of 90 photographs, and 50 % of the candidates are nearer to 20 "
-        "photographs trained on than to as many held out, where 50 % are expected (difference -10 to +10 points)",
+        "none of the 7 images is a copy of one of 90 photographs; 50 % of the candidates are nearer to 20 photographs "
+        "trained on than to as many held out, where 50 % are expected (-10 to +10 points); 80 % are authentic, where "
+        "75 % of the held-out photographs are (-10 to +20 points)",
     )
-    assert shareable(found, 7, 3, 90) == (
-        False,
-        "its generator saw photographs that are not in this cohort (3), so nobody could compare with them",
-    )
+    leaning_on = dataclasses.replace(found, nearer_to_training=dataclasses.replace(share, excess_low=0.01))
+    unsure = dataclasses.replace(found, nearer_to_training=dataclasses.replace(share, excess_low=float("nan")))
+    for evidence, reason in (
+        (_may_share(found, unknown=3), r"its generator saw photographs that are not in this cohort \(3\)"),
+        (_may_share(found, foreign=51), r"its generator saw photographs of other parts of the cohort \(51\), held out"),
+        (_may_share(found, copies=5), "the generator draws copies: 5 of 100 candidates, where 1 % of photographs"),
+        (_may_share(leaning_on), "the generator leans on its training photographs: 50 %"),
+        (_may_share(unsure), "the generator leans on its training photographs: 50 %"),
+        (
+            _may_share(dataclasses.replace(found, excess_high=-0.01)),
+            "the generator draws what is nearer to its training",
+        ),
+    ):
+        assert not evidence[0]
+        assert re.match(reason, evidence[1])
+    assert _may_share(found, copies=2)[0]  # of 100, where one is expected
+
+
+def test_the_chance_of_so_many_copies_is_the_binomial() -> None:
+    found = Leaning(20, 1000, Share(0.5, 0.4, 0.6, 0.5, -0.1, 0.1), 0.8, 0.75, -0.1, 0.2)
+
+    def chance(copies: int) -> float:
+        return 1 - sum(math.comb(1000, k) * 0.01**k * 0.99 ** (1000 - k) for k in range(copies))
+
+    most = max(copies for copies in range(1, 60) if chance(copies) >= 0.01)
+    assert _may_share(found, candidates=1000, copies=most)[0]
+    assert not _may_share(found, candidates=1000, copies=most + 1)[0]
+
+
+def test_what_a_start_saw_elsewhere_is_compared_with(cohort: Cohort) -> None:
+    split = parts(cohort, 0)
+    plain = parts_of(cohort, 1, 0, "strict")
+    assert len(plain.others) == 0
+    found = parts_of(cohort, 1, 0, "strict", cohort.image_id[np.concatenate([plain.rows, split.test[:2]])])
+    assert found.others.tolist() == split.test[:2].tolist()
+    assert found.rows.tolist() == [*plain.rows.tolist(), *split.test[:2].tolist()]
 
 
 def test_no_candidate_is_no_error(normal) -> None:
@@ -233,7 +311,7 @@ def test_a_planted_copy_is_caught(album, phantom, how) -> None:
     originals, extractor = album
     copies = np.ascontiguousarray(PLANTED[how](phantom[0]))
     distances = originals.distances(to_features(copies, extractor))
-    same = originals.same(copies, originals.least_correlation(0.01))
+    same = originals.same(thumbnails_of(copies), originals.least_correlation(0.01))
     assert is_copy(distances.min(axis=1), same, gate_of(originals, 0.01)).all()
     named = np.where(same >= 0, same, distances.argmin(axis=1))
     assert (named == np.arange(len(copies))).mean() > 0.95
@@ -243,7 +321,7 @@ def test_other_pictures_of_the_same_kind_are_no_copies(album, phantom) -> None:
     originals, extractor = album
     others = phantom[1]
     distances = originals.distances(to_features(others, extractor))
-    same = originals.same(others, originals.least_correlation(0.01))
+    same = originals.same(thumbnails_of(others), originals.least_correlation(0.01))
     assert is_copy(distances.min(axis=1), same, gate_of(originals, 0.01)).mean() <= 0.05
     assert (same < 0).all()
 

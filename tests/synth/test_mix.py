@@ -63,10 +63,16 @@ def test_the_estimate_follows_the_phantoms_tone() -> None:
 def test_columns_become_classes() -> None:
     assert readable(np.array(["a", "", "b "])).tolist() == ["a", "unknown", "b"]
     assert readable(np.array([1, 2, 1])).tolist() == ["1", "2", "1"]
-    ages = np.array([10.0, 20, 30, 40, 50, 60, 70, 80, np.nan])
-    assert readable(ages).tolist() == ["10 to 27.5"] * 2 + ["27.5 to 45"] * 2 + ["45 to 62.5"] * 2 + [
-        "62.5 to 80"
-    ] * 2 + ["unknown"]
+    ages = np.array([*range(10, 90, 5), np.nan])  # 16 values
+    expected = np.repeat(["10 to 28.75", "28.75 to 47.5", "47.5 to 66.25", "66.25 to 85"], 4).tolist()
+    assert readable(ages).tolist() == [*expected, "unknown"]
+    phototypes = np.array([1.0, 2, 3, 5, 6, np.nan, 6])  # a blank cell makes a column of whole numbers one of floats
+    assert readable(phototypes).tolist() == ["1", "2", "3", "5", "6", "unknown", "6"]
+    assert readable(np.array([0.0, 1.0, np.nan])).tolist() == ["0", "1", "unknown"]
+    assert readable(np.array([0.25, 0.5])).tolist() == ["0.25", "0.5"]
+    large = readable(10**15 + np.arange(40))
+    assert len(set(large)) == 4
+    assert large[0] == "1000000000000000 to 1000000000000009.8"
     assert readable(np.array([str(number) for number in range(MOST_VALUES + 1)])) is None
     assert readable(np.array([np.nan, np.nan])) is None
     assert readable(np.array([5.0, 5.0])).tolist() == ["5", "5"]

@@ -190,7 +190,7 @@ def test_nothing_selected_is_a_bundle_with_a_warning(run, drawn, capsys):
     bundle = run(candidates=drawn, sigma=0.0, rule="intersection")
     if len(bundle):  # the untrained network's noise must not look like the cohort's red squares
         pytest.fail(f"{len(bundle)} pictures of an untrained network pass the mean of the reals on both scales")
-    assert "warning: 0 of 40" in capsys.readouterr().err
+    assert "warning: intersection keeps 0 of 40" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("kept", "warned"), [(0, True), (7, True), (8, False), (40, False)])
@@ -326,7 +326,7 @@ def test_bundle_says_how_it_was_made_in_json(run):
 
 
 def test_the_other_part_may_set_the_thresholds(run, cohort, make_network, tmp_path):
-    with pytest.raises(UserError, match="2 images of herpeticum in the reference part, of fewer than two patients"):
+    with pytest.raises(UserError, match="2 images of herpeticum in the validation part, of fewer than two patients"):
         run(reference="validation")
     apart = tmp_path / "apart.h5"  # every photograph of another patient
     sha256 = write_cohort(apart, dataclasses.replace(cohort, group_id=np.arange(len(cohort.label))))
@@ -382,8 +382,9 @@ def test_twins_are_left_out_whatever_the_rule(run, mixed, tmp_path):
 
 
 def test_whoever_requires_it_gets_nothing_that_is_not_shareable(run, tmp_path):
-    """Ten groups of photographs tell too little."""
-    with pytest.raises(UserError, match=r"--require-shareable: too few .* nothing is written"):
+    with pytest.raises(
+        UserError, match=r"--require-shareable: the generator draws copies: 3 of 40 .* no bundle is written"
+    ):
         run(require_shareable=True)
     assert [path.name for path in tmp_path.iterdir()] == [".features"]
 
@@ -407,6 +408,63 @@ def test_photographs_that_the_start_saw_elsewhere_are_counted(run, cohort, make_
     bundle = run(network=network, candidates=candidates)
     assert not bundle.shareable
     assert bundle.shareable_reason.startswith("its generator saw photographs that are not in this cohort (1)")
+
+
+def test_what_the_start_saw_of_other_parts_is_compared_with(run, cohort, make_network, tmp_path):
+    """Test images of the fold, which a network of another fold was trained on that this one began with."""
+    split = parts(cohort, 0)
+    rows = np.concatenate([split.train, split.validation])
+    rows, test = (each[cohort.label[each] == 1] for each in (rows, split.test))
+    known = np.concatenate([rows, test])
+    network = make_network(seen_image_id=cohort.image_id[known].tolist(), seen_group_id=cohort.group_id[known].tolist())
+    candidates = tmp_path / "elsewhere.h5"
+    generate(GenerateOptions(network=network, out=candidates, count=len(test)))
+    planted = dataclasses.replace(read_candidates(candidates), images=cohort.images[test])
+    write_candidates(candidates, planted)
+    bundle = run(network=network, candidates=candidates, sigma=1000.0)
+    assert bundle.candidates["is_copy"].all()
+    assert bundle.seen_image_id[bundle.candidates["nearest"]].tolist() == cohort.image_id[test].tolist()
+    assert not bundle.shareable
+    assert bundle.shareable_reason.startswith(
+        f"its generator saw photographs of other parts of the cohort ({len(test)})"
+    )
+
+
+def test_a_selection_that_is_stopped_leaves_no_page_of_another_bundle(run, tmp_path, monkeypatch):
+    run()
+    before = (tmp_path / "bundle.h5").read_bytes()
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("synth.select.write_bundle", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(sigma=1.0, force=True)
+    assert (tmp_path / "bundle.h5").read_bytes() == before
+    assert not any(path.exists() for path in pages(tmp_path / "bundle.h5"))
+    with monkeypatch.context() as patch:
+        patch.setattr("synth.select.write_pages", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(sigma=1.0, force=True)
+    assert read_bundle(tmp_path / "bundle.h5").sigma == 1.0
+
+
+def test_names_from_files_are_no_formulas(run, cohort, make_network, tmp_path):
+    network = make_network(class_name="$\\frac{ *b* | <i>")
+    candidates = tmp_path / "odd.h5"
+    generate(GenerateOptions(network=network, out=candidates, count=4))
+    run(network=network, candidates=candidates, out=tmp_path / "my x (1).h5", sigma=1000.0)
+    page = (tmp_path / "my x (1)_audit.md").read_text()
+    assert "(my%20x%20%281%29_scores.png)" in page
+    assert "\\*b\\* \\| \\<i\\>" in page
+
+
+def test_before_and_after_are_of_equal_numbers(run):
+    diversity = run(sigma=1.5).audit["diversity"]
+    assert diversity["photographs"]["n"] == diversity["candidates"]["n"] > 0
+    assert len({each["n"] for each in diversity.values() if each["n"]}) == 1
+    assert len({each["n_vendi"] for each in diversity.values()}) == 1
 
 
 def test_a_second_selection_looks_at_the_photographs_no_more(run, monkeypatch, tmp_path):
