@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
 done
 if [ -n "$table" ]; then touch "$table" "${table%.md}.json"
 elif [[ $out == *gan ]]; then mkdir -p "$out"; touch "$out"/{table1.json,table1.md,curves.png}
-else mkdir -p "$(dirname "$out")"; touch "$out" "${out%.h5}"_{sheet,scores}.png
+else mkdir -p "$(dirname "$out")"; touch "$out" "${out%.h5}"_{sheet,scores,borders,copies}.png "${out%.h5}"_audit.md
 fi
 """
 

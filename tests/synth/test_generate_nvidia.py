@@ -23,7 +23,8 @@ from synth.drawing import latents
 from synth.generate import GenerateOptions, generate
 from synth.grid import find_network
 from synth.run_folder import RunFolder
-from synth.select import SelectOptions, select
+from synth.select import select
+from synth.select_options import SelectOptions
 from synth.train import train
 from synth.train_options import TrainOptions
 

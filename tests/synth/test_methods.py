@@ -11,6 +11,7 @@ import pytest
 import torch
 from runs import colours_extractor
 
+from shared.bundle import read_candidates
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.weights import ANYWHERE
@@ -23,7 +24,8 @@ from synth.methods import choose_method
 from synth.networks import shipped_network
 from synth.projection import attach_backbone
 from synth.run_folder import RunFolder
-from synth.select import SelectOptions, select
+from synth.select import select
+from synth.select_options import SelectOptions
 from synth.starts import build_start
 from synth.train import train
 from synth.train_options import TrainOptions
@@ -282,7 +284,7 @@ def test_select_scores_with_the_projected_discriminator(
     projected_run: TrainOptions, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against its logits, one image at a time, averaged over patches."""
-    monkeypatch.setattr("synth.select.open_extractor", lambda *_, **__: colours_extractor())
+    monkeypatch.setattr("synth.scored.open_extractor", lambda *_, **__: colours_extractor())
     generate(GenerateOptions(network=projected_run.out, out=tmp_path / "candidates.h5", count=10))
     bundle = select(
         SelectOptions(
@@ -296,10 +298,11 @@ def test_select_scores_with_the_projected_discriminator(
     D = load_networks(find_network(projected_run.out)).D.eval()
     attach_backbone(D, ANYWHERE)
     with torch.no_grad():
-        pictures = torch.from_numpy(np.asarray(bundle.images)).permute(0, 3, 1, 2) / 127.5 - 1
+        images = np.asarray(read_candidates(tmp_path / "candidates.h5").images)
+        pictures = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
         expected = [float(D(picture[None]).mean()) for picture in pictures]
     assert len(expected) == 10
-    np.testing.assert_allclose(bundle.discriminator, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(bundle.candidates["discriminator"], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_order_and_subset_do_not_matter(projected_run: TrainOptions, cohort: Cohort) -> None:
