@@ -298,7 +298,7 @@ def test_select_scores_with_the_projected_discriminator(
     D = load_networks(find_network(projected_run.out)).D.eval()
     attach_backbone(D, ANYWHERE)
     with torch.no_grad():
-        images = np.asarray(read_candidates(tmp_path / "candidates.h5").images)
+        images = np.array(read_candidates(tmp_path / "candidates.h5").images)
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
         expected = [float(D(picture[None]).mean()) for picture in pictures]
     assert len(expected) == 10
