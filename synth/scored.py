@@ -71,6 +71,8 @@ def open_inputs(options: SelectOptions, device: torch.device) -> Inputs:
             f"{options.candidates}: drawn by a network that no cohort trained, so no reals set its thresholds; "
             "adapt it by `synth train --start` and draw with that."
         )
+    if not len(candidates):
+        raise UserError(f"{options.candidates}: holds no images to select from; draw some.")
     if candidates.cohort != cohort.sha256:
         raise UserError(
             f"--cohort {options.cohort}: not the cohort that {options.candidates} stands for; give the file that the "

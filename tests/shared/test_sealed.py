@@ -1,4 +1,5 @@
 import hashlib
+import struct
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UserError
-from shared.sealed import BLOCK_BYTES, open_sealed, write_sealed
+from shared.sealed import BLOCK_BYTES, Seal, open_sealed, write_sealed
 
 FORMAT = "rarescreen-test"
 
@@ -128,3 +129,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(sealed: Path, tmp_p
         write_sealed(path, fail)
     assert path.read_bytes() == sealed.read_bytes()
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_heaps_within_each_other_are_not_walked_for_ever(tmp_path: Path) -> None:
+    """Each of 100,000 heaps holds all that follow: what is looked at must not grow with the square of their number."""
+    count = 100_000
+    heaps = b"".join(
+        b"GCOL\x01\0\0\0" + struct.pack("<QHxxxxxxQ", (count - place) * 32 - 16, 1, 16) for place in range(count)
+    )
+    path = tmp_path / "heaps.h5"
+    path.write_bytes(Seal("rarescreen-bundle", 1, hashlib.sha256(heaps).hexdigest(), len(heaps)).block() + heaps)
+    with pytest.raises(UserError, match="a heap of texts has no end"):
+        open_sealed(path, format="rarescreen-bundle", version=1, what="bundle")

@@ -270,6 +270,14 @@ def test_another_cohort_is_refused(run, cohort, tmp_path):
         run(cohort=other)
 
 
+def test_no_candidate_is_refused(run, mixed, tmp_path):
+    candidates, path = read_candidates(mixed), tmp_path / "none.h5"
+    none = {"images": np.asarray(candidates.images)[:0], "seed": candidates.seed[:0]}
+    write_candidates(path, dataclasses.replace(candidates, **none))
+    with pytest.raises(UserError, match="holds no images to select from"):
+        run(candidates=path)
+
+
 def test_another_network_is_refused(run, make_network):
     with pytest.raises(UserError, match=r"--network .*did not draw"):
         run(network=make_network(seed=1))
