@@ -1,10 +1,11 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.chmod(0o666 & ~_umask())
         part.replace(path)
         _sync_directory(path.parent)
-    except OSError as error:
-        if error.filename is None:
+    except Exception as error:
+        if _tells_of_a_full_disk(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _tells_of_a_full_disk(error: Exception) -> bool:
+    """Tell whether an error means that, also one of a library that has its own for it (HDF5, safetensors)."""
+    text = str(error)
+    return getattr(error, "errno", None) == errno.ENOSPC or "errno = 28" in text or "No space left on device" in text
 
 
 def _umask() -> int:
@@ -113,9 +122,16 @@ def require_file(path: Path, what: str) -> Path:
     return path
 
 
-def require_new(path: Path, *, force: bool) -> None:
-    """Raise `UserError` when `path` cannot be a new file: it exists and `force` was not given, or cannot be written."""
+def require_new(path: Path, *, force: bool, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Raise `UserError` when `path` cannot be a new file.
+
+    It exists and `force` was not given, it is or belongs to one of the `inputs` (files, folders, or names of something
+    else), or it cannot be written.
+    """
     path = Path(path)
+    for given in (Path(each) for each in inputs if each is not None):
+        if path.exists() and given.exists() and path.resolve().is_relative_to(given.resolve()):
+            raise UserError(f"{path}: what this command reads ({given}), which would be lost; give another --out.")
     if path.is_dir():
         raise UserError(f"{path}: a folder, where a file is to be written; name a file in it.")
     if path.exists() and not force:

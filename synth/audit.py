@@ -101,6 +101,7 @@ def audit(inputs: Inputs, scored: Scored, choice: Choice, options: SelectOptions
             quantile=options.gate,
             kept=len(choice.rows),
             photographs=len(originals),
+            held_out=len(np.unique(group_id[parts.held_out])),
             unknown=int((~np.isin(candidates.seen_image_id, inputs.cohort.image_id)).sum()),
             foreign=int(foreign.sum()),
         )

@@ -111,15 +111,16 @@ def _draw_copies(path: Path, inputs: Inputs, scored: Scored, choice: Choice, fou
     judged = scored.judged
     groups = {
         f"copies, rejected ({int(choice.copies.sum())} in all)": np.flatnonzero(choice.copies),
-        "nearest of the selected": choice.rows,
+        f"nearest of {len(choice.rows)} selected": choice.rows,
     }
     blocks = []
     for name, rows in groups.items():
         shown = rows[np.argsort(judged.distance[rows], kind="stable")[:PAIRS]]
-        label = f"{name}: candidate and its nearest photograph, in pairs"
+        first = f", the first {len(shown)}" if len(shown) < len(rows) else ""
+        label = f"{name}{first}: each left of its photograph"
         blocks.append((label, _pairs(inputs, scored, shown)))
     gate = found.memorization["gate"]
-    image_sheet(path, blocks, columns=A_LINE, title=f"Nearest photographs; copies are nearer than {gate:.2f}")
+    image_sheet(path, blocks, columns=A_LINE, title=f"Copies: nearer than {gate:.2f}, or the same pixels")
 
 
 def _pairs(inputs: Inputs, scored: Scored, rows: Rows) -> Images:

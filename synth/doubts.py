@@ -6,6 +6,7 @@ from synth.memorization import Leaning
 from synth.mix import Line
 from synth.selection import TYPICAL, Passes
 
+ENOUGH = 20  # candidates, of which nearly all or nearly none means something
 DISAGREE = 0.2  # one score keeps less than this share of what the other one does
 MANY_REALS = 0.2  # of those that set no threshold: at 2 sigma few percent are expected
 FEW, MANY = 0.01, 0.99  # shares of the candidates at which a score does next to nothing
@@ -44,7 +45,7 @@ def warnings(rule: str, passing: int, by: Passes, copies: int, lines: Sequence[L
     told = []
     if passing <= FEW * total:
         told.append(f"{rule} keeps {passing} of {total}; train longer, or give a larger --sigma or another --rule.")
-    for name, count in counts.items():
+    for name, count in counts.items() if total >= ENOUGH else ():
         if count >= MANY * total:
             told.append(f"the {SCORES[name]} rejects {total - count} of {total}, so it does nothing here.")
         elif count <= FEW * total:
@@ -52,7 +53,8 @@ def warnings(rule: str, passing: int, by: Passes, copies: int, lines: Sequence[L
     few, many = sorted((counts["similarity"], counts["discriminator"]))
     if few < DISAGREE * many:
         other = "discriminator" if counts["similarity"] == many else "similarity"
-        way_out = "train longer, or give --rule intersection" if few else "train longer"
+        further = few and rule != "intersection"
+        way_out = "train longer, or give --rule intersection" if further else "train longer"
         told.append(
             f"the two scores disagree, {many} against {few} of {total}: by the {other} score few candidates are like "
             f"the reals; look at the sheet, {way_out}."

@@ -25,7 +25,7 @@ def export(options: ExportOptions) -> None:
 
     Raises `UserError`: there is no such network, it is damaged, or the file exists.
     """
-    require_new(options.out, force=options.force)
+    require_new(options.out, force=options.force, inputs=[options.network])
     path = find_network(options.network)
     about = read_provenance(path)
     try:

@@ -101,7 +101,7 @@ def generate(options: GenerateOptions) -> Candidates:
     seeds = choose_seeds(seeds=options.seeds, seed=options.seed, count=options.count)
     sheet = options.out.with_name(f"{options.out.stem}_sheet.png")
     for path in (options.out, sheet):
-        require_new(path, force=options.force)
+        require_new(path, force=options.force, inputs=[options.network])
     if options.png is not None:
         require_empty(options.png, option="--png", force=options.force)
     with joined(options.device) as (ranks, device):

@@ -60,7 +60,8 @@ def prepare(options: PrepareOptions) -> Cohort:
 
 
 def _check_options(options: PrepareOptions) -> None:
-    require_new(options.out, force=options.force)
+    photographs = (*options.positive, *options.negative, *options.external_negative)
+    require_new(options.out, force=options.force, inputs=[options.csv, *photographs])
     if options.phantom and (options.positive or options.negative or options.external_negative or options.csv):
         raise UserError(
             "--phantom: renders its own images, so it takes no folders and no --csv; give one or the other."

@@ -38,7 +38,7 @@ def select(options: SelectOptions) -> Bundle:
     though that is required.
     """
     for path in (options.out, *pages(options.out)):
-        require_new(path, force=options.force)
+        require_new(path, force=options.force, inputs=[options.candidates, options.cohort, options.network])
     with joined(options.device) as (ranks, device):
         inputs = open_inputs(options, device)
         scored = score_all(inputs, options, ranks)
@@ -178,6 +178,8 @@ def _report(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, option
         f"copies: {int(choice.copies.sum())} of {total} candidates are nearer than {found.memorization['gate']:.2f} to "
         f"one of {len(scored.originals)} photographs, or the same by their pixels; twins: {int(choice.twins.sum())}"
     )
+    if options.keep is not None and len(choice.rows) < options.keep:
+        say(f"warning: --keep {options.keep}: no more than {len(choice.rows)} are there.")
     for warning in found.warnings:
         say(f"warning: {warning}")
     say(f"shareable: {'yes' if found.shareable else 'no'}, {found.reason}")

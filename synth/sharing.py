@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
-from synth.memorization import Leaning
+from synth.memorization import MIN_HELD_OUT, Leaning
 
 TOO_RARE = 0.01  # chance of so many copies, below which a generator draws copies
 
@@ -20,6 +20,7 @@ class Evidence:
         kept: how many images are to be passed on.
         photographs: how many were compared with.
         unknown: photographs that the generator saw and that are not in the cohort.
+        held_out: patients of the photographs that were held out from the training.
         foreign: photographs of other parts of the cohort that it saw, so that what is held out may not be.
     """
 
@@ -30,6 +31,7 @@ class Evidence:
     kept: int
     photographs: int
     unknown: int
+    held_out: int
     foreign: int
 
 
@@ -37,6 +39,8 @@ def shareable(found: Evidence) -> tuple[bool, str]:
     """Return whether images may be given to those who may not see the photographs, and why."""
     share, authentic = found.leaning.nearer_to_training, found.leaning.authenticity
     expected = found.leaning.authenticity_of_held_out
+    if not found.kept:
+        return False, "there is nothing to pass on"
     if found.unknown:
         return False, (
             f"its generator saw photographs that are not in this cohort ({found.unknown}), so nobody could compare "
@@ -52,8 +56,10 @@ def shareable(found: Evidence) -> tuple[bool, str]:
         )
     if share is None or authentic is None or expected is None:
         return False, (
-            "too few photographs were held out from the training, or the candidates are too alike, to tell whether the "
-            "generator knows its own by heart"
+            f"photographs of {found.held_out} patients were held out from the training, of the {MIN_HELD_OUT} that are "
+            "needed to tell whether the generator knows its own by heart"
+            if found.held_out < MIN_HELD_OUT
+            else "the candidates, or the photographs, are too alike to tell whether the generator knows these by heart"
         )
     nearer = (
         f"{100 * share.value:.0f} % of the candidates are nearer to {found.leaning.n} photographs trained on than to "

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import stat
@@ -128,3 +129,23 @@ def test_a_folder_that_must_not_be_written_to(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "access", lambda path, mode: not (path == tmp_path and mode == os.W_OK))
     with pytest.raises(UserError, match=r"cannot be written to; give another --out"):
         require_new(tmp_path / "out.h5", force=False)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("Can't write data (errno = 28, error message = 'No space left on device', buf = 0x7f)\nmore of it"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_one_error_whoever_finds_it(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(OSError) as caught, whole_file(tmp_path / "file"):  # errno is what matters
+        raise error
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "file"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"^odd$"), whole_file(tmp_path / "file"):
+        raise RuntimeError("odd")

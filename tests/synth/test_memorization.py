@@ -174,13 +174,13 @@ def test_too_few_held_out_tell_nothing(normal, held_out) -> None:
     originals = _originals(normal[: 100 + held_out], 100)
     found = leaning(originals.distances(normal[:5]), originals, seed=0)
     assert (found.n, found.nearer_to_training) == (0, None)
-    may, reason = _may_share(found)
+    may, reason = _may_share(found, held_out=held_out)
     assert not may
-    assert reason.startswith("too few photographs were held out from the training, or the candidates are too alike, ")
+    assert reason.startswith(f"photographs of {held_out} patients were held out from the training, of the 8 that are ")
 
 
 def _may_share(found: Leaning, **known: int) -> tuple[bool, str]:
-    usual = {"candidates": 100, "copies": 0, "kept": 7, "photographs": 90, "unknown": 0, "foreign": 0}
+    usual = {"candidates": 100, "copies": 0, "kept": 7, "photographs": 90, "unknown": 0, "foreign": 0, "held_out": 20}
     return shareable(Evidence(found, quantile=0.01, **(usual | known)))
 
 
@@ -208,6 +208,9 @@ def test_what_may_be_shared_and_why_not() -> None:
     ):
         assert not evidence[0]
         assert re.match(reason, evidence[1])
+    assert _may_share(found, kept=0) == (False, "there is nothing to pass on")
+    alike = dataclasses.replace(found, nearer_to_training=None)
+    assert _may_share(alike)[1].startswith("the candidates, or the photographs, are too alike to tell")
     assert _may_share(found, copies=2)[0]  # of 100, where one is expected
 
 

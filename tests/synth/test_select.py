@@ -231,7 +231,7 @@ def test_paper_protocol_takes_all_positives_and_has_no_control(run, cohort, make
     bundle = run(network=network, candidates=candidates)
     assert bundle.reference["image_id"].tolist() == cohort.image_id[rows].tolist()
     assert not bundle.shareable
-    assert "too few photographs were held out" in bundle.shareable_reason
+    assert "photographs of 0 patients were held out" in bundle.shareable_reason
     assert bundle.thresholds["control"] == {"n": 0, "kept": dict.fromkeys(bundle.thresholds["control"]["kept"], 0)}
     assert (bundle.protocol, bundle.fold) == ("paper", -1)
 
@@ -426,12 +426,14 @@ def test_what_the_start_saw_of_other_parts_is_compared_with(run, cohort, make_ne
     known = np.concatenate([rows, test])
     network = make_network(seen_image_id=cohort.image_id[known].tolist(), seen_group_id=cohort.group_id[known].tolist())
     candidates = tmp_path / "elsewhere.h5"
-    generate(GenerateOptions(network=network, out=candidates, count=len(test)))
-    planted = dataclasses.replace(read_candidates(candidates), images=cohort.images[test])
-    write_candidates(candidates, planted)
+    generate(GenerateOptions(network=network, out=candidates, count=len(test) + 5))
+    drawn = read_candidates(candidates)
+    images = np.concatenate([cohort.images[test], np.asarray(drawn.images)[len(test) :]])
+    write_candidates(candidates, dataclasses.replace(drawn, images=images))
     bundle = run(network=network, candidates=candidates, sigma=1000.0)
-    assert bundle.candidates["is_copy"].all()
-    assert bundle.seen_image_id[bundle.candidates["nearest"]].tolist() == cohort.image_id[test].tolist()
+    assert bundle.candidates["is_copy"].tolist() == [True] * len(test) + [False] * 5
+    nearest = bundle.seen_image_id[bundle.candidates["nearest"]]
+    assert nearest[: len(test)].tolist() == cohort.image_id[test].tolist()
     assert not bundle.shareable
     assert bundle.shareable_reason.startswith(
         f"its generator saw photographs of other parts of the cohort ({len(test)})"
@@ -508,3 +510,25 @@ def test_the_page_says_what_the_bundle_does(run, tmp_path):
     for line in bundle.audit["mix"]:
         assert line["kept"] <= line["candidates"]
     assert sum(line["candidates"] for line in bundle.audit["mix"]) == COUNT
+
+
+def test_what_is_read_is_not_written_over(run, run_folder, cohort, mixed, make_network, tmp_path):
+    mine = tmp_path / "mine.h5"
+    mine.write_bytes(mixed.read_bytes())
+    network = make_network()
+    for out, asked in (
+        (mine, {"candidates": mine}),
+        (cohort.path, {}),
+        (network / "network.safetensors", {"network": network}),
+    ):
+        before = out.read_bytes()
+        with pytest.raises(UserError, match=r"what this command reads .*, which would be lost; give another --out"):
+            run(out=out, force=True, **asked)
+        assert out.read_bytes() == before
+    with pytest.raises(UserError, match="what this command reads"):
+        generate(GenerateOptions(network=network, out=of_network, count=1, force=True))
+
+
+def test_fewer_than_are_to_be_kept_is_said(run, capsys):
+    kept = len(run(rule="typical-and-diverse", keep=1000))
+    assert f"warning: --keep 1000: no more than {kept} are there." in capsys.readouterr().err
