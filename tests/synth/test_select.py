@@ -526,7 +526,7 @@ def test_what_is_read_is_not_written_over(run, run_folder, cohort, mixed, make_n
             run(out=out, force=True, **asked)
         assert out.read_bytes() == before
     with pytest.raises(UserError, match="what this command reads"):
-        generate(GenerateOptions(network=network, out=of_network, count=1, force=True))
+        generate(GenerateOptions(network=network, out=network / "network.safetensors", count=1, force=True))
 
 
 def test_fewer_than_are_to_be_kept_is_said(run, capsys):
