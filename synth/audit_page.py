@@ -115,6 +115,13 @@ def _copies_section(found: Audit, picture: str) -> list[str]:
             f"| {100 * memory['excess_low']:+.0f} to {100 * memory['excess_high']:+.0f} points |",
             "",
         ]
+        lines += [
+            "Of a generator that knows the disease and no photograph, the candidates and photographs in their place "
+            "show the same. One that leans on its photographs is *nearer to those trained on* more often than these. "
+            "Authentic is what is farther from its nearest training photograph than that one is from all others: of "
+            "copies nearly none is, of images that are unlike all photographs nearly every one.",
+            "",
+        ]
     return [*lines, f"![Candidates beside their nearest photographs]({picture})", ""]
 
 

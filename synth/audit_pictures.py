@@ -6,6 +6,7 @@ They show photographs of patients: they are not to be passed on, even where the 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from shared.plots import ScorePanel, image_sheet, score_histograms
 from shared.stored import read_rows
@@ -76,7 +77,7 @@ def _draw_sheet(path: Path, inputs: Inputs, choice: Choice, counts: str) -> None
 
 
 def _draw_borders(path: Path, inputs: Inputs, scored: Scored) -> None:
-    """Draw for each score the best candidates, those nearest to its threshold, and the worst."""
+    """Draw for each score the best candidates, those on either side of its threshold, and the worst."""
     blocks = []
     for name, panel in scores_in_order(scored).items():
         blocks += [(f"{name}: {which}", read_rows(inputs.candidates.images, rows)) for which, rows in panel.items()]
@@ -84,7 +85,7 @@ def _draw_borders(path: Path, inputs: Inputs, scored: Scored) -> None:
 
 
 def scores_in_order(scored: Scored) -> dict[str, dict[str, Rows]]:
-    """Return the rows of some candidates that are best, nearest to the threshold and worst by each score.
+    """Return the rows of some candidates that are best, nearest to the threshold and worst by each score, in words.
 
     Of typicality the best are in the middle of its range, and the worst farthest from it, on either side.
     """
@@ -96,14 +97,16 @@ def scores_in_order(scored: Scored) -> dict[str, dict[str, Rows]]:
         "discriminator": np.asarray(scores.discriminator, np.float64) - limits.discriminator,
         "typicality": half - np.abs(np.asarray(scores.typicality, np.float64) - middle),
     }
-    return {
-        name: {
-            "best": np.argsort(-value, kind="stable")[:A_LINE],
-            "borderline": np.argsort(np.abs(value), kind="stable")[:A_LINE],
-            "worst": np.argsort(value, kind="stable")[:A_LINE],
-        }
-        for name, value in above.items()
-    }
+    return {name: _in_order(value) for name, value in above.items()}
+
+
+def _in_order(above: npt.NDArray[np.float64]) -> dict[str, Rows]:
+    """Return some rows in words, of candidates that are so far above a threshold: those from 0 on are kept."""
+    order = np.argsort(-above, kind="stable")
+    kept, rejected = order[above[order] >= 0], order[above[order] < 0]
+    last, first = kept[-A_LINE // 2 :], rejected[: A_LINE // 2]
+    border = f"the last {len(last)} that pass, and the first {len(first)} that do not"
+    return {"best": order[:A_LINE], border: np.concatenate([last, first]), "worst": order[::-1][:A_LINE]}
 
 
 def _draw_copies(path: Path, inputs: Inputs, scored: Scored, choice: Choice, found: Audit) -> None:
