@@ -4,7 +4,8 @@
 
 Every photograph of the rare class that a network of the fold would be trained on is planted once in each way. What is
 caught, by features or by pixels, is a share of them. As a control each photograph of the other class takes part as it
-is: it is no copy of any, so what is caught of these is a false alarm. Writes a table in Markdown.
+is: it is no copy of any, so what is caught of these is a false alarm. The last column says whether what is left, of a
+generator that draws nothing else, would be called shareable. Writes a table in Markdown.
 """
 
 import argparse
@@ -16,13 +17,15 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from shared.cohort import NEGATIVE, POSITIVE, STUDY, read_cohort
+from shared.duplicates import thumbnails_of
 from shared.nn.device import choose_device, describe_device
 from shared.progress import progress
 from shared.weights import WeightSource
 from synth.features import open_extractor
-from synth.memorization import gate_of, is_copy
+from synth.memorization import gate_of, is_copy, leaning
 from synth.originals import Originals, parts_of
-from synth.quality import Images, to_features
+from synth.quality import FEATURES, Images, to_features
+from synth.sharing import Evidence, shareable
 
 
 def each(change: Callable[[Image.Image], Image.Image]) -> Callable[[Images], Images]:
@@ -103,24 +106,36 @@ def main() -> None:
     extractor = open_extractor(options.features, "similarity", source=WeightSource(offline=True), device=device)
     rows = parts_of(cohort, POSITIVE, options.fold, "strict")
     with progress("looking at photographs", 8 * len(rows.rows), unit="images") as bar:
-        originals = Originals.of(cohort, rows, extractor, bar)
+        originals = Originals.of(cohort, rows, extractor, bar, options.cohort.parent / FEATURES)
     gate, least = gate_of(originals, options.gate), originals.least_correlation(options.gate)
     print(
         f"{len(originals)} photographs of {cohort.size} px, {len(rows.trained)} of them planted, in the features of "
         f"{extractor.name}; gate {gate:.2f} (quantile {options.gate:g}), correlation of pixels from {least:.3f}; "
         f"{describe_device(device)}\n"
     )
-    print("| planted | caught | by features | by pixels | the right photograph |\n|---|--:|--:|--:|--:|")
+    print("| planted | caught | by features | by pixels | the right photograph | the rest may be shared |")
+    print("|---|--:|--:|--:|--:|---|")
 
     def line(name: str, images: Images, right: np.ndarray | None) -> None:
         distances = originals.distances(to_features(images, extractor))
-        same = originals.same(images, least)
+        same = originals.same(thumbnails_of(images), least)
         near = distances.min(axis=1) < gate
         caught = is_copy(distances.min(axis=1), same, gate)
         named = np.where(same >= 0, same, distances.argmin(axis=1))
         rightly = "" if right is None else f"{100 * (named == right)[caught].mean():.1f} %" if caught.any() else "–"
         shares = " | ".join(f"{100 * each.mean():.1f} %" for each in (caught, near, same >= 0))
-        print(f"| {name} | {shares} | {rightly} |", flush=True)
+        evidence = Evidence(
+            leaning(distances, originals, seed=0),
+            candidates=len(images),
+            copies=int(caught.sum()),
+            quantile=options.gate,
+            kept=int((~caught).sum()),
+            photographs=len(originals),
+            unknown=0,
+            held_out=len(np.unique(cohort.group_id[rows.held_out])),
+            foreign=0,
+        )
+        print(f"| {name} | {shares} | {rightly} | {'yes' if shareable(evidence)[0] else 'no'} |", flush=True)
 
     photographs = np.asarray(cohort.images[rows.trained])
     for name, way in WAYS.items():
