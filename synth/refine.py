@@ -159,7 +159,7 @@ def refine(options: RefineOptions) -> list[Trial]:
     """
     table, picture = options.out.with_suffix(".json"), options.out.with_suffix(".png")
     for path in (options.out, table, picture):
-        require_new(path, force=options.force, inputs=[options.run, options.cohort])
+        require_new(path, force=options.force, inputs=[options.cohort])
     run = _open(options, choose_device(options.device))
     widths = _widths(run, options)
     generators = run.generators(widths)
