@@ -6,6 +6,7 @@ Each follows from the image, the photographs and the networks alone: neighbours,
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -182,11 +183,11 @@ class Judge:
             bar.advance(len(images))
         return discriminator_logits(self.D, images, self.partners, class_index=self.class_index)
 
-    @property
+    @cached_property
     def _reference(self) -> Rows:
         return self.originals.columns(self.reference)
 
-    @property
+    @cached_property
     def _mean_feature(self) -> Features:
         return np.asarray(self.originals.forms[0][self._reference].mean(axis=0))
 

@@ -12,7 +12,7 @@ from shared.stored import AnyImages, read_rows
 from synth.diversity import TWINS_AT_ONCE, farthest_first, twins
 from synth.memorization import is_copy
 from synth.moments import Features
-from synth.scoring import Judged
+from synth.scoring import SCORE_AT_ONCE, Judged
 from synth.selection import RULES, TYPICAL, Passes, Thresholds, Verdicts
 
 MOST_ORDERED = 2000  # images that are put in order by how different they are; others follow by their seeds
@@ -85,7 +85,8 @@ def choose(
 def _thumbnails(images: AnyImages, rows: Rows, bar: Bar) -> Iterator[tuple[Rows, Thumbnails]]:
     for start in range(0, len(rows), TWINS_AT_ONCE):
         part = rows[start : start + TWINS_AT_ONCE]
-        yield part, np.concatenate([_small(images, part[at : at + 128], bar) for at in range(0, len(part), 128)])
+        pieces = range(0, len(part), SCORE_AT_ONCE)
+        yield part, np.concatenate([_small(images, part[at : at + SCORE_AT_ONCE], bar) for at in pieces])
 
 
 def _small(images: AnyImages, rows: Rows, bar: Bar) -> Thumbnails:
