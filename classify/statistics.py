@@ -91,7 +91,14 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 
 def wilson_interval(right: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a proportion of `right` out of `n` > 0 (Wilson, 1927)."""
+    """Return the 95 % interval of a proportion of `right` out of `n` > 0 (Wilson, 1927).
+
+    Raises `ValueError`: `n` is not positive, or `right` not in 0..n.
+    """
+    if n <= 0:
+        raise ValueError(f"Wilson's interval: a proportion of {n} has none.")
+    if not 0 <= right <= n:
+        raise ValueError(f"Wilson's interval: {right} of {n} is no proportion.")
     p, z2 = right / n, Z_95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn import metrics as sklearn
+from statsmodels.stats.proportion import proportion_confint
 
 from classify.statistics import Confusion, confusion_and_metrics, spread, wilson_interval
 
@@ -67,3 +68,20 @@ def test_one_fold_has_no_standard_deviation_and_an_undefined_fold_no_mean() -> N
 def test_the_interval_is_wilsons(counts: tuple[int, int]) -> None:
     expected = binomtest(*counts).proportion_ci(0.95, method="wilson")
     assert wilson_interval(*counts) == (pytest.approx(expected.low, abs=1e-12), pytest.approx(expected.high, abs=1e-12))
+    of_statsmodels = proportion_confint(*counts, alpha=0.05, method="wilson")
+    assert wilson_interval(*counts) == pytest.approx(np.clip(of_statsmodels, 0, 1), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_the_interval_is_that_of_newcombe_s_examples(right: int, n: int, low: float, high: float) -> None:
+    """Newcombe 1998 (Statistics in Medicine 17:857-872), Table I, the score method without continuity correction."""
+    assert wilson_interval(right, n) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 0), (1, 0), (3, 2), (-1, 5)])
+def test_what_is_no_proportion_has_no_interval(right: int, n: int) -> None:
+    with pytest.raises(ValueError, match="Wilson"):
+        wilson_interval(right, n)
