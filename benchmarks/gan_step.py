@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from machine import matrix_peak, wait
 from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -64,28 +65,6 @@ def build(row: Row, device: torch.device, dtype: torch.dtype, compiled: bool) ->
     return Trainer(networks, training, images, None, seed=0, device=device, dtype=dtype, compiled=compiled)
 
 
-def matrix_peak(device: torch.device, seconds: float = 2.0) -> float:
-    """Best rate of a square matrix product, GFLOP/s: float32 on a CPU, bfloat16 on a GPU."""
-    side, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
-    a, b = torch.randn(2, side, side, device=device, dtype=dtype)
-    picture = a.reshape(1, side // 32, 32, side).permute(0, 3, 1, 2)  # channels last, [1, side, side / 32, 32]
-    weight = b.reshape(side, side, 1, 1)
-    products = (lambda: a @ b, lambda: torch.nn.functional.conv2d(picture, weight))
-    best, end = 0.0, time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        for product in products:
-            start = time.perf_counter()
-            product()
-            _wait(device)
-            best = max(best, 2 * side**3 / (time.perf_counter() - start) / 1e9)
-    return best
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 def count_gflop(trainer: Trainer, batch: int) -> float:
     """GFLOP an image, over one cycle."""
     with FlopCounterMode(display=False) as counter:
@@ -101,7 +80,7 @@ def time_cycles(trainer: Trainer, batch: int, cycles: int, device: torch.device)
         start = time.perf_counter()
         for _ in range(CYCLE):
             trainer.train_step()
-        _wait(device)
+        wait(device)
         rates.append(CYCLE * batch / (time.perf_counter() - start))
     return rates
 

@@ -1,7 +1,8 @@
 """The networks behind the registry's rows: how each is built, and where its ImageNet weights come from.
 
-Every builder takes the side of the images in px and returns the backbone, which maps float32 [N, 3, S, S] to
-float32 [N, D], with D. Libraries are imported when they are used, so that the registry can be read without torch.
+Every builder takes the side of the images in px, and the number of convolutions where that is free, and returns the
+backbone, which maps float32 [N, 3, S, S] to float32 [N, D], with D. Libraries are imported when they are used, so that
+the registry can be read without torch.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
     from shared.weights import WeightSource
 
-    Build = Callable[[int], tuple[nn.Module, int]]
+    Build = Callable[[int, "int | None"], tuple[nn.Module, int]]
     State = Callable[[WeightSource], Mapping[str, Tensor]]
 
-CUSTOM_CHANNELS = (32, 64, 96, 128, 160, 192)  # paper, Table 4
-CUSTOM_POOLS = len(CUSTOM_CHANNELS) - 1  # after each convolution but the first
+CUSTOM_DEPTH = 6  # convolutions; paper, Table 4
+MAX_CUSTOM_DEPTH = 9
+CUSTOM_STEP = 32  # the first convolution's channels, and how many more each next one has; same place
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 INCEPTION_V3 = WeightFile(
@@ -32,13 +34,19 @@ INCEPTION_V3 = WeightFile(
 RESNET50 = WeightFile(name="resnet50-0676ba61.pth", sha256="0676ba61", url=_TORCHVISION + "resnet50-0676ba61.pth")
 
 
-def custom_cnn(image_size: int) -> tuple[nn.Module, int]:
-    """Build the paper's own network (Table 4) up to its flattened features; `image_size` is a multiple of 32."""
+def custom_cnn(image_size: int, depth: int | None) -> tuple[nn.Module, int]:
+    """Build the paper's own network (Table 4) of `depth` convolutions up to its flattened features.
+
+    Each convolution but the first halves the image: `image_size` is a multiple of 2 ** (depth - 1).
+    """
     from torch import nn
+
+    assert depth is not None
 
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     channels = 3
-    for number, width in enumerate(CUSTOM_CHANNELS, start=1):
+    for number in range(1, depth + 1):
+        width = CUSTOM_STEP * number
         layers[f"conv{number}"] = nn.Conv2d(channels, width, kernel_size=3, padding=1)
         layers[f"norm{number}"] = nn.BatchNorm2d(width)
         layers[f"relu{number}"] = nn.ReLU(inplace=True)
@@ -46,10 +54,16 @@ def custom_cnn(image_size: int) -> tuple[nn.Module, int]:
             layers[f"pool{number}"] = nn.MaxPool2d(2)
         channels = width
     layers["flatten"] = nn.Flatten()
-    return nn.Sequential(layers), channels * (image_size // 2**CUSTOM_POOLS) ** 2
+    return nn.Sequential(layers), channels * (image_size >> (depth - 1)) ** 2
 
 
-def inception_v3(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
+def largest_depth(image_size: int) -> int:
+    """Return how many convolutions the custom CNN can have at most for images of `image_size` px."""
+    halvings = (image_size & -image_size).bit_length() - 1  # until the side is odd
+    return min(halvings + 1, MAX_CUSTOM_DEPTH)
+
+
+def inception_v3(image_size: int, depth: int | None) -> tuple[nn.Module, int]:  # noqa: ARG001
     """Build torchvision's InceptionV3 without its auxiliary classifier."""
     from torch import nn
     from torchvision import models
@@ -59,7 +73,7 @@ def inception_v3(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
     return network, 2048
 
 
-def vgg16(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
+def vgg16(image_size: int, depth: int | None) -> tuple[nn.Module, int]:  # noqa: ARG001
     """Build torchvision's VGG16; its two layers of 4096 stay part of the backbone."""
     from torch import nn
     from torchvision import models
@@ -69,7 +83,7 @@ def vgg16(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
     return network, 4096
 
 
-def resnet50(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
+def resnet50(image_size: int, depth: int | None) -> tuple[nn.Module, int]:  # noqa: ARG001
     """Build torchvision's ResNet50."""
     from torch import nn
     from torchvision import models
@@ -82,7 +96,7 @@ def resnet50(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
 def timm_backbone(name: str) -> Build:
     """Return the builder of timm's network `name`."""
 
-    def build(image_size: int) -> tuple[nn.Module, int]:  # noqa: ARG001
+    def build(image_size: int, depth: int | None) -> tuple[nn.Module, int]:  # noqa: ARG001
         import timm
 
         network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from shared.bundle import Bundle
     from shared.cohort import Cohort
 
+F = TypeVar("F", bound="Callable[..., Any]")
 FILE = click.Path(path_type=Path)
 
 
@@ -53,6 +54,17 @@ def _fold(context: click.Context, parameter: click.Parameter, value: str) -> int
     return int(value)
 
 
+def _head(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Return widths of hidden layers, () for none."""
+    if value is None:
+        return None
+    if value == "none":
+        return ()
+    if not all(each.isdecimal() and len(each) < 6 for each in value.split(",")):
+        raise click.BadParameter(f"{value!r} is neither widths such as 512,256 nor none", context, parameter)
+    return tuple(map(int, value.split(",")))
+
+
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
     if value:
         click.echo(f"classify {metadata.version('rarescreen')}")
@@ -73,16 +85,54 @@ _BUNDLE = click.option(
     "bundles",
     type=FILE,
     multiple=True,
-    help="Synthetic images (bundle.h5); repeatable, the one of the fold and of the rare class is used.",
+    help="Synthetic images (bundle.h5); repeatable: those of the fold are used, of each class.",
 )
 _PROTOCOL = click.option(
     "--protocol", default="strict", metavar="strict|paper", help="strict, or literally what the paper did."
+)
+_PRECISION = click.option(
+    "--precision", metavar="auto|fp32|tf32|bf16", help="Of convolutions and products; auto: bf16 on CUDA, else fp32."
 )
 _WEIGHTS = click.option("--weights", type=FILE, help="Folder of pretrained weights, looked into first.")
 _OFFLINE = click.option("--offline", is_flag=True, help="Never touch the network.")
 _RECORDS = click.option("--records", type=FILE, required=True, help="File of records (JSON lines) to add to.")
 _ALLOW_SEEN = click.option(
     "--allow-seen", is_flag=True, help="Test on images that were seen before; every table will say so."
+)
+_SENSITIVITY = click.option(
+    "--sensitivity",
+    type=float,
+    default=0.95,
+    help="Also judge at the threshold that finds this share of the validation positives.",
+)
+_PREVALENCE = click.option(
+    "--prevalence", type=float, multiple=True, default=(0.03,), help="Share of positives in practice.  Repeatable."
+)
+
+
+def _apply(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that gives a command several options, in this order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_STUDY = _apply(
+    click.option(
+        "--storage",
+        help="Where the study is, for several machines: postgresql://USER@HOST/DATABASE, journal or journal:FILE.  "
+        "[default: a database in --out]",
+    ),
+    click.option("--study", "study_name", help="Name of the study in a --storage.  [default: the name of --out]"),
+    click.option("--jobs", type=int, default=1, help="Cells at once, each in a process of its own."),
+    click.option("--grace", type=float, default=120.0, help="Seconds after which a silent worker's cell is another's."),
+    click.option(
+        "--wait/--no-wait", default=True, help="Stay while other workers have cells, to take up those of the dead."
+    ),
 )
 
 
@@ -91,24 +141,40 @@ _ALLOW_SEEN = click.option(
 @_BUNDLE
 @click.option("--ratio", default="none", metavar="none|A:B", help="Synthetic to real positives, such as 1:5.")
 @click.option(
+    "--control",
+    default="none",
+    metavar="NAME",
+    help="What stands in the place of the ratio's synthetic images: oversampling, epochs or augmentation.",
+)
+@click.option(
+    "--synthetic",
+    metavar="positive|both",
+    help="Classes with synthetic images.  [default: both if there is a bundle of negatives]",
+)
+@click.option(
     "--model",
     default="custom_cnn",
     metavar="NAME",
     help="custom_cnn, inception_v3, vgg16, mobilenet, resnet50, efficientnet_lite0, or timm:NAME.",
 )
 @click.option("--unfreeze", type=int, metavar="N", help="Train the last N modules of the backbone beside the head.")
+@click.option("--depth", type=int, help="Convolutions of the custom CNN.  [default: 6]")
+@click.option("--head", callback=_head, metavar="W,W", help="Widths of hidden layers, or none.  [default: the model's]")
+@click.option("--dropout", type=float, help="Behind each hidden layer.  [default: the model's]")
 @click.option("--fold", callback=_fold, default="0", metavar="N|all", help="The fold that is tested.")
 @_PROTOCOL
 @click.option("--epochs", type=int, help="Passes over the training images.  [default: the model's]")
+@click.option("--patience", type=int, help="End after so many epochs without a better one.  [default: never]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the model's]")
 @click.option("--batch", type=int, help="Images a step.  [default: the model's]")
 @click.option("--optimizer", metavar="NAME", help="adam, adamw, rmsprop or sgd.  [default: the model's]")
 @click.option("--seed", type=int, default=0, help="Of the initial weights, the order of images, and dropout.")
 @click.option("--image-size", type=int, metavar="PX", help="Side of the network's input.  [default: the model's]")
+@_PRECISION
 @_DEVICE
 @_WEIGHTS
 @_OFFLINE
-@click.option("--cache", type=FILE, help="Folder for the features of frozen backbones, shared between fits.")
+@click.option("--cache", type=FILE, help="Folder for what frozen layers give, shared between fits.")
 @click.option("--out", type=FILE, required=True, help="Folder for the model; with --fold all, for one a fold.")
 @click.option("--force", is_flag=True, help="Replace a model of another configuration.")
 def fit(
@@ -125,25 +191,25 @@ def fit(
 ) -> None:
     """Fit a classifier on COHORT, with synthetic images at a ratio.
 
-    The same command again goes on where it stopped, and leaves a finished model as it is.
+    The same command again goes on where it stopped, and leaves a finished model as it is. Ctrl-C, SIGTERM and SIGUSR1
+    save the state first, and end with exit code 130, 143 or 75. `torchrun … -m classify fit …` shares each batch
+    between several processes.
     """
     from classify import fit as stage
+    from classify.place import working
     from classify.settings import FitOptions
-    from shared.nn.device import choose_device
-    from shared.weights import WeightSource
 
-    read = _read_cohort(cohort)
-    stage.fit(
-        read,
-        bundles=_read_bundles(bundles),
-        options=FitOptions(**options),
-        folds=range(read.folds) if fold is None else [fold],
-        out=out,
-        device=choose_device(device),
-        weights=WeightSource(weights, offline),
-        cache=cache,
-        force=force,
-    )
+    with working(device, weights=weights, offline=offline, cache=cache) as place:
+        read = _read_cohort(cohort)
+        stage.fit(
+            read,
+            bundles=_read_bundles(bundles),
+            options=FitOptions(**options),
+            folds=range(read.folds) if fold is None else [fold],
+            out=out,
+            place=place,
+            force=force,
+        )
 
 
 @cli.command()
@@ -152,10 +218,22 @@ def fit(
 @click.option("--set", "sets", multiple=True, default=("balanced",), metavar="balanced|external", help="Repeatable.")
 @_RECORDS
 @_ALLOW_SEEN
+@_SENSITIVITY
+@_PREVALENCE
 @_DEVICE
-def evaluate(model: Path, cohort: Path, sets: tuple[str, ...], records: Path, allow_seen: bool, device: str) -> None:
+def evaluate(
+    model: Path,
+    cohort: Path,
+    sets: tuple[str, ...],
+    records: Path,
+    allow_seen: bool,
+    sensitivity: float,
+    prevalence: tuple[float, ...],
+    device: str,
+) -> None:
     """Test the classifier in the folder MODEL, or one for each fold, on images that it never saw."""
     from classify import evaluate as stage
+    from classify.operating import Operating
     from shared.nn.device import choose_device
 
     stage.evaluate(
@@ -165,18 +243,26 @@ def evaluate(model: Path, cohort: Path, sets: tuple[str, ...], records: Path, al
         records=records,
         device=choose_device(device),
         allow_seen=allow_seen,
+        operating=Operating(sensitivity, prevalence),
     )
 
 
 @cli.command()
 @click.argument("records", type=FILE, nargs=-1, required=True)
-@click.option("--out", type=FILE, required=True, help="Markdown file; the same goes as JSON beside it.")
+@click.option("--out", type=FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
+@_SENSITIVITY
+@_PREVALENCE
+@click.option("--least", type=int, default=10, help="Images of an attribute's value below which nothing is said of it.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
-def table(records: tuple[Path, ...], out: Path, force: bool) -> None:
-    """Lay RECORDS out as Table 2, the paper's values beside ours."""
+def table(
+    records: tuple[Path, ...], out: Path, sensitivity: float, prevalence: tuple[float, ...], least: int, force: bool
+) -> None:
+    """Lay RECORDS out as Table 2, the paper's values beside ours: intervals, tests, figures, and what they say."""
     from classify import tables as stage
+    from classify.operating import Operating
 
-    stage.report(stage.write_table(records, out=out, force=force), out)
+    operating = Operating(sensitivity, prevalence)
+    stage.report(stage.write_table(records, out=out, operating=operating, least=least, force=force), out)
 
 
 @cli.command()
@@ -184,48 +270,81 @@ def table(records: tuple[Path, ...], out: Path, force: bool) -> None:
 @click.option("--preset", default="demo", metavar="demo|paper|FILE.toml", help="The cells of Table 2.")
 @_BUNDLE
 @_PROTOCOL
-@click.option("--out", type=FILE, required=True, help="Folder for the models.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Fit each cell with each.  [default: the preset's]")
+@click.option("--out", type=FILE, required=True, help="Folder for the models and the study.")
 @_RECORDS
-@click.option("--table", type=FILE, required=True, help="Markdown file; the same goes as JSON beside it.")
+@click.option("--table", type=FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
 @_ALLOW_SEEN
+@_SENSITIVITY
+@_PREVALENCE
+@_STUDY
+@_PRECISION
 @_DEVICE
 @_WEIGHTS
 @_OFFLINE
-@click.option("--force", is_flag=True, help="Replace models of another configuration.")
+@click.option("--dry-run", is_flag=True, help="Only say which cells there are, and which are done.")
+@click.option("--force", is_flag=True, help="Replace models of another configuration, and the study of them.")
 def study(
     cohort: Path,
-    preset: str,
     bundles: tuple[Path, ...],
-    protocol: str,
-    out: Path,
-    records: Path,
-    table: Path,
-    allow_seen: bool,
-    device: str,
-    weights: Path | None,
-    offline: bool,
-    force: bool,
+    sensitivity: float,
+    prevalence: tuple[float, ...],
+    **options: Any,
 ) -> None:
-    """Fit and evaluate every cell of a preset on COHORT, and write Table 2; what is done is not done again."""
+    """Fit and evaluate every cell of a preset on COHORT, and write Table 2; what is done is not done again.
+
+    A cell is a model at a ratio, on a fold, with a seed. The same command on several machines shares them.
+    """
     from classify import study as stage
     from classify import tables
-    from shared.nn.device import choose_device
-    from shared.weights import WeightSource
+    from classify.operating import Operating
+    from classify.study_options import StudyOptions
 
     made = stage.study(
-        _read_cohort(cohort),
-        preset=preset,
-        bundles=_read_bundles(bundles),
-        out=out,
-        records=records,
-        table=table,
-        device=choose_device(device),
-        protocol=protocol,
-        weights=WeightSource(weights, offline),
-        allow_seen=allow_seen,
-        force=force,
+        StudyOptions(cohort=cohort, bundles=bundles, operating=Operating(sensitivity, prevalence), **options)
     )
-    tables.report(made, table)
+    if made is not None:
+        tables.report(made, options["table"])
+
+
+@cli.command()
+@click.argument("cohort", type=FILE)
+@click.option("--out", type=FILE, required=True, help="Folder for the study and what it finds.")
+@click.option("--fold", type=int, default=0, help="Fold whose training part is searched on.")
+@click.option("--model", default="custom_cnn", metavar="NAME", help="As of `classify fit`.")
+@click.option(
+    "--lr",
+    default="1e-5:1e-2:log",
+    metavar="LOW:HIGH:log",
+    help="Learning rates; or a number, repeatable.",
+    multiple=True,
+)
+@click.option("--depth", metavar="LOW:HIGH", help="Convolutions.  [default: 3:6, or as many as the images allow]")
+@click.option("--layers", default="1:2", metavar="LOW:HIGH", help="Hidden layers of the head.")
+@click.option("--width", type=int, multiple=True, default=(32, 64, 128), help="Of the first; each next has half.")
+@click.option("--optimizer", "optimizers", multiple=True, default=("rmsprop", "adam", "sgd"), help="Repeatable.")
+@click.option("--epochs", type=int, default=30, help="Of each trial.")
+@click.option("--batch", type=int, help="Images a step.  [default: the model's]")
+@click.option("--image-size", type=int, metavar="PX", help="Side of the network's input.  [default: the model's]")
+@click.option("--sampler", default="tpe", metavar="tpe|random", help="Who chooses.")
+@click.option("--pruner", default="median", metavar="none|median|hyperband", help="Ends trials that are far behind.")
+@click.option("--budget", default="20cells", help="When to end: 20cells, 500epochs or 2h, of all workers together.")
+@click.option("--seed", type=int, default=0, help="Of the choices, and of every fit.")
+@_STUDY
+@_PRECISION
+@_DEVICE
+@_WEIGHTS
+@_OFFLINE
+def tune(**options: Any) -> None:
+    """Search learning rate, layers and optimizer on the training part of one fold of COHORT.
+
+    It sees neither the fold nor its validation images: the training part is divided once more. What it finds stands in
+    tuned.toml, a preset for `classify study`.
+    """
+    from classify import tune as stage
+    from classify.tune_options import TuneOptions
+
+    stage.tune(TuneOptions(**options))
 
 
 def _read_cohort(path: Path) -> Cohort:

@@ -1,9 +1,11 @@
 """The stage `classify evaluate`: verdicts on test images, one record for each model and test set."""
 
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,23 +13,31 @@ import rich.box
 import rich.table
 import torch
 
-from classify.folder import FittedModel, model_folders, read_model
+from classify.calibration import precision_at_prevalence
+from classify.folder import FittedModel, as_plain, model_folders, read_model
+from classify.gather import settings_on_validation, verdicts_of
 from classify.guard import count_seen, refuse_seen
+from classify.inference import for_inference
 from classify.inputs import inference_batch
-from classify.markdown import SHORT, percent
-from classify.models import Classifier, count_parameters
+from classify.markdown import SHORT
+from classify.models import Classifier
+from classify.operating import Operating
 from classify.registry import find_model, model_label
+from classify.shortcut import own_features, probe
 from classify.statistics import confusion_and_metrics
+from classify.training import peak_bytes
+from classify.wording import percent
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import console, say
 from shared.errors import UserError
 from shared.nn.device import describe_device
 from shared.progress import progress
-from shared.provenance import environment
+from shared.provenance import environment, hardware
 from shared.records import Record, append_record
-from shared.splits import balanced_test_set, external_test_set
+from shared.splits import balanced_test_set, external_test_set, parts
 
 SETS = ("balanced", "external")
+KEY = ("model", "ratio", "control", "synthetic", "protocol", "fold", "seed")  # of a record, from the configuration
 
 Indices = npt.NDArray[np.int64]
 
@@ -49,6 +59,7 @@ def evaluate(
     records: Path,
     device: torch.device,
     allow_seen: bool = False,
+    operating: Operating = Operating(),  # noqa: B008 - frozen
 ) -> list[Record]:
     """Test the model in the folder `model`, or its `fold0` …, on `sets` of `cohort`; append to `records` and return.
 
@@ -62,12 +73,12 @@ def evaluate(
             refuse_seen(fitted.seen, cohort, tested.rows, model=fitted.path, test_set=tested.name)
     made = []
     for fitted in models:
-        classifier = fitted.load().to(device)
+        classifier = for_inference(fitted.load().to(device))
         for tested in (tested for other, tested in plan if other is fitted):
             record = _record(fitted, classifier, cohort, tested, allow_seen=allow_seen)
             append_record(records, record)
             made.append(record)
-    _report(made)
+    _report(made, operating)
     return made
 
 
@@ -103,8 +114,8 @@ def _check_classes(fitted: FittedModel, cohort: Cohort) -> None:
 
 def predict(
     classifier: Classifier, images: npt.NDArray[np.uint8], *, description: str = "testing"
-) -> npt.NDArray[np.float32]:
-    """Return the probability of the positive class [N] float32 for `images` [N, S, S, 3] uint8."""
+) -> npt.NDArray[np.float64]:
+    """Return the log-odds of the positive class [N] for `images` [N, S, S, 3] uint8."""
     device = classifier.mean.device
     size = inference_batch(classifier)
     found = []
@@ -112,7 +123,8 @@ def predict(
     with torch.inference_mode(), progress(description, len(images), unit="images") as bar:
         for start in range(0, len(images), size):
             batch = torch.tensor(images[start : start + size], device=device)
-            found.append(classifier(batch).softmax(1)[:, 1].cpu().numpy())
+            logits = classifier(batch).cpu().double()
+            found.append((logits[:, 1] - logits[:, 0]).numpy())
             bar.advance(len(batch))
     return np.concatenate(found)
 
@@ -123,30 +135,64 @@ def _record(
     config, n = fitted.config, len(tested.rows)
     images = np.asarray(cohort.images[tested.rows])
     title = f"{model_label(config.model)}, {config.ratio}, fold {config.fold}, {tested.name}"
+    with torch.inference_mode():
+        classifier(torch.tensor(images[:1], device=classifier.mean.device))  # the first pays for what is loaded then
     start_s = time.perf_counter()
-    probability = predict(classifier, images, description=title)
+    score = predict(classifier, images, description=title)
     test_s = time.perf_counter() - start_s
-    counts, metrics = confusion_and_metrics((probability > 0.5).astype(np.int64), cohort.label[tested.rows])
-    key = {name: getattr(config, name) for name in ("model", "ratio", "protocol", "fold", "seed")}
+    counts, metrics = confusion_and_metrics((score > 0).astype(np.int64), cohort.label[tested.rows])
+    history = fitted.history
     return {
-        "key": key | {"set": tested.name},
+        "key": {name: getattr(config, name) for name in KEY} | {"set": tested.name},
         "n": n,
         "left_out": tested.left_out,
         "confusion": counts.as_dict(),
         "metrics": metrics,
-        "times": {"train_s": fitted.history.get("train_s"), "test_s": test_s, "image_s": test_s / n},
-        "parameters": count_parameters(classifier) | {"imagenet": find_model(config.model).imagenet_parameters},
+        "verdicts": {
+            "image_id": cohort.image_id[tested.rows].tolist(),
+            "group_id": cohort.group_id[tested.rows].tolist(),
+            "label": cohort.label[tested.rows].tolist(),
+            "score": score.tolist(),
+            "attributes": {name: _plain(values[tested.rows]) for name, values in cohort.attributes.items()},
+        },
+        "validation": history.get("validation"),
+        "epochs": history.get("epochs"),
+        "times": {"train_s": history.get("train_s"), "test_s": test_s, "image_s": test_s / n},
+        "peak_bytes": {"train": history.get("peak_bytes"), "test": peak_bytes(classifier.mean.device)},
+        "parameters": fitted.document["parameters"] | {"imagenet": find_model(config.model).imagenet_parameters},
         "counts": fitted.document.get("counts"),
-        "best_epoch": fitted.history.get("best_epoch"),
+        "best_epoch": history.get("best_epoch"),
+        "synthetic_probe": history.get("synthetic_probe"),
+        "source_probe": _source_probe(classifier, cohort, config.fold, images) if tested.name == "external" else None,
         "allow_seen": allow_seen,
         "seen": count_seen(fitted.seen, cohort, tested.rows)["any"],
-        "fit": asdict(config),
+        "fit": as_plain(config),
         "cohort": {"sha256": cohort.sha256, "size": cohort.size, "source": cohort.source, "classes": cohort.classes},
         "environment": environment(describe_device(classifier.mean.device)),
+        "hardware": hardware(),
+        "fitted_on": fitted.document.get("environment"),
     }
 
 
-def _report(records: Sequence[Record]) -> None:
+def _source_probe(
+    classifier: Classifier, cohort: Cohort, fold: int, external: npt.NDArray[np.uint8]
+) -> dict[str, Any] | None:
+    """Return how well the classifier's features tell external images from negatives of the tested fold."""
+    rows = parts(cohort, fold).test
+    rows = rows[cohort.label[rows] == NEGATIVE]
+    others, own = external_test_set(cohort)[0], np.asarray(cohort.images[rows])
+    features = np.concatenate([own_features(classifier, each) for each in (external, own)])
+    group = cohort.group_id[np.concatenate([others, rows])]
+    found = probe(features, np.arange(len(features)) < len(external), group)
+    return None if found is None else found.as_dict()
+
+
+def _plain(values: npt.NDArray[np.generic]) -> list[Any]:
+    """Return a column as JSON has it: undefined numbers are null."""
+    return [None if isinstance(each, float) and not math.isfinite(each) else each for each in values.tolist()]
+
+
+def _report(records: Sequence[Record], operating: Operating) -> None:
     table = rich.table.Table(
         title="test images: metrics in %", box=rich.box.SIMPLE, pad_edge=False, collapse_padding=True
     )
@@ -162,6 +208,8 @@ def _report(records: Sequence[Record]) -> None:
     console().print(table)
     for record in records:
         say(_verdicts(record))
+        for line in _at_threshold(record, operating):
+            say(line)
     if any(record["seen"] for record in records):
         say("warning: some test images were seen before (--allow-seen); every table that uses these records says so.")
     if any(record["key"]["protocol"] == "paper" for record in records):
@@ -172,9 +220,29 @@ def _verdicts(record: Record) -> str:
     """Return the confusion counts, the time an image and what was left out as one line."""
     key, counts, classes = record["key"], record["confusion"], record["cohort"]["classes"]
     positives, negatives = counts["tp"] + counts["fn"], counts["tn"] + counts["fp"]
+    external = key["set"] == "external"  # whose images need not be of the study's negative class
+    others = f"images without {classes[POSITIVE]}" if external else classes[NEGATIVE]
     right = [f"{counts['tp']} of {positives} {classes[POSITIVE]}"] if positives else []
-    right += [f"{counts['tn']} of {negatives} {classes[NEGATIVE]}"] if negatives else []
+    right += [f"{counts['tn']} of {negatives} {others}"] if negatives else []
     left_out = record["left_out"]
     rest = f"; {left_out} images left out, since their group holds a study image" if left_out else ""
     time_ms = 1000 * record["times"]["image_s"]
     return f"fold {key['fold']}, {key['set']}: {' and '.join(right)} recognised, {time_ms:.1f} ms an image{rest}"
+
+
+def _at_threshold(record: Record, operating: Operating) -> Iterator[str]:
+    """Give what the verdicts are at the threshold that finds enough of the model's validation positives."""
+    threshold = settings_on_validation(record, operating.sensitivity)[1]
+    if threshold is None or record["metrics"]["sensitivity"] is None:
+        return
+    verdicts = verdicts_of([record], operating.sensitivity)
+    _, metrics = confusion_and_metrics(verdicts.positive_at_threshold.astype(np.int64), verdicts.label)
+    found, spared = metrics["sensitivity"], metrics["specificity"]
+    shares = [
+        f"{percent(precision_at_prevalence(found, spared, each))} % at a prevalence of {100 * each:g} %"
+        for each in operating.prevalence
+    ]
+    yield (
+        f"at the threshold {threshold:.3g}, which finds {100 * operating.sensitivity:g} % of the validation positives: "
+        f"sensitivity {percent(found)} %, specificity {percent(spared)} %, precision {', '.join(shares)}"
+    )

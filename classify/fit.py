@@ -2,28 +2,68 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from classify import folder
 from classify.guard import count_seen, seen_by_bundle, seen_by_fit
-from classify.inputs import FeatureInputs, FeatureStore, Inputs, PixelInputs
-from classify.mixing import NONE, PROTOCOLS, Mixture, Ratio, mix
-from classify.models import Classifier, build_model, count_parameters, resolve_image_size, set_trainable
-from classify.registry import ModelSpec, find_model, model_label
+from classify.inputs import FeatureStore, choose_inputs
+from classify.mixing import PROTOCOLS, Mixture, mix, more_epochs
+from classify.models import (
+    Classifier,
+    build_model,
+    count_parameters,
+    resolve_depth,
+    resolve_head,
+    resolve_image_size,
+    set_trainable,
+)
+from classify.place import Place
+from classify.ratio import NONE, Ratio, require_control
+from classify.registry import find_model, model_label
 from classify.settings import FitConfig, FitOptions
-from classify.training import OPTIMIZERS, Progress, TrainSettings, seeded, train
-from shared.bundle import ALL_FOLDS, Bundle
-from shared.cohort import POSITIVE, Cohort
+from classify.shortcut import synthetic_probe
+from classify.supply import Supply, find_supply
+from classify.training import (
+    FROZEN_VARIATIONS,
+    OPTIMIZERS,
+    Progress,
+    Training,
+    TrainSettings,
+    all_shown,
+    peak_bytes,
+    seeded,
+)
+from shared.bundle import Bundle
+from shared.cohort import Cohort
 from shared.console import say
 from shared.errors import UserError
-from shared.nn.device import describe_device
+from shared.files import claimed
+from shared.nn.device import choose_precision, describe_device
 from shared.progress import progress
 from shared.provenance import environment
 from shared.splits import parts, require_fold
-from shared.weights import WeightSource
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One fit before it begins: its configuration, its bundles and its images."""
+
+    config: FitConfig
+    supply: Supply
+    mixture: Mixture
+
+    @property
+    def title(self) -> str:
+        """How messages call the fit."""
+        config = self.config
+        instead = "" if config.control == NONE else f" ({config.control})"
+        both = " in both classes" if config.synthetic == "both" else ""
+        seed = f", seed {config.seed}" if config.seed else ""
+        return f"{model_label(config.model)}, {config.ratio}{instead}{both}, fold {config.fold}{seed}"
 
 
 def fit(
@@ -33,161 +73,202 @@ def fit(
     options: FitOptions = FitOptions(),  # noqa: B008 - frozen
     folds: Sequence[int],
     out: Path,
-    device: torch.device,
-    weights: WeightSource = WeightSource(),  # noqa: B008 - frozen
-    cache: Path | None = None,
+    place: Place,
     force: bool = False,
 ) -> list[Path]:
     """Fit one classifier for each of `folds` and return their folders: `out`, or `out/fold0` … when there are several.
 
-    A fit that is done with the same configuration is left as it is, one that was interrupted goes on. `cache` is a
-    folder for the features of frozen backbones.
+    A fit that is done with the same configuration is left as it is, one that was interrupted goes on.
 
-    Raises `UserError`: whatever of the request cannot be done, before anything is written.
+    Raises:
+        UserError: whatever of the request cannot be done, before anything is written.
+        shared.interruption.StopAskedError: a signal came; the state is saved.
     """
-    planned = plan(cohort, bundles=bundles, options=options, folds=folds)
+    plans = {fold: plan(cohort, fold, bundles=bundles, options=options, device=place.device) for fold in folds}
     if options.ratio == NONE and bundles:
         say("note: --ratio none uses no synthetic images, so --bundle is not used.")
     if len(folds) > 1 and (out / folder.CONFIG).is_file():
         raise UserError(f"{out}: holds the model of a single fold; give another --out for the folds together.")
-    places = {fold: out if len(folds) == 1 else out / f"fold{fold}" for fold in folds}
-    for fold, place in places.items():
-        config, bundle = planned[fold]
-        _fit_fold(cohort, bundle, config, place, device, weights, FeatureStore(cache), force=force)
-    return list(places.values())
+    folders = [out if len(folds) == 1 else out / f"fold{fold}" for fold in folds]
+    for planned, path in zip(plans.values(), folders, strict=True):
+        fit_fold(cohort, planned, path, place, force=force)
+    return folders
 
 
 def plan(
-    cohort: Cohort, *, bundles: Sequence[Bundle], options: FitOptions, folds: Sequence[int]
-) -> dict[int, tuple[FitConfig, Bundle | None]]:
-    """Return the configuration and the bundle of each fold, once it is sure that they can be mixed.
+    cohort: Cohort,
+    fold: int,
+    *,
+    bundles: Sequence[Bundle] = (),
+    options: FitOptions,
+    device: torch.device,
+    inner: bool = False,
+) -> Plan:
+    """Return what one fit comes to: the user's options, then the model's own settings.
+
+    With `inner` it is a trial of a search, which has the train part alone (`shared.splits.inner_parts`).
 
     Raises `UserError`: a setting out of range, or no bundle that fits or holds enough.
     """
+    require_fold(cohort, fold)
     ratio = Ratio.parse(options.ratio)
-    spec = find_model(options.model)
-    planned = {}
-    for fold in folds:
-        require_fold(cohort, fold)
-        bundle = find_bundle(bundles, cohort, fold, options.protocol) if ratio.synthetic else None
-        planned[fold] = resolve(options, spec, cohort, fold, bundle), bundle
-        mix(cohort, fold, ratio, bundle, options.protocol)
-    return planned
+    require_control(options.control, ratio)
+    _require_known("protocol", options.protocol, PROTOCOLS)
+    supply = Supply()
+    if ratio.synthetic and options.control == NONE:
+        supply = find_supply(bundles, cohort, fold, options.protocol, options.synthetic)
+    mixture = mix(cohort, fold, ratio, supply, options.protocol, options.control, inner=inner)
+    return Plan(_resolve(options, cohort, fold, supply, mixture, device), supply, mixture)
 
 
-def find_bundle(bundles: Sequence[Bundle], cohort: Cohort, fold: int, protocol: str) -> Bundle:
-    """Return the one of `bundles` that holds positives for `fold`; under protocol paper one of all folds goes first.
-
-    Raises `UserError`: none or several fit, or the one that fits is of another class, size or cohort.
-    """
-    if not bundles:
-        raise UserError("--bundle: missing, and a ratio other than none needs synthetic images; give a bundle.")
-    wanted = (ALL_FOLDS, fold) if protocol == "paper" else (fold,)
-    fitting = [[b for b in bundles if (b.label, b.fold) == (POSITIVE, each)] for each in wanted]
-    found: list[Bundle] = next((group for group in fitting if group), [])
-    if len(found) != 1:
-        held = "; ".join(f"{b.path} is of class {b.class_name}, fold {_fold_name(b.fold)}" for b in bundles)
-        problem = "several fit" if found else "none fits"
-        raise UserError(
-            f"--bundle: {problem} class {cohort.positive}, fold {fold} under protocol {protocol} ({held}); give "
-            "exactly one that does."
-        )
-    _check_bundle(found[0], cohort)
-    return found[0]
-
-
-def _fold_name(fold: int) -> str:
-    return "all" if fold == ALL_FOLDS else str(fold)
-
-
-def _check_bundle(bundle: Bundle, cohort: Cohort) -> None:
-    if bundle.class_name != cohort.positive:
-        raise UserError(
-            f"{bundle.path}: holds {bundle.class_name}, where the cohort's rare class is {cohort.positive}; give the "
-            "bundle of this class."
-        )
-    if bundle.size != cohort.size:
-        raise UserError(
-            f"{bundle.path}: its images are {bundle.size} px and the cohort's {cohort.size} px, which would tell them "
-            f"apart; prepare the cohort with --size {bundle.size}, or give a bundle made from this one."
-        )
-    if bundle.cohort != cohort.sha256 and not set(bundle.seen_image_id) & set(cohort.image_id):
-        raise UserError(
-            f"{bundle.path}: made from another cohort, of which no photograph is in {cohort.path}, so its fold means "
-            "nothing here; give a bundle made from this cohort."
-        )
-
-
-def resolve(options: FitOptions, spec: ModelSpec, cohort: Cohort, fold: int, bundle: Bundle | None) -> FitConfig:
-    """Return the configuration of one fit: the user's options, then the model's own settings.
-
-    Raises `UserError`: a setting out of range.
-    """
-    size = options.image_size or spec.image_size or cohort.size
+def _resolve(
+    options: FitOptions, cohort: Cohort, fold: int, supply: Supply, mixture: Mixture, device: torch.device
+) -> FitConfig:
+    spec, ratio = find_model(options.model), Ratio.parse(options.ratio)
+    depth = resolve_depth(spec, options.depth)
+    head, dropout = resolve_head(spec, options.head, options.dropout)
+    epochs = spec.epochs if options.epochs is None else options.epochs
+    if options.control == "epochs":
+        real = mixture.counts["real_positives"]
+        epochs = more_epochs(epochs, real, ratio.count(real))
     config = FitConfig(
         model=spec.name,
-        ratio=str(Ratio.parse(options.ratio)),
+        ratio=str(ratio),
         protocol=options.protocol,
+        control=options.control,
+        synthetic=supply.synthetic,
         fold=fold,
         seed=options.seed,
-        image_size=resolve_image_size(spec, size),
+        image_size=resolve_image_size(spec, options.image_size or spec.image_size or cohort.size, depth),
         unfreeze=spec.unfreeze if options.unfreeze is None else options.unfreeze,
-        epochs=spec.epochs if options.epochs is None else options.epochs,
+        depth=depth,
+        head=head,
+        dropout=float(dropout),
+        epochs=epochs,
+        patience=spec.patience if options.patience is None else options.patience,
         lr=float(spec.lr if options.lr is None else options.lr),
         batch=spec.batch if options.batch is None else options.batch,
         optimizer=options.optimizer or spec.optimizer,
+        precision=resolve_precision(options.precision, device),
         cohort=cohort.sha256,
-        bundle=None if bundle is None else bundle.sha256,
+        bundles=tuple(bundle.sha256 for bundle in supply.all),
     )
-    for name in ("epochs", "batch"):
-        if getattr(config, name) < 1:
-            raise UserError(f"--{name} {getattr(config, name)}: too few; give 1 or more.")
+    for name in ("epochs", "batch", "patience"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: too few; give 1 or more.")
     if not 0 < config.lr < math.inf:
         raise UserError(f"--lr {config.lr:g}: not a positive number; give one such as {spec.lr:g}.")
     if config.seed < 0:
         raise UserError(f"--seed {config.seed}: negative; give 0 or more.")
-    for option, value, known in (("optimizer", config.optimizer, OPTIMIZERS), ("protocol", config.protocol, PROTOCOLS)):
-        if value not in known:
-            raise UserError(f"--{option} {value}: not known; give one of {', '.join(known)}.")
+    _require_known("optimizer", config.optimizer, OPTIMIZERS)
     return config
 
 
-def _fit_fold(
-    cohort: Cohort,
-    bundle: Bundle | None,
-    config: FitConfig,
-    place: Path,
-    device: torch.device,
-    weights: WeightSource,
-    store: FeatureStore,
-    *,
-    force: bool,
-) -> None:
-    """Fit one classifier into the folder `place`, unless it is there already."""
-    title = f"{model_label(config.model)}, {config.ratio}, fold {config.fold}"
-    if folder.claim(place, config, force=force):
-        (place / folder.MODEL).touch()  # so that make sees it is up to date
-        say(f"{title}: done before, in {place}")
-        return
-    with seeded(device, config.seed, "weights"):
-        classifier = build_model(config.model, image_size=config.image_size, weights=weights)
+def _require_known(option: str, value: str, known: Collection[str]) -> None:
+    if value not in known:
+        raise UserError(f"--{option} {value}: not known; give one of {', '.join(known)}.")
+
+
+def resolve_precision(name: str | None, device: torch.device) -> str:
+    """Return fp32, tf32 or bf16; "auto", or none asked for, is bf16 on CUDA and fp32 elsewhere.
+
+    Raises `UserError`: unknown, or the device does not have it.
+    """
+    if name in (None, "auto"):
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    choose_precision(str(name), device)
+    return str(name)
+
+
+def train_settings(config: FitConfig, device: torch.device) -> TrainSettings:
+    """Return how a configuration trains on a device."""
+    variations = 0
+    if config.control == "augmentation":
+        variations = config.epochs if config.unfreeze is None else FROZEN_VARIATIONS
+    return TrainSettings(
+        epochs=config.epochs,
+        lr=config.lr,
+        batch=config.batch,
+        optimizer=config.optimizer,
+        seed=config.seed,
+        patience=config.patience,
+        dtype=choose_precision(config.precision, device),
+        variations=variations,
+    )
+
+
+def make_classifier(config: FitConfig, place: Place) -> Classifier:
+    """Return the classifier of a configuration as it begins, on its device.
+
+    Raises `UserError`: no such weights, or fewer modules than are to train.
+    """
+    with seeded(place.device, config.seed, "weights"):
+        classifier = build_model(
+            config.model,
+            image_size=config.image_size,
+            weights=place.weights,
+            depth=config.depth,
+            head=config.head,
+            dropout=config.dropout,
+        )
     set_trainable(classifier, config.unfreeze, name=config.model)
-    mixture = mix(cohort, config.fold, Ratio.parse(config.ratio), bundle, config.protocol)
-    folder.begin(place, config, _document(cohort, bundle, mixture, classifier, device))
-    _warn_of_seen(cohort, bundle, config)
-    classifier.to(device)
-    inputs: Inputs
-    if classifier.is_frozen:
-        inputs = FeatureInputs(classifier, mixture, store)
-    else:
-        inputs = PixelInputs(classifier, mixture.images)
-    settings = TrainSettings(config.epochs, config.lr, config.batch, config.optimizer, config.seed)
-    with progress(title, config.epochs * len(mixture.train), unit="images") as bar, _reproducible():
-        result = train(classifier, inputs, mixture, settings, place / folder.CHECKPOINT, bar)
-    seen = [seen_by_fit(cohort, mixture.fitted_rows)] + ([seen_by_bundle(bundle)] if bundle is not None else [])
-    history = {"best_epoch": result.best_epoch, "train_s": result.seconds, "epochs": result.history}
-    folder.finish(place, classifier.state_dict(), history, seen)
-    _report(title, place, classifier, mixture, config, result)
+    return classifier.to(place.device)
+
+
+def fit_fold(cohort: Cohort, planned: Plan, path: Path, place: Place, *, force: bool) -> None:
+    """Fit one classifier into the folder `path`, unless it is there already.
+
+    Raises: see `fit`.
+    """
+    config, ranks = planned.config, place.ranks
+    with contextlib.ExitStack() as claim:
+        ranks.from_first(lambda: folder.require_free(path, config, force=force))
+        busy = f"{path}: another process is fitting this model; wait for it, or give another --out."
+        ranks.from_first(lambda: claim.enter_context(claimed(path, busy)))
+        if ranks.from_first(lambda: folder.take(path, config)):
+            if ranks.first:
+                (path / folder.MODEL).touch()  # so that make sees it is up to date
+            say(f"{planned.title}: done before, in {path}")
+            return
+        _fit_claimed(cohort, planned, path, place)
+
+
+def _fit_claimed(cohort: Cohort, planned: Plan, path: Path, place: Place) -> None:
+    config, mixture, device = planned.config, planned.mixture, place.device
+    classifier = make_classifier(config, place)
+    place.ranks.from_first(lambda: folder.begin(path, config, _document(cohort, planned, classifier, device)))
+    _warn_of_seen(cohort, planned)
+    settings = train_settings(config, device)
+    store = FeatureStore(place.cache)
+    inputs = choose_inputs(classifier, mixture, all_shown(mixture, settings), store, config.seed)
+    training = Training(
+        classifier,
+        inputs,
+        mixture,
+        settings,
+        checkpoint=path / folder.CHECKPOINT,
+        ranks=place.ranks,
+        interruption=place.interruption,
+    )
+    with progress(planned.title, config.epochs * len(mixture.train), unit="images") as bar, _reproducible():
+        result = training.run(bar)
+    validation = {"label": mixture.label[mixture.validation.index].tolist(), "score": []}
+    if len(mixture.validation):
+        logits = training.logits(mixture.validation).double()
+        validation["score"] = (logits[:, 1] - logits[:, 0]).tolist()
+    shortcut = synthetic_probe(classifier, mixture)
+    history = {
+        "best_epoch": result.best_epoch,
+        "train_s": result.seconds,
+        "peak_bytes": peak_bytes(device),
+        "epochs": result.history,
+        "validation": validation,
+        "synthetic_probe": None if shortcut is None else shortcut.as_dict(),
+    }
+    seen = [seen_by_fit(cohort, mixture.fitted_rows), *map(seen_by_bundle, planned.supply.all)]
+    place.ranks.from_first(lambda: folder.finish(path, classifier.state_dict(), history, seen))
+    _report(planned, path, classifier, result)
 
 
 @contextlib.contextmanager
@@ -197,13 +278,11 @@ def _reproducible() -> Iterator[None]:
         yield
 
 
-def _document(
-    cohort: Cohort, bundle: Bundle | None, mixture: Mixture, classifier: Classifier, device: torch.device
-) -> folder.Json:
+def _document(cohort: Cohort, planned: Plan, classifier: Classifier, device: torch.device) -> folder.Json:
     """Return what `config.json` tells beside the configuration."""
-    drawn = None
-    if bundle is not None:
-        drawn = {
+    drawn = [
+        {
+            "label": bundle.label,
             "protocol": bundle.protocol,
             "rule": bundle.rule,
             "sigma": bundle.sigma,
@@ -211,38 +290,42 @@ def _document(
             "generator": bundle.generator,
             "quality": bundle.quality,
         }
+        for bundle in planned.supply.all
+    ]
     return {
         "classes": list(cohort.classes),
         "cohort": {"images": len(cohort), "size": cohort.size, "source": cohort.source},
-        "bundle": drawn,
-        "counts": mixture.counts,
+        "bundles": drawn,
+        "counts": planned.mixture.counts,
         "parameters": count_parameters(classifier),
         "environment": environment(describe_device(device)),
     }
 
 
-def _warn_of_seen(cohort: Cohort, bundle: Bundle | None, config: FitConfig) -> None:
+def _warn_of_seen(cohort: Cohort, planned: Plan) -> None:
     """Say early what `classify evaluate` will refuse."""
-    if bundle is None:
-        return
-    seen = count_seen([seen_by_bundle(bundle)], cohort, parts(cohort, config.fold).test)["any"]
-    if seen:
-        say(
-            f"warning: {seen} test images of fold {config.fold} were seen by the generator or the selection behind "
-            f"{bundle.path}; `classify evaluate` will want --allow-seen, and its tables will say so."
-        )
+    fold = planned.config.fold
+    for bundle in planned.supply.all:
+        seen = count_seen([seen_by_bundle(bundle)], cohort, parts(cohort, fold).test)["any"]
+        if seen:
+            say(
+                f"warning: {seen} test images of fold {fold} were seen by the generator or the selection behind "
+                f"{bundle.path}; `classify evaluate` will want --allow-seen, and its tables will say so."
+            )
 
 
-def _report(
-    title: str, place: Path, classifier: Classifier, mixture: Mixture, config: FitConfig, result: Progress
-) -> None:
+def _report(planned: Plan, path: Path, classifier: Classifier, result: Progress) -> None:
+    mixture, config = planned.mixture, planned.config
     counts, parameters = mixture.counts, count_parameters(classifier)
-    best = result.history[result.best_epoch - 1]
-    scored = best["validation"]
+    scored = result.history[result.best_epoch - 1]["validation"] if result.best_epoch else None
     accuracy = f", validation accuracy {scored['accuracy']:.1%} (n = {len(mixture.validation)})" if scored else ""
+    made = f"{counts['synthetic_positives']} synthetic positives"
+    if counts["synthetic_negatives"]:
+        made += f", {counts['synthetic_negatives']} synthetic negatives"
+    early = f" ({len(result.history)} were trained)" if len(result.history) < config.epochs else ""
     say(
-        f"{title}: learnt from {counts['real_positives']} real and {counts['synthetic_positives']} synthetic positives "
+        f"{planned.title}: learnt from {counts['real_positives']} real and {made} "
         f"and {counts['negatives']} negatives ({counts['distinct_negatives']} distinct), six-fold {counts['train']}; "
         f"{parameters['trainable']:,} of {parameters['total']:,} parameters train; epoch {result.best_epoch} of "
-        f"{config.epochs} kept{accuracy}; {result.seconds:.0f} s; in {place}"
+        f"{config.epochs} kept{early}{accuracy}; {result.seconds:.0f} s; in {path}"
     )

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from classify.guard import Seen
 from classify.models import Classifier, build_model, set_trainable
-from classify.settings import FitConfig
+from classify.settings import FitConfig, as_read, fits
 from shared.errors import UserError
 from shared.files import require_file, whole_file, write_json
 
 FORMAT = "rarescreen-model"
-VERSION = 1
+VERSION = 2
 MAX_JSON_BYTES = 1 << 27
 
 CONFIG, MODEL, HISTORY, SEEN, CHECKPOINT = (
@@ -48,8 +48,11 @@ class FittedModel:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        classifier = build_model(self.config.model, image_size=self.config.image_size)
-        set_trainable(classifier, self.config.unfreeze, name=self.config.model)
+        config = self.config
+        classifier = build_model(
+            config.model, image_size=config.image_size, depth=config.depth, head=config.head, dropout=config.dropout
+        )
+        set_trainable(classifier, config.unfreeze, name=config.model)
         path = self.path / MODEL
         try:
             classifier.load_state_dict(load_file(path))
@@ -72,34 +75,50 @@ def model_folders(path: Path) -> list[Path]:
     return folds
 
 
-def claim(folder: Path, config: FitConfig, *, force: bool) -> bool:
-    """Make sure that `folder` may hold the fit of `config`, and tell whether that fit is done already.
-
-    It may when it is new, when it holds the same fit, and with `force`, which removes another fit.
+def require_free(folder: Path, config: FitConfig, *, force: bool) -> None:
+    """Make sure that `folder` may hold the fit of `config`: it is new, holds the same fit, or `force` was given.
 
     Raises `UserError`: the folder holds another fit, or something else.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: a file, where the model's folder should be; give another --out.")
+    if force:
+        return
     if (folder / CONFIG).is_file():
         difference = differences(read_config(folder)[0], config)
-        if not difference:
-            return is_finished(folder)
-        if not force:
+        if difference:
             raise UserError(
                 f"{folder}: holds a fit of another configuration ({difference}); give --force to replace it, or "
                 "another --out."
             )
-        for name in (MODEL, HISTORY, SEEN, CHECKPOINT, CONFIG):
-            (folder / name).unlink(missing_ok=True)
-    elif folder.is_dir() and any(folder.iterdir()) and not force:
+    elif folder.is_dir() and not all(each.name.startswith(".") for each in folder.iterdir()):
         raise UserError(f"{folder}: exists and holds no model; give --force to use it nevertheless, or another --out.")
+
+
+def take(folder: Path, config: FitConfig) -> bool:
+    """Remove another fit than that of `config` from `folder`, and tell whether that fit is done already."""
+    if not (folder / CONFIG).is_file():
+        return False
+    try:
+        same = not differences(read_config(folder)[0], config)
+    except UserError:  # of another version, or damaged: whoever calls was told to replace it
+        same = False
+    if same:
+        return is_finished(folder)
+    for name in (MODEL, HISTORY, SEEN, CHECKPOINT, CONFIG):
+        (folder / name).unlink(missing_ok=True)
     return False
 
 
 def begin(folder: Path, config: FitConfig, document: Json) -> None:
     """Write `config.json`: the configuration, and beside it what `document` tells."""
     write_json(folder / CONFIG, {"format": FORMAT, "version": VERSION, "config": asdict(config)} | document)
+
+
+def as_plain(config: FitConfig) -> Json:
+    """Return a configuration as JSON has it."""
+    plain: Json = json.loads(json.dumps(asdict(config)))
+    return plain
 
 
 def differences(old: FitConfig, new: FitConfig) -> str:
@@ -111,6 +130,8 @@ def differences(old: FitConfig, new: FitConfig) -> str:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, tuple):
+        return "+".join(map(_short, value)) or "none"
     text = "none" if value is None else str(value)
     return text[:12] + "…" if len(text) == 64 else text
 
@@ -162,11 +183,11 @@ def read_config(folder: Path) -> tuple[FitConfig, Json]:
     """Return the configuration in `folder` and the whole document; raise `UserError` when it is damaged."""
     document = _read_json(folder / CONFIG)
     try:
-        config = FitConfig(**document["config"])
-    except (LookupError, TypeError) as error:
+        stored = document["config"]
+        config = FitConfig(**{name: as_read(value) for name, value in stored.items()})
+    except (AttributeError, LookupError, TypeError) as error:
         raise _damaged(folder / CONFIG) from error
-    hints = get_type_hints(FitConfig)
-    if not all(isinstance(value, hints[name]) for name, value in asdict(config).items()):
+    if not all(fits(getattr(config, name), hint) for name, hint in get_type_hints(FitConfig).items()):
         raise _damaged(folder / CONFIG)
     return config, document
 
@@ -180,8 +201,11 @@ def _read_json(path: Path) -> Json:
         raise _damaged(path) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise _damaged(path)
-    if document.get("version") != VERSION:
-        raise UserError(f"{path}: of model version {document.get('version')}, not {VERSION}; update Rarescreen.")
+    version = document.get("version")
+    if version != VERSION:
+        older = isinstance(version, int) and version < VERSION
+        way_out = "fit it again with --force" if older else "update Rarescreen"
+        raise UserError(f"{path}: of model version {version}, and this is version {VERSION}; {way_out}.")
     return document
 
 

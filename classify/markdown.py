@@ -1,45 +1,54 @@
-"""Table 2 as Markdown: the layout of the paper, and what it shows in plain words."""
+"""Table 2 as Markdown: the layout of the paper, how sure its figures are, and what it shows in plain words."""
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
+from classify.figures import CAPTIONS
 from classify.registry import model_label
+from classify.wording import (
+    UNDEFINED,
+    listed,
+    number_interval,
+    p_value,
+    percent,
+    percent_interval,
+    percent_over_folds,
+    points,
+    ratio_name,
+    row_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from classify.contrast import Contrast
+    from classify.gather import RowKey
+    from classify.outcome import AtThreshold, SetResult
     from classify.presets import Published
-    from classify.statistics import Spread
-    from classify.tables import Row, SetResult, Table
+    from classify.tables import Row, Table
 
-UNDEFINED = "–"
 SHOWN = {"precision": "Precision", "sensitivity": "Sensitivity", "f1": "F1", "accuracy": "Accuracy"}
 SHORT = {"precision": "prec.", "sensitivity": "sens.", "f1": "F1", "accuracy": "acc."}  # for consoles of 80 columns
+CHANCE = 0.5
+CONSOLE = ("model", "ratio", *SHORT.values(), "paper: acc.")
 
 
-def percent(value: float | None) -> str:
-    """Return 0..1 as a percentage with one decimal; an en dash when it is undefined."""
-    return UNDEFINED if value is None else f"{100 * value:.1f}"
-
-
-def percent_over_folds(value: Spread | None) -> str:
-    """Return the mean in percent, with ± the sample standard deviation where there are several folds."""
-    if value is None:
-        return UNDEFINED
-    return percent(value.mean) + ("" if value.std is None else f"±{100 * value.std:.1f}")
-
-
-def render(table: Table) -> str:
-    """Return the whole document."""
+def render(table: Table, pictures: Mapping[str, str]) -> str:
+    """Return the whole document; `pictures` names the figure files that there are."""
     blocks = [
         "# Table 2: classifiers with and without synthetic images",
-        "Test metrics in %. Ratios are synthetic:real. `n` counts test images of all folds together; ± is the sample "
-        "standard deviation over folds, and one fold has none.",
         *(f"**{warning}**" for warning in table.warnings),
+        *table.conclusion,
+        "Test metrics in %. Ratios are synthetic:real. `n` counts test images of all folds together; ± is the sample "
+        "standard deviation over folds, and one fold has none; the 95 % interval of the accuracy is Wilson's.",
         _main_table(table.rows),
-        *sentences(table.rows),
+        *_contrast_blocks(table),
+        *_beyond_blocks(table),
+        *_shortcut_blocks(table.rows),
+        *_parts_block(table.rows),
+        *(f"![{CAPTIONS[name]}]({file})\n\n*{CAPTIONS[name]}*" for name, file in pictures.items()),
+        *_cost_blocks(table),
     ]
     if table.missing:
         blocks += ["The paper's rows that were not run here:", _missing_table(table.missing)]
@@ -53,31 +62,40 @@ def _grid(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> st
 
 
 def _main_table(rows: Sequence[Row]) -> str:
-    header = ["Model", "Parameters", "Ratio", *SHOWN.values(), "n", "Folds", "External right"]
+    header = ["Model", "Parameters", "Ratio", *SHOWN.values(), "95 % interval", "n", "Folds", "External right"]
     header += [f"Paper: {', '.join(SHOWN.values())}", "Paper: external"]
     return _grid(header, (_cells(row) for row in rows), left=3)
 
 
 def _cells(row: Row) -> list[str]:
-    label, ratio, *ours, n, external = _our_cells(row)
-    folds = _folds(row.balanced or row.external)
-    paper = [_published(row.paper), _published_external(row.paper)]
-    return [label, _parameters(row.parameters), ratio, *ours, n, folds, external, *paper]
+    label, ratio, *ours = _our_cells(row)
+    tested = row.balanced
+    interval = tested.measured["accuracy"].interval if tested else None
+    shown = UNDEFINED if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+    n = str(tested.n) if tested else UNDEFINED
+    rest = [shown, n, _folds(row.balanced or row.external), _external(row.external)]
+    return [
+        label,
+        _parameters(row.parameters),
+        ratio,
+        *ours,
+        *rest,
+        _published(row.paper),
+        _published_external(row.paper),
+    ]
 
 
 def console_cells(row: Row) -> list[str]:
     """Return a row as the console shows it: label, ratio, four metrics, the paper's accuracy."""
     accuracy = "±".join(_number(value, place) for place, value in enumerate(row.paper.get("accuracy", ())))
-    return [*_our_cells(row)[:-2], accuracy or UNDEFINED]
+    return [*_our_cells(row), accuracy or UNDEFINED]
 
 
 def _our_cells(row: Row) -> list[str]:
-    marks = ("†" if row.allow_seen else "") + ("‡" if row.protocol == "paper" else "")
-    seed = f", seed {row.seed}" if row.seed else ""
+    marks = ("†" if row.allow_seen else "") + ("‡" if row.key.protocol == "paper" else "")
     tested = row.balanced
     metrics = [percent_over_folds(tested.metrics[name]) if tested else UNDEFINED for name in SHOWN]
-    n = str(tested.n) if tested else UNDEFINED
-    return [f"{row.label}{seed}{marks}", row.ratio, *metrics, n, _external(row.external)]
+    return [f"{row.label}{marks}", ratio_name(row.key), *metrics]
 
 
 def _parameters(counts: Mapping[str, int | None]) -> str:
@@ -92,19 +110,23 @@ def _parameters(counts: Mapping[str, int | None]) -> str:
 def _folds(result: SetResult | None) -> str:
     if result is None:
         return UNDEFINED
-    return str(len(result.folds)) if len(result.folds) > 1 else f"1 (fold {result.folds[0]})"
+    folds = str(len(result.folds)) if len(result.folds) > 1 else f"1 (fold {result.folds[0]})"
+    return folds if len(result.seeds) == 1 else f"{folds}, {len(result.seeds)} seeds"
 
 
 def _external(result: SetResult | None) -> str:
-    if result is None:
+    """Return how many external images are right; an image that several models judged counts once, by their mean."""
+    accuracy = None if result is None else result.measured["accuracy"].value
+    if result is None or accuracy is None:
         return UNDEFINED
-    return f"{result.confusion.right}/{result.n} ({percent_over_folds(result.metrics['accuracy'])})"
+    right = accuracy * result.n
+    return f"{right:.0f}/{result.n}, {percent_interval(result.measured['accuracy'])}"
 
 
 def _published(paper: Mapping[str, Published]) -> str:
-    return (
-        ", ".join("±".join(_number(v, i) for i, v in enumerate(paper[name])) for name in SHOWN) if paper else UNDEFINED
-    )
+    if not any(name in paper for name in SHOWN):
+        return UNDEFINED
+    return ", ".join("±".join(_number(v, i) for i, v in enumerate(paper[name])) for name in SHOWN)
 
 
 def _number(value: float, place: int) -> str:
@@ -118,68 +140,193 @@ def _published_external(paper: Mapping[str, Published]) -> str:
     return f"{right:.0f}/{n:.0f} ({percent(right / n)})"
 
 
+def _contrast_blocks(table: Table) -> list[str]:
+    blocks = []
+    for title, found in (
+        ("**Against the same model without synthetic images**, on the same test images:", table.against_none),
+        ("**Synthetic images against what stands in their place**, with the same budget:", table.against_controls),
+    ):
+        if found:
+            blocks += [title, _contrast_table(found)]
+    if blocks:
+        blocks.append(
+            "Gains are in accuracy, with 95 % intervals from a bootstrap over patients or cases, in pairs. *only this* "
+            "and *only that* count the images that one of the two gets right; McNemar's exact test asks whether they "
+            "are as many, and Holm's method corrects it for all comparisons of its table. The last column is the "
+            "corrected resampled t test over folds (Nadeau and Bengio, 2003), which asks what other training images "
+            "would change."
+        )
+    return blocks
+
+
+def _contrast_table(found: Sequence[Contrast]) -> str:
+    header = ["Row", "against", "n", "Gain", "only this", "only that", "p (McNemar)", "p (Holm)", "Gain in AUC"]
+    header.append("p (folds)")
+    rows = (
+        [
+            row_name(each.row),
+            ratio_name(each.other),
+            str(each.n),
+            points(each.gain, each.gain_interval),
+            str(each.only_row_right),
+            str(each.only_other_right),
+            p_value(each.p),
+            p_value(each.p_holm),
+            UNDEFINED if each.auc_gain is None else points(each.auc_gain, each.auc_interval),
+            p_value(each.p_folds),
+        ]
+        for each in found
+    )
+    return _grid(header, rows, left=2)
+
+
+def _beyond_blocks(table: Table) -> list[str]:
+    tested = [row for row in table.rows if row.balanced is not None]
+    if not tested:
+        return []
+    asked = 100 * table.operating.sensitivity
+    return [
+        "**Beyond accuracy**, on the balanced test set:",
+        _grid(
+            ["Row", "AUC", "Average precision", "Brier", "after T", "Calibration error", "after T", "T"],
+            (_probability_cells(row.key, row.balanced) for row in tested if row.balanced is not None),
+            left=1,
+        ),
+        "AUC and average precision are means over models, since scores of different models have no common scale. T "
+        "is the mean temperature that each model's validation images give; the calibration error of few images is "
+        "never 0.",
+        f"**At a threshold**: the likelier class, and what finds {asked:g} % of a model's validation positives. A "
+        "balanced test set flatters the precision, so here it stands as it would be at the prevalence in practice:",
+        _grid(
+            ["Row", "Verdict", "Sensitivity", "Specificity"]
+            + [f"Precision at {100 * each:g} %" for each in table.operating.prevalence],
+            (
+                [row_name(row.key), name, *_threshold_cells(at)]
+                for row in tested
+                if row.balanced is not None
+                for name, at in zip(
+                    ("likelier class", f"finds {asked:g} %"), row.balanced.at_threshold.values(), strict=True
+                )
+            ),
+            left=2,
+        ),
+    ]
+
+
+def _probability_cells(key: RowKey, result: SetResult) -> list[str]:
+    measured = result.measured
+    names = ("auc", "average_precision", "brier", "brier_calibrated")
+    errors = ("calibration_error", "calibration_error_calibrated")
+    shown = [number_interval(measured[name]) for name in (*names, *errors)]
+    return [row_name(key), *shown, f"{result.temperature:.2f}"]
+
+
+def _threshold_cells(at: AtThreshold) -> list[str]:
+    shares = [percent_interval(each) for _, each in at.precision]
+    return [percent_interval(at.sensitivity), percent_interval(at.specificity), *shares]
+
+
+def _shortcut_blocks(rows: Sequence[Row]) -> list[str]:
+    probed = [row for row in rows if row.synthetic_probe is not None or row.source_probe is not None]
+    if not probed:
+        return []
+    header = ["Row", "synthetic or real positive", "external or study negative"]
+    cells = (
+        [
+            row_name(row.key),
+            *(UNDEFINED if p is None else number_interval(p, 2) for p in (row.synthetic_probe, row.source_probe)),
+        ]
+        for row in probed
+    )
+    blocks = [
+        "**Shortcut checks.** AUC of a linear probe on what the classifier's last layer sees, on images that the probe "
+        "was not fitted on (mean over models); 0.5 is chance:",
+        _grid(header, cells, left=1),
+    ]
+    told = [
+        row_name(row.key)
+        for row in probed
+        if row.synthetic_probe is not None and row.synthetic_probe.interval is not None
+        if row.synthetic_probe.interval[0] > CHANCE and row.key.synthetic != "both"
+    ]
+    if told:
+        blocks.append(
+            f"The features of {listed(told)} tell synthetic from real positives. Only positives are synthetic there, "
+            'so "looks synthetic" could be learnt as "has the disease", which no test image rewards; synthetic images '
+            "in both classes (`--synthetic both`) take that away."
+        )
+    return blocks
+
+
+def _parts_block(rows: Sequence[Row]) -> list[str]:
+    shown = [(row, part) for row in rows if row.balanced for part in row.balanced.parts]
+    hidden = max((row.balanced.hidden_parts for row in rows if row.balanced), default=0)
+    if not shown and not hidden:
+        return []
+    few = f" {hidden} values have too few images to say anything, and are left out." if hidden else ""
+    cells = (
+        [row_name(row.key), part.attribute, part.value, str(part.n), percent_interval(part.accuracy)]
+        for row, part in shown
+    )
+    return [
+        f"**By attribute.**{few}",
+        *([_grid(["Row", "Attribute", "Value", "n", "Accuracy"], cells, left=3)] if shown else []),
+    ]
+
+
+def _cost_blocks(table: Table) -> list[str]:
+    header = ["Row", "Training, s a model", "Epochs", "Validation", "Test", "Test, ms an image", "Peak memory, MiB"]
+    header += ["Parameters", "of these train"]
+    return [
+        "**Cost, and validation beside test** (the paper's Table 6; time an image is its Equation 8: test time / "
+        "images). Validation is the accuracy of the kept epochs, which it chose, so it is a little too good:",
+        _grid(header, (_cost_cells(row) for row in table.rows), left=1),
+    ]
+
+
+def _cost_cells(row: Row) -> list[str]:
+    def number(value: float | None, scale: float, digits: int) -> str:
+        return UNDEFINED if value is None else f"{value * scale:,.{digits}f}"
+
+    accuracy = row.balanced.metrics["accuracy"] if row.balanced else None
+    return [
+        row_name(row.key),
+        number(row.train_s, 1, 0),
+        number(row.epochs, 1, 0),
+        percent(row.validation),
+        percent(accuracy.mean if accuracy else None),
+        number(row.image_s, 1000, 1),
+        number(row.peak_bytes, 2**-20, 0),
+        number(row.parameters["total"], 1, 0),
+        number(row.parameters["trainable"], 1, 0),
+    ]
+
+
 def _missing_table(missing: Mapping[tuple[str, str], Mapping[str, Published]]) -> str:
     header = ["Model", "Ratio", f"Paper: {', '.join(SHOWN.values())}", "Paper: external"]
     rows = ([model_label(m), ratio, _published(v), _published_external(v)] for (m, ratio), v in missing.items())
     return _grid(header, rows, left=2)
 
 
-def sentences(rows: Sequence[Row]) -> list[str]:
-    """Say for each model what its rows show: accuracy with 95 % intervals, and whether the ratios can be told apart."""
-    found = []
-    for (label, _, seed), group in itertools.groupby(rows, key=lambda row: (row.label, row.protocol, row.seed)):
-        tested = [(row.ratio, row.balanced) for row in group if row.balanced is not None]
-        if not tested:
-            continue
-        parts = [f"{_accuracy(result)} {_at(ratio)}" for ratio, result in tested]
-        intro = f"{label}{f', seed {seed}' if seed else ''}: accuracy " + ", ".join(parts)
-        found.append(f"{intro} (95 % intervals in brackets). {_verdict(tested)}".rstrip())
-    return found
-
-
-def _at(ratio: str) -> str:
-    return "without synthetic images" if ratio == "none" else f"at {ratio}"
-
-
-def _accuracy(result: SetResult) -> str:
-    low, high = result.interval
-    return f"{percent(result.confusion.right / result.n)} % [{percent(low)}, {percent(high)}]"
-
-
-def _verdict(tested: Sequence[tuple[str, SetResult]]) -> str:
-    """Compare every ratio with none, by whether their intervals are apart."""
-    without = next((result for ratio, result in tested if ratio == "none"), None)
-    others = [(ratio, result) for ratio, result in tested if ratio != "none"]
-    if without is None or not others:
-        return ""
-    gains = {ratio: result.confusion.right / result.n - without.confusion.right / without.n for ratio, result in others}
-    if not any(gains.values()):
-        return f"{_listed([f'at {ratio}' for ratio in gains]).capitalize()} it is the same as without."
-    changes = [f"at {ratio} {abs(100 * g):.1f} points {'lower' if g < 0 else 'higher'}" for ratio, g in gains.items()]
-    change = f"Beside that without, it is {_listed(changes)}"
-    apart = [
-        f"at {ratio}"
-        for ratio, result in others
-        if result.interval[0] > without.interval[1] or result.interval[1] < without.interval[0]
-    ]
-    if apart:
-        return f"{change}; {_listed(apart)} that is more than chance among {without.n} test images explains."
-    return (
-        f"{change}, which chance among {without.n} test images may explain: this shows no effect of synthetic images."
-    )
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def _origin(table: Table) -> str:
-    """Return seeds, devices, versions, commits and the command as one line."""
+    """Return seeds, devices, versions, commits and the command as one paragraph: the paper's Table 5."""
     commits: dict[str, list[str]] = {}
     for each in table.environments:
         versions = ", ".join(f"{name} {version}" for name, version in each["versions"].items())
         where = f"device {each['device']}, Python {each['python']}, {each['platform']}, {versions}"
-        commits.setdefault(where, []).append(each["commit"][:12] if each["commit"] else "unknown")
+        commits.setdefault(where, []).append(_short_commit(each["commit"]))
     lines = [f"{where}, commit {', '.join(found)}" for where, found in commits.items()]
-    seeds = ", ".join(map(str, sorted({row.seed for row in table.rows})))
-    return f"Seed {seeds}; " + "; and ".join(lines) + f". Printed by `{table.command}`."
+    machines = [f"{m['processor']}, {m['threads']} threads, {m['memory_gib']:g} GiB" for m in table.hardware]
+    results = [each for row in table.rows for each in (row.balanced, row.external) if each is not None]
+    seeds = ", ".join(map(str, sorted({seed for each in results for seed in each.seeds})))
+    return (
+        f"Environment (the paper's Table 5): {'; '.join(machines)}; seeds {seeds}; {'; and '.join(lines)}. Printed by "
+        f"`{table.command}`."
+    )
+
+
+def _short_commit(commit: str | None) -> str:
+    if not commit:
+        return "unknown"
+    digits, _, state = commit.partition("-")
+    return digits[:12] + (f"-{state}" if state else "")

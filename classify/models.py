@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from classify.backbones import MAX_CUSTOM_DEPTH, largest_depth
 from classify.registry import MAX_IMAGE_SIZE, TIMM_PREFIX, ModelSpec, Rgb, find_model
 from shared.errors import UserError
 from shared.weights import WeightSource
 
 CLASSES = 2
+MAX_HEAD_LAYERS, MAX_HEAD_WIDTH = 4, 8192
 
 
 class Classifier(nn.Module):
@@ -43,6 +45,13 @@ class Classifier(nn.Module):
         """Return the backbone's features [N, D] of uint8 [N, S, S, 3]."""
         return cast(Tensor, self.backbone(self.prepare(images)))
 
+    def last_hidden(self, images: Tensor) -> Tensor:
+        """Return what the last layer sees, [N, D], of uint8 [N, S, S, 3]: the classifier's own features."""
+        x = self.features(images)
+        for layer in list(self.head.children())[:-1]:
+            x = layer(x)
+        return x
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits [N, 2] of uint8 [N, S, S, 3]."""
         return cast(Tensor, self.head(self.features(images)))
@@ -66,23 +75,33 @@ def _pixel_scale(values: Rgb) -> Tensor:
     return (torch.tensor(values, dtype=torch.float64) * 255).float().view(1, 3, 1, 1)
 
 
-def build_model(name: str, *, image_size: int | None = None, weights: WeightSource | None = None) -> Classifier:
+def build_model(
+    name: str,
+    *,
+    image_size: int | None = None,
+    weights: WeightSource | None = None,
+    depth: int | None = None,
+    head: tuple[int, ...] | None = None,
+    dropout: float | None = None,
+) -> Classifier:
     """Build the classifier `name` (a row of the registry, or `timm:NAME`), its backbone frozen as the row says.
 
-    `image_size` is the side of the network's input in px (default: the row's). With `weights`, the backbone starts from
-    the ImageNet weights found there, otherwise from random ones; the custom CNN and all heads start random, from
-    torch's global generator.
+    `image_size` is the side of the network's input in px, `depth` the number of convolutions of the custom CNN, `head`
+    the widths of the hidden layers behind the backbone, `dropout` what each of them drops (default of all: the row's).
+    With `weights`, the backbone starts from the ImageNet weights found there, otherwise from random ones; the custom
+    CNN and all heads start random, from torch's global generator.
 
-    Raises `UserError`: no such model, an image size that it cannot take, or weights that are not to be had.
+    Raises `UserError`: no such model, an image size, depth or head that it cannot have, or weights that are not to be
+    had.
     """
     spec = find_model(name)
-    size = resolve_image_size(spec, image_size)
-    backbone, width = spec.build(size)
+    depth = resolve_depth(spec, depth)
+    size = resolve_image_size(spec, image_size, depth)
+    hidden, dropped = resolve_head(spec, head, dropout)
+    backbone, width = spec.build(size, depth)
     if weights is not None and spec.pretrained is not None:
         load_backbone(backbone, spec, weights)
-    classifier = Classifier(
-        backbone, build_head(width, spec.head, spec.dropout), image_size=size, mean=spec.mean, std=spec.std
-    )
+    classifier = Classifier(backbone, build_head(width, hidden, dropped), image_size=size, mean=spec.mean, std=spec.std)
     set_trainable(classifier, spec.unfreeze, name=name)
     if name.startswith(TIMM_PREFIX):
         _require_fit(classifier, name)
@@ -104,19 +123,46 @@ def _require_fit(classifier: Classifier, name: str) -> None:
         ) from error
 
 
-def resolve_image_size(spec: ModelSpec, image_size: int | None) -> int:
+def resolve_depth(spec: ModelSpec, depth: int | None) -> int | None:
+    """Return the number of convolutions; raise `UserError` when it is not free to choose, or out of range."""
+    if depth is None:
+        return spec.depth
+    if spec.depth is None:
+        raise UserError(f"--depth {depth}: {spec.name} has the layers that it has; leave it out, or give custom_cnn.")
+    if not 1 <= depth <= MAX_CUSTOM_DEPTH:
+        raise UserError(f"--depth {depth}: out of range; give 1 to {MAX_CUSTOM_DEPTH} convolutions.")
+    return depth
+
+
+def resolve_image_size(spec: ModelSpec, image_size: int | None, depth: int | None = None) -> int:
     """Return the side of the network's input in px; raise `UserError` when the network cannot take it."""
     size = image_size or spec.image_size
     if size is None:
         raise UserError(f"--image-size: {spec.name} has no size of its own; give the side of its input in px.")
-    step = spec.image_size_multiple
-    if size % step or not spec.min_image_size <= size <= MAX_IMAGE_SIZE:
+    step = 1 if depth is None else 2 ** (depth - 1)
+    smallest = max(spec.min_image_size, step)
+    if size % step or not smallest <= size <= MAX_IMAGE_SIZE:
         multiple = f"a multiple of {step} " if step > 1 else ""
+        fewer = "" if depth is None or size < smallest else f", or --depth {largest_depth(size)} or less"
         raise UserError(
-            f"--image-size {size}: {spec.name} cannot take it; give {multiple}from {spec.min_image_size} to "
-            f"{MAX_IMAGE_SIZE} px."
+            f"--image-size {size}: {spec.name} cannot take it; give {multiple}from {smallest} to {MAX_IMAGE_SIZE} px"
+            f"{fewer}."
         )
     return size
+
+
+def resolve_head(spec: ModelSpec, head: tuple[int, ...] | None, dropout: float | None) -> tuple[tuple[int, ...], float]:
+    """Return the widths of a head's hidden layers and their dropout; raise `UserError` when one is out of range."""
+    hidden, dropped = spec.head if head is None else head, spec.dropout if dropout is None else dropout
+    if len(hidden) > MAX_HEAD_LAYERS or not all(1 <= width <= MAX_HEAD_WIDTH for width in hidden):
+        shown = ",".join(map(str, hidden))
+        raise UserError(
+            f"--head {shown}: no such head; give at most {MAX_HEAD_LAYERS} widths from 1 to {MAX_HEAD_WIDTH}, such as "
+            "512,256, or none."
+        )
+    if not 0 <= dropped < 1:
+        raise UserError(f"--dropout {dropped:g}: not a share; give 0 or more, and less than 1.")
+    return hidden, dropped
 
 
 def build_head(features: int, hidden: tuple[int, ...], dropout: float) -> nn.Sequential:

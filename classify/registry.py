@@ -34,8 +34,8 @@ class ModelSpec:
     pretrained: "backbones.State | None" = None
     imagenet_parameters: int | None = None  # of the original network with its ImageNet head, which Table 2 prints
     image_size: int | None = None  # side of the input in px; None: that of the cohort
-    image_size_multiple: int = 1
     min_image_size: int = 32
+    depth: int | None = None  # convolutions, where a user may choose
     mean: Rgb = IMAGENET_MEAN  # of pixels in [0, 1]
     std: Rgb = IMAGENET_STD
     head: tuple[int, ...] = (512, 256)  # hidden widths, Table 3
@@ -44,6 +44,7 @@ class ModelSpec:
     optimizer: str = "adam"
     lr: float = 1e-3
     epochs: int = 20
+    patience: int | None = None  # epochs without a better one before it ends early
     batch: int = 32
 
 
@@ -52,7 +53,7 @@ SPECS = (
         name="custom_cnn",
         label="Custom CNN",
         build=backbones.custom_cnn,
-        image_size_multiple=2**backbones.CUSTOM_POOLS,
+        depth=backbones.CUSTOM_DEPTH,
         mean=HALF,
         std=HALF,
         head=(32,),

@@ -90,7 +90,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     return Spread(float(np.mean(defined)), std)
 
 
-def wilson_interval(right: int, n: int) -> tuple[float, float]:
+def wilson_interval(right: float, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a proportion of `right` out of `n` > 0 (Wilson, 1927).
 
     Raises `ValueError`: `n` is not positive, or `right` not in 0..n.

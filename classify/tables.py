@@ -1,6 +1,5 @@
-"""The stage `classify table`: records become Table 2, the paper's values beside ours."""
+"""The stage `classify table`: records become Table 2, the paper's values beside ours, with what can be said of them."""
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,48 +9,47 @@ from typing import Any
 import rich.box
 import rich.table
 
-from classify.markdown import SHORT, console_cells, render, sentences
-from classify.mixing import Ratio
+from classify.caveats import caveats_of
+from classify.conclusion import conclude
+from classify.contrast import Contrast, contrasts
+from classify.figures import FIGURES, draw_figures
+from classify.gather import RowKey, rows_of
+from classify.markdown import CONSOLE, console_cells, render
+from classify.operating import Operating
+from classify.outcome import Measured, SetResult, set_result
 from classify.presets import Published, paper_values
-from classify.registry import MODELS, model_label
-from classify.statistics import METRICS, Confusion, Spread, spread, wilson_interval
+from classify.ratio import NONE
+from classify.registry import model_label
+from classify.statistics import spread
+from classify.verdicts import Verdicts
 from shared.console import console, say
 from shared.errors import UserError
 from shared.files import require_new, write_json, write_text
 from shared.records import Record, read_records
 
 FORMAT = "rarescreen-table2"
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class SetResult:
-    """A model at a ratio on one test set, over folds."""
-
-    folds: tuple[int, ...]
-    n: int  # test images, all folds together
-    confusion: Confusion  # all folds together
-    metrics: dict[str, Spread | None]  # over folds, 0..1; None where undefined in one of them
-    interval: tuple[float, float]  # 95 %, of the accuracy of all folds together
-    left_out: int  # external images whose group holds a study image, at most of one fold
-    seen: int  # test images that were seen before
+VERSION = 2
+LEAST = 10  # images of an attribute's value below which nothing is said of it
 
 
 @dataclass(frozen=True)
 class Row:
     """One row of Table 2."""
 
-    model: str
+    key: RowKey
     label: str
-    ratio: str
-    protocol: str
-    seed: int
     parameters: Mapping[str, int | None]  # total, trainable, imagenet
     balanced: SetResult | None
     external: SetResult | None
+    by_fold: tuple[float, ...]  # accuracy on the balanced set, means over seeds
+    validation: float | None  # accuracy of the kept epochs there, mean over models
     allow_seen: bool
-    train_s: float | None  # mean over folds
+    train_s: float | None  # mean over models
+    epochs: float | None  # trained, mean over models
     image_s: float | None  # test time an image, mean over records
+    peak_bytes: int | None  # the most of any training
+    synthetic_probe: Measured | None  # how well its features tell synthetic from real positives: AUC, mean over models
+    source_probe: Measured | None  # and external images from the study's negatives
     paper: Mapping[str, Published]
 
 
@@ -60,21 +58,34 @@ class Table:
     """Table 2 and what must be known to read it."""
 
     rows: tuple[Row, ...]
+    against_none: tuple[Contrast, ...]
+    against_controls: tuple[Contrast, ...]
+    conclusion: tuple[str, ...]  # in plain words, a sentence or more for each model
     missing: Mapping[tuple[str, str], Mapping[str, Published]]  # rows of the paper that were not run
     warnings: tuple[str, ...]
     environments: tuple[Mapping[str, Any], ...]
+    hardware: tuple[Mapping[str, Any], ...]
+    operating: Operating
     command: str
 
 
-def write_table(records: Sequence[Path], *, out: Path, force: bool = False) -> Table:
-    """Write Table 2 of all `records` files to `out` (.md), and the same as JSON beside it.
+def write_table(
+    records: Sequence[Path],
+    *,
+    out: Path,
+    operating: Operating = Operating(),  # noqa: B008 - frozen
+    least: int = LEAST,
+    force: bool = False,
+) -> Table:
+    """Write Table 2 of all `records` files to `out` (.md), the same as JSON, and its figures beside it.
 
     Raises `UserError`: no record, a damaged file, an `out` that is no .md file, or one that exists without `force`.
     """
     if out.suffix != ".md":
         raise UserError(f"--out {out}: not a Markdown file; give a name that ends in .md.")
     document = out.with_suffix(".json")
-    for path in (out, document):
+    pictures = {name: out.with_name(f"{out.stem}_{name}.png") for name in FIGURES}
+    for path in (out, document, *pictures.values()):
         require_new(path, force=force)
     by_key = {json.dumps(record["key"], sort_keys=True): record for path in records for record in read_records(path)}
     found = list(by_key.values())  # one evaluation may stand in several files
@@ -82,122 +93,122 @@ def write_table(records: Sequence[Path], *, out: Path, force: bool = False) -> T
         raise UserError(f"{', '.join(map(str, records))}: no record of an evaluation; run `classify evaluate` first.")
     names = " ".join(path.name for path in records)
     try:
-        table = summarize(found, command=f"classify table {names} --out {out.name}")
-    except (LookupError, TypeError) as error:
+        table = summarize(found, operating=operating, least=least, command=f"classify table {names} --out {out.name}")
+        drawn = draw_figures(table, found, pictures)
+    except (LookupError, TypeError, ValueError) as error:
         raise UserError(f"{names}: a record lacks {error}; evaluate again with this version.") from error
-    write_text(out, render(table))
+    write_text(out, render(table, {name: path.name for name, path in pictures.items() if name in drawn}))
     write_json(document, {"format": FORMAT, "version": VERSION} | _as_json(table))  # last: who finds it finds both
     return table
 
 
-def summarize(records: Sequence[Record], *, command: str) -> Table:
-    """Return Table 2 of `records`: one row for each model, ratio, protocol and seed, in the paper's order."""
-    names = ("model", "ratio", "protocol", "seed")
-    groups = {
-        key: list(group)
-        for key, group in itertools.groupby(
-            sorted(records, key=_order), key=lambda r: tuple(r["key"][n] for n in names)
-        )
-    }
+def summarize(
+    records: Sequence[Record],
+    *,
+    operating: Operating = Operating(),  # noqa: B008 - frozen
+    least: int = LEAST,
+    command: str = "",
+) -> Table:
+    """Return Table 2 of `records`: one row for each model, ratio, control and protocol, in the paper's order."""
     published = paper_values()
-    rows = tuple(_row(group, published) for group in groups.values())
-    run = {(row.model, row.ratio) for row in rows}
-    environments: list[Mapping[str, Any]] = []
-    for record in records:
-        if record["environment"] not in environments:
-            environments.append(record["environment"])
+    groups = rows_of(records)
+    made = {key: _row(key, group, published, operating, least) for key, group in groups.items()}
+    rows = tuple(row for row, _ in made.values())
+    judged = {key: (groups[key], verdicts) for key, (_, verdicts) in made.items() if verdicts is not None}
+    against_none, against_controls = contrasts(judged)
+    run = {(row.key.model, row.key.ratio) for row in rows}
     return Table(
         rows=rows,
+        against_none=tuple(against_none),
+        against_controls=tuple(against_controls),
+        conclusion=tuple(conclude(rows, against_none, against_controls)),
         missing={key: values for key, values in published.items() if key not in run},
-        warnings=tuple(_warnings(records, list(groups.values()))),
-        environments=tuple(environments),
+        warnings=tuple(caveats_of(groups)),
+        environments=_distinct([record["environment"] for record in records]),
+        hardware=_distinct([record["hardware"] for record in records]),
+        operating=operating,
         command=command,
     )
 
 
-def _order(record: Record) -> tuple[Any, ...]:
-    key = record["key"]
-    known = list(MODELS)
-    ratio = Ratio.parse(key["ratio"])
-    place = known.index(key["model"]) if key["model"] in known else len(known)
-    return place, key["model"], ratio.synthetic / ratio.real, key["protocol"], key["seed"], key["fold"]
+def _distinct(found: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    return tuple({json.dumps(each, sort_keys=True): each for each in found}.values())
 
 
-def _row(records: Sequence[Record], published: Mapping[tuple[str, str], Mapping[str, Published]]) -> Row:
-    key = records[0]["key"]
+def _row(
+    key: RowKey,
+    records: Sequence[Record],
+    published: Mapping[tuple[str, str], Mapping[str, Published]],
+    operating: Operating,
+    least: int,
+) -> tuple[Row, Verdicts | None]:
+    """Return a row, and its verdicts on the balanced set if there are any."""
     by_set = {name: [record for record in records if record["key"]["set"] == name] for name in ("balanced", "external")}
-    fitted = {record["key"]["fold"]: record["times"]["train_s"] for record in records}
-    train, image = spread(list(fitted.values())), spread([record["times"]["image_s"] for record in records])
-    return Row(
-        model=key["model"],
-        label=model_label(key["model"]),
-        ratio=key["ratio"],
-        protocol=key["protocol"],
-        seed=key["seed"],
+    results = {name: set_result(own, operating, least) if own else (None, None) for name, own in by_set.items()}
+    fits = {(record["key"]["fold"], record["key"]["seed"]): record for record in records}.values()
+    kept = [_kept_validation(record) for record in fits]
+    times = [record["times"]["train_s"] for record in fits]
+    peaks = [record["peak_bytes"]["train"] for record in fits if record["peak_bytes"]["train"] is not None]
+    row = Row(
+        key=key,
+        label=model_label(key.model),
         parameters=records[0]["parameters"],
-        balanced=_set_result(by_set["balanced"]),
-        external=_set_result(by_set["external"]),
+        balanced=results["balanced"][0],
+        external=results["external"][0],
+        by_fold=_by_fold(by_set["balanced"]),
+        validation=_mean(kept),
         allow_seen=any(record["allow_seen"] for record in records),
-        train_s=train.mean if train else None,
-        image_s=image.mean if image else None,
-        paper=published.get((key["model"], key["ratio"]), {}),
+        train_s=_mean(times),
+        epochs=_mean([len(record["epochs"]) for record in fits]),
+        image_s=_mean([record["times"]["image_s"] for record in records]),
+        peak_bytes=max(peaks, default=None),
+        synthetic_probe=_probed([record["synthetic_probe"] for record in fits]),
+        source_probe=_probed([record["source_probe"] for record in by_set["external"]]),
+        paper=published.get((key.model, key.ratio), {}) if key.control == NONE and key.synthetic == "positive" else {},
     )
+    return row, results["balanced"][1]
 
 
-def _set_result(records: Sequence[Record]) -> SetResult | None:
-    if not records:
+def _by_fold(records: Sequence[Record]) -> tuple[float, ...]:
+    folds = sorted({record["key"]["fold"] for record in records})
+    means = [_mean([r["metrics"]["accuracy"] for r in records if r["key"]["fold"] == fold]) for fold in folds]
+    return tuple(mean for mean in means if mean is not None)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    found = spread(values)
+    return None if found is None else found.mean
+
+
+def _probed(found: Sequence[Mapping[str, Any] | None]) -> Measured | None:
+    """Return the mean of probes over models, and the means of the ends of their intervals; None without any."""
+    probes = [each for each in found if each is not None]
+    if not probes:
         return None
-    confusion = sum((Confusion(**record["confusion"]) for record in records), Confusion(0, 0, 0, 0))
-    return SetResult(
-        folds=tuple(record["key"]["fold"] for record in records),
-        n=confusion.n,
-        confusion=confusion,
-        metrics={name: spread([record["metrics"][name] for record in records]) for name in METRICS},
-        interval=wilson_interval(confusion.right, confusion.n),
-        left_out=max(record["left_out"] for record in records),
-        seen=sum(record["seen"] for record in records),
-    )
+    intervals = [each["interval"] for each in probes if each["interval"] is not None]
+    low, high = (_mean([each[end] for each in intervals]) for end in (0, 1))
+    return Measured(_mean([each["auc"] for each in probes]), None if low is None or high is None else (low, high))
 
 
-def _warnings(records: Sequence[Record], rows: Sequence[Sequence[Record]]) -> list[str]:
-    """Return what a reader must know before believing a figure."""
-    found = []
-    if any(record["allow_seen"] for record in records):
-        seen = sum(record["seen"] for record in records)
-        found.append(
-            f"† evaluated with --allow-seen: {seen} test images had been seen before, so these figures flatter."
-        )
-    if any(record["key"]["protocol"] == "paper" for record in records):
-        found.append(
-            "‡ protocol paper: turned twins lie on both sides of training and validation, and the epoch was chosen on "
-            "the test images, so these figures flatter."
-        )
-    if len({record["cohort"]["sha256"] for record in records}) > 1:
-        found.append("The rows come from different cohort files, so they may not be compared.")
-    by_fold = ("fold", "bundle", "cohort")
-    for group in rows:
-        settings = [{k: v for k, v in record["fit"].items() if k not in by_fold} for record in group]
-        if any(each != settings[0] for each in settings):
-            key = group[0]["key"]
-            found.append(
-                f"{model_label(key['model'])} at {key['ratio']}: its folds were fitted with different settings."
-            )
-    if any(record["cohort"]["source"] == "phantom" for record in records):
-        found.append(
-            "The cohort is the phantom, rendered skin: these figures test the software and say nothing of patients."
-        )
-    return found
+def _kept_validation(record: Record) -> float | None:
+    """Return the validation accuracy of the epoch that was kept."""
+    best = record["best_epoch"]
+    scored = record["epochs"][best - 1]["validation"] if best else None
+    return None if scored is None else float(scored["accuracy"])
 
 
 def _as_json(table: Table) -> dict[str, Any]:
     missing = [{"model": m, "ratio": ratio, "paper": dict(values)} for (m, ratio), values in table.missing.items()]
-    rows = [asdict(row) for row in table.rows]
     return {
-        "rows": rows,
-        "sentences": sentences(table.rows),
+        "rows": [asdict(row) for row in table.rows],
+        "against_none": [asdict(each) for each in table.against_none],
+        "against_controls": [asdict(each) for each in table.against_controls],
+        "sentences": table.conclusion,
         "not_run": missing,
         "warnings": list(table.warnings),
         "environments": [dict(each) for each in table.environments],
+        "hardware": [dict(each) for each in table.hardware],
+        "operating": asdict(table.operating),
         "command": table.command,
     }
 
@@ -210,10 +221,10 @@ def report(table: Table, out: Path) -> None:
         pad_edge=False,
         collapse_padding=True,
     )
-    for column in ("model", "ratio", *SHORT.values(), "paper: acc."):
+    for column in CONSOLE:
         shown.add_column(column, justify="left" if column in ("model", "ratio") else "right")
     for row in table.rows:
         shown.add_row(*console_cells(row))
     console().print(shown)
-    for line in (*sentences(table.rows), *table.warnings, f"written: {out} and {out.with_suffix('.json').name}"):
+    for line in (*table.conclusion, *table.warnings, f"written: {out} and {out.with_suffix('.json').name}"):
         say(line)

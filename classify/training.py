@@ -1,4 +1,4 @@
-"""The loop: epochs of cross-entropy over a mixture, the best epoch kept, resumable after each.
+"""The loop: epochs of cross-entropy over a mixture, the best epoch kept, resumable within each.
 
 Every random draw of an epoch follows from the seed and the epoch's number, so a fit that was interrupted goes on to the
 same tensors.
@@ -6,6 +6,8 @@ same tensors.
 
 import contextlib
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from shared.interruption import Interruption
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,11 +24,13 @@ from classify.inputs import Inputs
 from classify.mixing import Entries, Mixture
 from classify.models import Classifier, trainable_state
 from shared.errors import UserError
+from shared.nn.ranks import ALONE, Ranks
 from shared.nn.resume import load_state, save_state
 from shared.progress import Bar
 
 CHECKPOINT_EVERY_S = 30.0
 EVALUATION_BATCH = 64
+FROZEN_VARIATIONS = 4  # of each image under random changes, when layers are frozen whose features are kept
 _STREAMS = {"weights": 0, "epoch": 1}  # keep the random streams apart
 
 
@@ -38,7 +43,7 @@ OPTIMIZERS: dict[str, Callable[[Sequence[Tensor], float], torch.optim.Optimizer]
     "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr, fused=_can_fuse(parameters)),
     "adamw": lambda parameters, lr: torch.optim.AdamW(parameters, lr, fused=_can_fuse(parameters)),
     "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr),
-    "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9),
+    "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9, fused=_can_fuse(parameters)),
 }
 
 
@@ -51,6 +56,9 @@ class TrainSettings:
     batch: int
     optimizer: str
     seed: int
+    patience: int | None = None  # epochs without a better one, after which it ends
+    dtype: torch.dtype = torch.float32  # of convolutions and products
+    variations: int = 0  # random changes of each image, in turn; 0: images as they are
 
 
 @dataclass(frozen=True)
@@ -76,145 +84,287 @@ class Progress:
     best_epoch: int = 0
     best_rank: tuple[float, float] = (-math.inf, -math.inf)
     seconds: float = 0.0
+    # of the epoch that is under way, a number a step
+    losses: list[float] = field(default_factory=list)  # sums over the batch
+    right: list[int] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that is under way, from 1."""
+        return len(self.history) + 1
+
+
+Watcher = Callable[[int, Score], bool]  # told of each epoch; True ends the fit
 
 
 @contextlib.contextmanager
-def seeded(device: torch.device, seed: int, stream: str, number: int = 0) -> Iterator[None]:
+def seeded(device: torch.device, seed: int, stream: str, *number: int) -> Iterator[None]:
     """Seed torch's global generators for the block (dropout and initial weights take no other), then restore them."""
-    state = np.random.SeedSequence([seed, _STREAMS[stream], number]).generate_state(1, np.uint64)
+    state = np.random.SeedSequence([seed, _STREAMS[stream], *(number or (0,))]).generate_state(1, np.uint64)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(state[0]) >> 1)
         yield
 
 
-def train(
-    classifier: Classifier, inputs: Inputs, mixture: Mixture, settings: TrainSettings, checkpoint: Path, bar: Bar
-) -> Progress:
-    """Fit `classifier` and leave the tensors of its best epoch in it.
+class Training:
+    """One fit: its tensors, its optimizer and how far it is."""
 
-    The best epoch is the one with the highest class-balanced accuracy on `mixture.choice`, ties by its loss; without
-    such images it is the last. `checkpoint` is where an interrupted fit goes on from.
+    def __init__(
+        self,
+        classifier: Classifier,
+        inputs: Inputs,
+        mixture: Mixture,
+        settings: TrainSettings,
+        *,
+        checkpoint: Path | None = None,
+        ranks: Ranks = ALONE,
+        interruption: Interruption | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
+        """Make a fit, which goes on from `checkpoint` if there is one.
 
-    Raises `UserError`: the loss is no longer finite, or the checkpoint does not belong to this fit.
-    """
-    parameters = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
-    optimizer = OPTIMIZERS[settings.optimizer](parameters, settings.lr)
-    best = _snapshot(classifier)
-    progress = Progress()
-    if checkpoint.exists():
-        progress, best = _resume(checkpoint, classifier, optimizer)
-    bar.advance(len(progress.history) * len(mixture.train))
-    saved_s = time.monotonic()
-    for epoch in range(len(progress.history) + 1, settings.epochs + 1):
-        start_s = time.monotonic()
-        with seeded(classifier.mean.device, settings.seed, "epoch", epoch):
-            trained = _step_through(classifier, inputs, mixture, optimizer, settings, epoch, bar)
-        scores = {
-            name: evaluate(classifier, inputs, mixture, entries) for name, entries in _score_sets(mixture).items()
-        }
-        score = next(iter(scores.values()))
-        rows = {name: None if each is None else asdict(each) for name, each in scores.items()}
+        Args:
+            classifier: on its device; it is left with the tensors of the best epoch.
+            inputs: of its images.
+            mixture: what it learns from and is chosen by.
+            settings: see there.
+            checkpoint: where its state is kept meanwhile; None keeps none.
+            ranks: processes that share the batches.
+            interruption: signals that ask to stop.
+            watcher: is told of each epoch.
+
+        Raises `UserError`: the checkpoint is not of this fit.
+        """
+        self.classifier, self.inputs, self.mixture, self.settings = classifier, inputs, mixture, settings
+        self.ranks, self._interruption, self._watcher = ranks, interruption or Interruption(), watcher
+        self._checkpoint = checkpoint
+        self._parameters = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
+        self._optimizer = OPTIMIZERS[settings.optimizer](self._parameters, settings.lr)
+        self._label = torch.from_numpy(mixture.label).to(classifier.mean.device)
+        self._best = _snapshot(classifier)
+        self._generators: dict[str, Tensor] | None = None  # of dropout, in the middle of an epoch
+        self._ended = False
+        self.progress = Progress()
+        if checkpoint is not None:
+            content = ranks.from_first(lambda: load_state(checkpoint) if checkpoint.exists() else None)
+            if content is not None:
+                self._resume(checkpoint, content)
+        self._saved_s = self._counted_s = time.monotonic()
+
+    def run(self, bar: Bar) -> Progress:
+        """Train to the end, and leave the tensors of the best epoch in the classifier.
+
+        The best epoch is the one with the highest class-balanced accuracy on `mixture.choice`, ties by its loss;
+        without such images it is the last.
+
+        Raises:
+            UserError: the loss is no longer finite.
+            shared.interruption.StopAskedError: a signal came; the state is saved.
+        """
+        bar.advance(len(self.progress.history) * len(self.mixture.train))
+        self._counted_s = time.monotonic()
+        while not self.is_over:
+            epoch = self.progress.epoch
+            trained = self._step_through(epoch, bar)
+            self.ranks.average(_moving(self.classifier))
+            scores = {name: self.score(entries) for name, entries in _score_sets(self.mixture).items()}
+            self._count_time()
+            self._close_epoch(epoch, trained, scores, bar)
+            if self._vote():
+                self._save(None)
+                self._interruption.check(self.ranks)
+        self.classifier.load_state_dict(self._best, strict=False)
+        self.classifier.eval()
+        return self.progress
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or enough of them without a better one."""
+        done, patience = len(self.progress.history), self.settings.patience
+        late = patience is not None and self.progress.best_epoch and done - self.progress.best_epoch >= patience
+        return self._ended or bool(late) or done >= self.settings.epochs
+
+    def _step_through(self, epoch: int, bar: Bar) -> dict[str, float]:
+        """Train on every entry once, in an order that follows from the seed and the epoch; return loss and accuracy."""
+        progress, batch = self.progress, self.settings.batch
+        device, seed = self.classifier.mean.device, self.settings.seed
+        shown = shown_in(self.mixture, self.settings, epoch)
+        order = np.random.default_rng([seed, _STREAMS["epoch"], epoch]).permutation(len(shown))
+        steps = -(-len(order) // batch)
+        told: list[tuple[Tensor, Tensor]] = []  # on the device, so that no step waits for it
+        bar.advance(min(len(progress.losses) * batch, len(order)))
+        self.classifier.train()
+        with seeded(device, seed, "epoch", epoch, *([self.ranks.rank] if self.ranks.count > 1 else [])):
+            self._restore_generators()
+            for step in range(len(progress.losses), steps):
+                entries = shown[order[step * batch : (step + 1) * batch]]
+                told.append(self.step(entries))
+                bar.advance(len(entries))
+                if step + 1 < steps and self._vote():
+                    self._note(told)
+                    self._save(self._kept_generators())
+                    self._interruption.check(self.ranks)
+        self._note(told)
+        found = {"loss": math.fsum(progress.losses) / len(order), "accuracy": sum(progress.right) / len(order)}
+        progress.losses, progress.right = [], []
+        return found
+
+    def step(self, entries: Entries) -> tuple[Tensor, Tensor]:
+        """Train on one batch, of which this process takes its share; return its loss (sum) and how many are right."""
+        own = entries[np.arange(self.ranks.rank, len(entries), self.ranks.count)]
+        device, dtype = self._label.device, self.settings.dtype
+        self._optimizer.zero_grad(set_to_none=True)
+        if not len(own):
+            self.ranks.add_gradients(self._parameters)
+            self._optimizer.step()
+            return torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            logits = self.inputs.logits(own).float()
+        target = self._label[torch.from_numpy(own.index).to(device)]
+        loss = F.cross_entropy(logits, target, reduction="sum")
+        (loss / len(entries)).backward()  # type: ignore[no-untyped-call]
+        self.ranks.add_gradients(self._parameters)
+        self._optimizer.step()
+        return loss.detach(), (logits.detach().argmax(1) == target).sum()
+
+    def _note(self, told: list[tuple[Tensor, Tensor]]) -> None:
+        """Move what steps have told from the device to `progress`."""
+        if not told:
+            return
+        own = torch.stack([each for each, _ in told]).tolist(), torch.stack([each for _, each in told]).tolist()
+        gathered = self.ranks.gather(own)
+        self.progress.losses += [math.fsum(each) for each in zip(*(losses for losses, _ in gathered), strict=True)]
+        self.progress.right += [sum(each) for each in zip(*(right for _, right in gathered), strict=True)]
+        told.clear()
+
+    def _close_epoch(self, epoch: int, trained: dict[str, float], scores: dict[str, Score | None], bar: Bar) -> None:
+        progress, settings = self.progress, self.settings
+        name, score = next(iter(scores.items()))
         losses = [trained["loss"], *(each.loss for each in scores.values() if each is not None)]
         if not all(map(math.isfinite, losses)):
             raise UserError(f"--lr {settings.lr:g}: the loss is no longer finite in epoch {epoch}; give a smaller one.")
+        rows = {each: None if found is None else asdict(found) for each, found in scores.items()}
         progress.history.append({"epoch": epoch, "train": trained} | rows)
-        progress.seconds += time.monotonic() - start_s
-        shown = "" if score is None else f", {next(iter(scores))} accuracy {score.accuracy:.1%}"
+        shown = "" if score is None else f", {name} accuracy {score.accuracy:.1%}"
         bar.note(f"epoch {epoch}/{settings.epochs}, loss {trained['loss']:.3f}{shown}")
         if score is None or score.rank > progress.best_rank:
-            progress.best_epoch, best = epoch, _snapshot(classifier)
+            progress.best_epoch, self._best = epoch, _snapshot(self.classifier)
             progress.best_rank = progress.best_rank if score is None else score.rank
-        if time.monotonic() - saved_s >= CHECKPOINT_EVERY_S:
-            _save(checkpoint, classifier, optimizer, progress, best)
-            saved_s = time.monotonic()
-    classifier.load_state_dict(best, strict=False)
-    classifier.eval()
-    return progress
+        if self._watcher is not None and score is not None:
+            self._ended = self._watcher(epoch, score)
+
+    def score(self, entries: Entries) -> Score | None:
+        """Return the score over `entries`, None when there are none."""
+        if not len(entries):
+            return None
+        logits = self.logits(entries)
+        target = torch.from_numpy(self.mixture.label[entries.index])
+        losses = F.cross_entropy(logits, target, reduction="none").double()
+        right = (logits.argmax(1) == target).double()
+        by_class = [target == value for value in torch.unique(target)]
+        return Score(
+            loss=float(losses.mean()),
+            accuracy=float(right.mean()),
+            balanced_loss=float(torch.stack([losses[rows].mean() for rows in by_class]).mean()),
+            balanced_accuracy=float(torch.stack([right[rows].mean() for rows in by_class]).mean()),
+        )
+
+    def logits(self, entries: Entries) -> Tensor:
+        """Return the logits [E, 2] float32 of `entries`, on the CPU, in evaluation mode."""
+        self.classifier.eval()
+        pieces = np.array_split(np.arange(len(entries)), -(-len(entries) // EVALUATION_BATCH))
+        with torch.inference_mode():
+            return torch.cat([self.inputs.logits(entries[rows]) for rows in pieces]).float().cpu()
+
+    def _vote(self) -> bool:
+        """Tell whether to save now: the last state is old, or a signal came; all processes find the same."""
+        late = self._checkpoint is not None and time.monotonic() - self._saved_s >= CHECKPOINT_EVERY_S
+        return bool(self.ranks.most(int(late or self._interruption.signal is not None)))
+
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self.progress.seconds += now - self._counted_s
+        self._counted_s = now
+
+    def _save(self, generators: dict[str, Tensor] | None) -> None:
+        self._count_time()
+        everyones = self.ranks.gather(generators)
+        if self._checkpoint is not None and self.ranks.first:
+            content = {
+                "now": _snapshot(self.classifier),
+                "best": self._best,
+                "optimizer": self._optimizer.state_dict(),
+                "progress": asdict(self.progress),
+                "generators": everyones,
+            }
+            save_state(self._checkpoint, content)
+        self._saved_s = time.monotonic()
+
+    def _kept_generators(self) -> dict[str, Tensor]:
+        device = self._label.device
+        return {"cpu": torch.get_rng_state()} | (
+            {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+        )
+
+    def _restore_generators(self) -> None:
+        """Go on with the random numbers in the middle of an epoch, when it was interrupted there."""
+        if self._generators is not None:
+            torch.set_rng_state(self._generators["cpu"])
+            if "cuda" in self._generators and self._label.device.type == "cuda":
+                torch.cuda.set_rng_state(self._generators["cuda"], self._label.device)
+            self._generators = None
+
+    def _resume(self, path: Path, content: dict[str, Any]) -> None:
+        try:
+            now, best, generators = content["now"], content["best"], content["generators"]
+            if not now.keys() == best.keys() == trainable_state(self.classifier).keys():
+                raise ValueError("it holds other tensors")
+            if len(generators) != self.ranks.count and generators[0] is not None:
+                raise ValueError(f"{len(generators)} processes were at work; go on with as many")
+            self.progress = Progress(**content["progress"])
+            self.classifier.load_state_dict(now, strict=False)
+            self._optimizer.load_state_dict(content["optimizer"])
+            self._best, self._generators = best, generators[self.ranks.rank % len(generators)]
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).split("\n", 1)[0]
+            raise UserError(f"{path}: not a checkpoint of this fit ({reason}); delete it and start again.") from error
 
 
-def _step_through(
-    classifier: Classifier,
-    inputs: Inputs,
-    mixture: Mixture,
-    optimizer: torch.optim.Optimizer,
-    settings: TrainSettings,
-    epoch: int,
-    bar: Bar,
-) -> dict[str, float]:
-    """Train on every entry once, in an order that follows from the seed and the epoch; return loss and accuracy."""
-    classifier.train()
-    device = classifier.mean.device
-    label = torch.from_numpy(mixture.label)
-    order = np.random.default_rng([settings.seed, _STREAMS["epoch"], epoch]).permutation(len(mixture.train))
-    losses, right = [], []  # on the device, so that no step waits for it
-    for start in range(0, len(order), settings.batch):
-        entries = mixture.train[order[start : start + settings.batch]]
-        logits = inputs.logits(entries)
-        target = label[entries.index].to(device)
-        loss = F.cross_entropy(logits, target)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        losses.append(loss.detach() * len(entries))
-        right.append((logits.detach().argmax(1) == target).sum())
-        bar.advance(len(entries))
-    mean_loss = float(torch.stack(losses).cpu().double().sum()) / len(order)
-    return {"loss": mean_loss, "accuracy": int(torch.stack(right).sum()) / len(order)}
+def shown_in(mixture: Mixture, settings: TrainSettings, epoch: int) -> Entries:
+    """Return what is shown in an epoch, from 1: the training entries, under a random change if there are any."""
+    if not settings.variations:
+        return mixture.train
+    return mixture.train.varied(1 + (epoch - 1) % settings.variations)
+
+
+def all_shown(mixture: Mixture, settings: TrainSettings) -> list[Entries]:
+    """Return all that a fit shows to its network, training and scores."""
+    epochs = range(1, min(max(settings.variations, 1), settings.epochs) + 1)
+    shown = [shown_in(mixture, settings, epoch) for epoch in epochs]
+    return [*shown, mixture.validation, mixture.choice]
 
 
 def _score_sets(mixture: Mixture) -> dict[str, Entries]:
     """Return what is scored after each epoch; the first decides."""
-    if mixture.choice is mixture.validation:
-        return {"validation": mixture.validation}
-    return {"test": mixture.choice, "validation": mixture.validation}
+    if mixture.is_paper:
+        return {"test": mixture.choice, "validation": mixture.validation}
+    return {"validation": mixture.validation}
 
 
-def evaluate(classifier: Classifier, inputs: Inputs, mixture: Mixture, entries: Entries) -> Score | None:
-    """Return the score over `entries`, None when there are none."""
-    if not len(entries):
-        return None
-    classifier.eval()
-    pieces = np.array_split(np.arange(len(entries)), -(-len(entries) // EVALUATION_BATCH))
-    with torch.inference_mode():
-        logits = torch.cat([inputs.logits(entries[rows]) for rows in pieces]).cpu()
-    target = torch.from_numpy(mixture.label[entries.index])
-    losses = F.cross_entropy(logits, target, reduction="none").double()
-    right = (logits.argmax(1) == target).double()
-    by_class = [target == value for value in torch.unique(target)]
-    return Score(
-        loss=float(losses.mean()),
-        accuracy=float(right.mean()),
-        balanced_loss=float(torch.stack([losses[rows].mean() for rows in by_class]).mean()),
-        balanced_accuracy=float(torch.stack([right[rows].mean() for rows in by_class]).mean()),
-    )
+def _moving(classifier: Classifier) -> list[Tensor]:
+    """Return what moves without gradients while training: the means of batch normalisation and the like."""
+    state = trainable_state(classifier)
+    own = dict(classifier.named_parameters())
+    return [tensor for name, tensor in state.items() if name not in own and tensor.is_floating_point()]
 
 
 def _snapshot(classifier: Classifier) -> dict[str, Tensor]:
     return {name: tensor.cpu().clone() for name, tensor in trainable_state(classifier).items()}
 
 
-def _save(
-    path: Path, classifier: Classifier, optimizer: torch.optim.Optimizer, progress: Progress, best: dict[str, Tensor]
-) -> None:
-    content = {
-        "now": _snapshot(classifier),
-        "best": best,
-        "optimizer": optimizer.state_dict(),
-        "progress": asdict(progress),
-    }
-    save_state(path, content)
-
-
-def _resume(path: Path, classifier: Classifier, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor]]:
-    content = load_state(path)
-    try:
-        now, best = content["now"], content["best"]
-        if not now.keys() == best.keys() == trainable_state(classifier).keys():
-            raise ValueError("it holds other tensors")
-        progress = Progress(**content["progress"])
-        classifier.load_state_dict(now, strict=False)
-        optimizer.load_state_dict(content["optimizer"])
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise UserError(f"{path}: not a checkpoint of this fit ({reason}); delete it and start again.") from error
-    return progress, best
+def peak_bytes(device: torch.device) -> int:
+    """Return the most memory that this process has held: of the GPU, or on a CPU of all its work so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

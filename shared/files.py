@@ -11,7 +11,7 @@ from typing import Any
 
 import filelock
 
-from shared.errors import UserError
+from shared.errors import BusyError, UserError
 
 PART = ".part"  # ends the names of files that are being written
 LOCK = ".lock"
@@ -99,13 +99,13 @@ def locked(path: Path) -> Iterator[None]:
 def claimed(directory: Path, busy: str) -> Iterator[None]:
     """Hold `directory` for this process alone (its file `LOCK`); the system lets go of it when the process dies.
 
-    Raises `UserError` with the sentence `busy`, at once, when another process holds it.
+    Raises `BusyError` with the sentence `busy`, at once, when another process holds it.
     """
     lock = filelock.FileLock(Path(directory) / LOCK)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise UserError(busy) from error
+        raise BusyError(busy) from error
     try:
         yield
     finally:

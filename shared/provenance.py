@@ -1,5 +1,6 @@
 """Where a result comes from: versions, device and commit, and no path of the machine."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -32,6 +33,22 @@ def environment(device: str) -> dict[str, Any]:
         "versions": {name: version for name in LIBRARIES if (version := _version(name))},
         "commit": commit(),
     }
+
+
+def hardware() -> dict[str, Any]:
+    """Return what a time depends on besides the device: the processor, its threads and the memory in GiB."""
+    memory = None
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    return {"processor": _processor(), "threads": os.cpu_count(), "memory_gib": memory}
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _version(name: str) -> str | None:

@@ -14,6 +14,7 @@ from shared.cohort import EXTERNAL, MAX_FOLDS, NEGATIVE, POSITIVE, STUDY, Cohort
 from shared.errors import UserError
 
 VALIDATION_SHARE = 0.1  # of what is not test
+INNER_PIECES = 5  # of the train part, one of which validates a search
 
 Indices = npt.NDArray[np.int64]
 
@@ -93,6 +94,26 @@ def parts(cohort: Cohort, fold: int) -> Parts:
         validation=rest[chosen],
         test=np.flatnonzero((cohort.role == STUDY) & (cohort.fold == fold)),
     )
+
+
+def inner_parts(cohort: Cohort, fold: int) -> Parts:
+    """Return the train part of `fold` divided once more, for what is searched before anything is validated.
+
+    Validation is a fifth of it, train what remains; test is empty, since nothing here may be tested.
+
+    Raises `UserError`: no such fold, or a train part of too few groups to divide.
+    """
+    rows = parts(cohort, fold).train
+    label, group_id = cohort.label[rows], cohort.group_id[rows]
+    piece = _spread(label, group_id, INNER_PIECES, np.random.default_rng([cohort.seed, cohort.folds, fold, 1]))
+    chosen = piece == 0
+    for name, part in (("train", rows[~chosen]), ("validation", rows[chosen])):
+        if len(np.unique(cohort.label[part])) < 2:
+            raise UserError(
+                f"{cohort.path}: the training part of fold {fold} cannot be divided again, since its {name} images "
+                "would lack a class; prepare a larger cohort."
+            )
+    return Parts(train=rows[~chosen], validation=rows[chosen], test=np.empty(0, np.int64))
 
 
 def _validation_piece(label: npt.NDArray[np.int64], piece: npt.NDArray[np.int64]) -> int:

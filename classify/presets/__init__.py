@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from classify.settings import FitOptions
+from classify.settings import FitOptions, as_read, fits
 from shared.errors import UserError
 from shared.files import require_file
 
@@ -65,11 +65,11 @@ def _cell(row: Mapping[str, Any], where: str) -> Cell:
     if unknown:
         raise UserError(f"{where}: no such setting as {min(unknown)}; give {', '.join(sorted(known))}, fold or paper.")
     fold = row.get("fold", 0)
-    if fold != ALL and not (isinstance(fold, int) and fold >= 0):
+    if fold != ALL and not (isinstance(fold, int) and not isinstance(fold, bool) and fold >= 0):
         raise UserError(f"{where}: fold {fold} is neither a number nor all; give one of them.")
-    options = {name: value for name, value in row.items() if name in known}
+    options = {name: as_read(value) for name, value in row.items() if name in known}
     for name, value in options.items():
-        if not isinstance(value, known[name]):
+        if not fits(value, known[name]):
             raise UserError(f"{where}: {name} is not of the right kind ({value!r}); mend the file.")
     try:
         paper = {metric: tuple(map(float, values)) for metric, values in row.get("paper", {}).items()}
@@ -80,4 +80,4 @@ def _cell(row: Mapping[str, Any], where: str) -> Cell:
 
 def paper_values() -> dict[tuple[str, str], Mapping[str, Published]]:
     """Return the paper's Table 2 by model and ratio, in its order."""
-    return {(cell.options.model, cell.options.ratio): cell.paper for cell in read_preset("paper")}
+    return {(cell.options.model, cell.options.ratio): cell.paper for cell in read_preset("paper") if cell.paper}

@@ -1,0 +1,139 @@
+"""Speed of a classifier's training step and of its answer to one image, against the machine's own peak.
+
+    python benchmarks/classify_step.py --model custom_cnn [--size 256] [--batch 32] [--json]
+        [--precision fp32|tf32|bf16] [--device cpu|cuda] [--unfreeze N]
+
+Training is what `classify fit` does in a step: images and labels from the device, flips and turns, forward, backward,
+optimizer. Latency is of one image as `classify evaluate` treats it. GFLOP are counted by torch's FLOP counter (matrix
+products and convolutions). The fraction of the peak is images/s x GFLOP an image / peak; the peak is the best rate of a
+matrix product seen in this process, before and after (float32 on a CPU, bfloat16 on a GPU).
+"""
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import time
+
+import numpy as np
+import torch
+from machine import matrix_peak, wait
+from torch.utils.flop_counter import FlopCounterMode
+
+from classify.inference import for_inference
+from classify.inputs import PixelInputs, Pixels
+from classify.mixing import Mixture, six_fold
+from classify.models import Classifier, build_model, set_trainable
+from classify.registry import find_model
+from classify.training import Training, TrainSettings
+from shared.nn.device import PRECISIONS, choose_device, choose_precision
+
+IMAGES = 64
+
+
+def make_training(classifier: Classifier, size: int, batch: int, dtype: torch.dtype) -> Training:
+    """A fit of random images on the classifier's device."""
+    rng = np.random.default_rng(0)
+    entries = six_fold(np.arange(IMAGES))
+    mixture = Mixture(
+        images=rng.integers(0, 256, (IMAGES, size, size, 3), dtype=np.uint8),
+        label=rng.integers(0, 2, IMAGES),
+        synthetic=np.zeros(IMAGES, bool),
+        train=entries,
+        validation=entries,
+        choice=entries,
+        counts={},
+        fitted_rows=np.arange(IMAGES),
+    )
+    inputs = PixelInputs(classifier, Pixels(mixture.images, classifier.mean.device, 0))
+    spec = find_model("custom_cnn")
+    settings = TrainSettings(epochs=1, lr=spec.lr, batch=batch, optimizer=spec.optimizer, seed=0, dtype=dtype)
+    return Training(classifier, inputs, mixture, settings)
+
+
+def time_steps(training: Training, batch: int, steps: int) -> list[float]:
+    """Images/s of each step."""
+    device, rates = training.classifier.mean.device, []
+    training.classifier.train()
+    for step in range(steps):
+        rows = np.random.default_rng(step).permutation(len(training.mixture.train))[:batch]
+        start = time.perf_counter()
+        training.step(training.mixture.train[rows])
+        wait(device)
+        rates.append(batch / (time.perf_counter() - start))
+    return rates
+
+
+def time_answers(classifier: Classifier, size: int, count: int) -> list[float]:
+    """Seconds from a uint8 image to its logits, one at a time."""
+    device, found = classifier.mean.device, []
+    image = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        for _ in range(count):
+            start = time.perf_counter()
+            classifier(image.to(device)).cpu()
+            found.append(time.perf_counter() - start)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="custom_cnn")
+    parser.add_argument("--size", type=int, help="side of the images, px [default: the model's, or 256]")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--unfreeze", type=int, help="modules of the backbone that train [default: the model's]")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    device = choose_device(options.device)
+    dtype = choose_precision(options.precision, device)
+    torch.manual_seed(0)
+    spec = find_model(options.model)
+    size = options.size or spec.image_size or 256
+    classifier = build_model(options.model, image_size=size).to(device)
+    if options.unfreeze is not None:
+        set_trainable(classifier, options.unfreeze, name=options.model)
+    training = make_training(classifier, size, options.batch, dtype)
+    with FlopCounterMode(display=False) as counter:
+        time_steps(training, options.batch, 1)
+    step_gflop = counter.get_total_flops() / options.batch / 1e9
+    time_steps(training, options.batch, 1)  # warms up
+    peak = matrix_peak(device)
+    rates = time_steps(training, options.batch, options.steps)
+    peak = max(peak, matrix_peak(device))
+    fast = for_inference(classifier)
+    with FlopCounterMode(display=False) as counter:
+        time_answers(classifier, size, 1)
+    answer_gflop = counter.get_total_flops() / 1e9
+    time_answers(fast, size, 3)
+    answers = time_answers(fast, size, 20)
+    peak = max(peak, matrix_peak(device))
+    rate, latency_s = statistics.median(rates), statistics.median(answers)
+    result = {
+        "model": options.model,
+        "size_px": size,
+        "batch": options.batch,
+        "precision": options.precision,
+        "peak_gflops": peak,
+        "train_images_per_s": rate,
+        "train_images_per_s_range": [min(rates), max(rates)],
+        "train_gflop_per_image": step_gflop,
+        "train_fraction_of_peak": rate * step_gflop / peak,
+        "latency_ms": 1e3 * latency_s,
+        "latency_ms_range": [1e3 * min(answers), 1e3 * max(answers)],
+        "latency_gflop": answer_gflop,
+        "latency_fraction_of_peak": answer_gflop / latency_s / peak,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_device_mb": torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+    }
+    print(json.dumps(result) if options.json else "\n".join(f"{name:26} {value}" for name, value in result.items()))
+
+
+if __name__ == "__main__":
+    main()

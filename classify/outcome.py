@@ -1,0 +1,174 @@
+"""What a row of Table 2 comes to on one test set: every measure with its spread over folds and its 95 % interval."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from classify.bootstrap import Interval, Statistic, group_bootstrap
+from classify.calibration import ReliabilityBin, precision_at_prevalence_statistic, reliability_bins
+from classify.gather import attributes_of, verdicts_of
+from classify.measures import AT_VERDICT, at_verdict, auc, average_precision, brier_score, calibration_error
+from classify.operating import Operating
+from classify.statistics import METRICS, Confusion, Spread, spread, wilson_interval
+from classify.verdicts import Flags, Verdicts
+from shared.records import Record
+
+BINS = 10
+PROPORTIONS = {"accuracy", "sensitivity", "specificity", "precision"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measure over all verdicts, with its 95 % interval; None where it is undefined."""
+
+    value: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class AtThreshold:
+    """What the verdicts are at a threshold: the likelier class, or what finds enough of the validation positives."""
+
+    sensitivity: Measured
+    specificity: Measured
+    precision: tuple[tuple[float, Measured], ...]  # by prevalence in practice
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of one value of an attribute."""
+
+    attribute: str
+    value: str
+    n: int
+    accuracy: Measured
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """A row of Table 2 on one test set, over folds and seeds."""
+
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    n: int  # distinct test images
+    groups: int  # patients or cases that these are of
+    confusion: Confusion  # of all verdicts: with several seeds, or on the external set, an image has several
+    metrics: dict[str, Spread | None]  # over folds, the mean of a fold's seeds, 0..1; None where undefined in one
+    measured: dict[str, Measured]
+    at_threshold: dict[str, AtThreshold]  # "0.5" and "validation"
+    reliability: dict[str, tuple[ReliabilityBin, ...]]  # "as given" and "calibrated"
+    temperature: float  # the mean over models
+    parts: tuple[Part, ...]
+    hidden_parts: int  # values of attributes with fewer images than are shown
+    left_out: int  # external images whose group holds a study image, at most of one fold
+    seen: int  # test images that were seen before
+
+
+def set_result(records: Sequence[Record], operating: Operating, least: int) -> tuple[SetResult, Verdicts]:
+    """Return what the records of one row on one test set come to, and their verdicts.
+
+    Attribute values of fewer than `least` images are counted and not shown.
+    """
+    verdicts = verdicts_of(records, operating.sensitivity)
+    confusion = sum((Confusion(**record["confusion"]) for record in records), Confusion(0, 0, 0, 0))
+    parts, hidden = _parts(records, verdicts, least)
+    result = SetResult(
+        folds=tuple(sorted({record["key"]["fold"] for record in records})),
+        seeds=tuple(sorted({record["key"]["seed"] for record in records})),
+        n=verdicts.n_images,
+        groups=len(np.unique(verdicts.group)),
+        confusion=confusion,
+        metrics={name: over_folds(records, name) for name in METRICS},
+        measured=_measured(verdicts),
+        at_threshold={
+            "0.5": _at_threshold(verdicts, verdicts.positive, operating),
+            "validation": _at_threshold(verdicts, verdicts.positive_at_threshold, operating),
+        },
+        reliability={
+            "as given": tuple(reliability_bins(verdicts.probability, verdicts.label, BINS)),
+            "calibrated": tuple(reliability_bins(verdicts.calibrated, verdicts.label, BINS)),
+        },
+        temperature=float(verdicts.temperature.mean()),
+        parts=parts,
+        hidden_parts=hidden,
+        left_out=max(record["left_out"] for record in records),
+        seen=sum(record["seen"] for record in records),
+    )
+    return result, verdicts
+
+
+def over_folds(records: Sequence[Record], name: str) -> Spread | None:
+    """Return a metric's spread over folds, of each fold the mean over its seeds."""
+    by_fold: dict[int, list[float | None]] = defaultdict(list)
+    for record in records:
+        by_fold[record["key"]["fold"]].append(record["metrics"][name])
+    means = [spread(values) for values in by_fold.values()]
+    return spread([None if each is None else each.mean for each in means])
+
+
+def _measured(verdicts: Verdicts) -> dict[str, Measured]:
+    positive, label, model = verdicts.positive, verdicts.label, verdicts.model
+    found = {name: _at_verdict(name, verdicts, positive) for name in AT_VERDICT}
+    statistics: dict[str, Statistic] = {
+        "auc": lambda w: auc(verdicts.score, label, model, w),
+        "average_precision": lambda w: average_precision(verdicts.score, label, model, w),
+        "brier": lambda w: brier_score(verdicts.probability, label, w),
+        "brier_calibrated": lambda w: brier_score(verdicts.calibrated, label, w),
+        "calibration_error": lambda w: calibration_error(verdicts.probability, label, w),
+        "calibration_error_calibrated": lambda w: calibration_error(verdicts.calibrated, label, w),
+    }
+    return found | {name: _bootstrapped(verdicts, statistic) for name, statistic in statistics.items()}
+
+
+def _bootstrapped(verdicts: Verdicts, statistic: Statistic) -> Measured:
+    value = float(statistic(np.ones((1, len(verdicts))))[0])
+    return Measured(None if np.isnan(value) else value, group_bootstrap(verdicts, statistic))
+
+
+def _at_verdict(name: str, verdicts: Verdicts, positive: Flags) -> Measured:
+    """Return a measure of verdicts; proportions have Wilson's interval, in which each image counts once.
+
+    Several photographs of a patient tell less than as many patients: where there are, the bootstrap over groups may
+    make the interval wider.
+    """
+    measured = _bootstrapped(verdicts, at_verdict(name, positive, verdicts.label))
+    if name not in PROPORTIONS or measured.value is None:
+        return measured
+    asked = {
+        "accuracy": np.ones(len(verdicts), bool),
+        "sensitivity": verdicts.label == 1,
+        "specificity": verdicts.label == 0,
+        "precision": positive,
+    }[name]
+    images = len(np.unique(verdicts.image[asked]))
+    low, high = wilson_interval(measured.value * images, images)
+    if len(np.unique(verdicts.group)) < verdicts.n_images and measured.interval is not None:
+        low, high = min(low, measured.interval[0]), max(high, measured.interval[1])
+    return Measured(measured.value, (low, high))
+
+
+def _at_threshold(verdicts: Verdicts, positive: Flags, operating: Operating) -> AtThreshold:
+    return AtThreshold(
+        sensitivity=_at_verdict("sensitivity", verdicts, positive),
+        specificity=_at_verdict("specificity", verdicts, positive),
+        precision=tuple(
+            (each, _bootstrapped(verdicts, precision_at_prevalence_statistic(positive, verdicts.label, each)))
+            for each in operating.prevalence
+        ),
+    )
+
+
+def _parts(records: Sequence[Record], verdicts: Verdicts, least: int) -> tuple[tuple[Part, ...], int]:
+    """Return the accuracy for each value of each attribute, and of how many values too few images were there."""
+    shown, hidden = [], 0
+    for name, values in attributes_of(records):
+        texts = np.array(["not given" if value in (None, "") else str(value) for value in values])
+        for value in np.unique(texts):
+            own = verdicts.take(texts == value)
+            if own.n_images < least:
+                hidden += 1
+            else:
+                shown.append(Part(name, str(value), own.n_images, _at_verdict("accuracy", own, own.positive)))
+    return tuple(shown), hidden

@@ -1,0 +1,50 @@
+"""Where and with what classifiers are fitted."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from shared.interruption import Interruption, StopAskedError, watching_signals
+
+from shared.console import say
+from shared.nn.ranks import ALONE, Ranks, joined
+from shared.weights import ANYWHERE, WeightSource
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and with what fits are made.
+
+    Attributes:
+        device: of networks and images.
+        weights: where ImageNet weights may come from.
+        cache: folder for what frozen layers give, shared between fits; None keeps none.
+        ranks: this process's place among several that share each batch.
+        interruption: signals that ask to stop.
+    """
+
+    device: torch.device
+    weights: WeightSource = ANYWHERE
+    cache: Path | None = None
+    ranks: Ranks = ALONE
+    interruption: Interruption = field(default_factory=Interruption)
+
+
+@contextlib.contextmanager
+def working(
+    device: str, *, weights: Path | None = None, offline: bool = False, cache: Path | None = None
+) -> Iterator[Place]:
+    """Give a place for the block, and end the process with a signal's code when one asked to stop within it.
+
+    Raises:
+        UserError: there is no such device.
+        SystemExit: a signal asked to stop; what ran has saved its state.
+    """
+    with watching_signals() as interruption, joined(device) as (ranks, chosen):
+        try:
+            yield Place(chosen, WeightSource(weights, offline), cache, ranks, interruption)
+        except StopAskedError:
+            say("stopped; the state is saved, and the same command goes on.")
+            raise SystemExit(interruption.exit_code) from None

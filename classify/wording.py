@@ -1,0 +1,85 @@
+"""How numbers and rows are written in tables and sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from classify.ratio import NONE
+from classify.registry import model_label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from classify.gather import RowKey
+    from classify.outcome import Measured
+    from classify.statistics import Spread
+
+UNDEFINED = "–"
+
+
+def percent(value: float | None) -> str:
+    """Return 0..1 as a percentage with one decimal; an en dash when it is undefined."""
+    return UNDEFINED if value is None else f"{100 * value:.1f}"
+
+
+def percent_over_folds(value: Spread | None) -> str:
+    """Return the mean in percent, with ± the sample standard deviation where there are several folds."""
+    if value is None:
+        return UNDEFINED
+    return percent(value.mean) + ("" if value.std is None else f"±{100 * value.std:.1f}")
+
+
+def percent_interval(measured: Measured) -> str:
+    """Return a value in percent with its interval, "97.4 (94.0 to 98.9)"."""
+    if measured.value is None or measured.interval is None:
+        return percent(measured.value)
+    return f"{percent(measured.value)} ({percent(measured.interval[0])} to {percent(measured.interval[1])})"
+
+
+def number_interval(measured: Measured, digits: int = 3) -> str:
+    """Return a value with its interval, "0.953 (0.921 to 0.978)"."""
+    if measured.value is None:
+        return UNDEFINED
+    if measured.interval is None:
+        return f"{measured.value:.{digits}f}"
+    low, high = measured.interval
+    return f"{measured.value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def points(gain: float, interval: tuple[float, float] | None) -> str:
+    """Return a difference of shares in points, "+0.8 points (-1.1 to +2.7)"."""
+    shown = f"{100 * gain:+.1f} points"
+    return shown if interval is None else f"{shown} ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})"
+
+
+def p_value(value: float | None) -> str:
+    """Return a p value with two digits."""
+    if value is None:
+        return UNDEFINED
+    return "< 0.001" if value < 0.001 else f"{value:.2g}"
+
+
+def ratio_name(key: RowKey) -> str:
+    """Return what the column of ratios says: "1:2", "1:2, oversampling"."""
+    instead = "" if key.control == NONE else f", {key.control}"
+    return f"{key.ratio}{instead}{', both classes' if key.synthetic == 'both' else ''}"
+
+
+def row_name(key: RowKey) -> str:
+    """Return how messages call a row: "Custom CNN, 1:2, oversampling"."""
+    return f"{model_label(key.model)}, {ratio_name(key)}"
+
+
+def row_words(key: RowKey) -> str:
+    """Return a row's place in a sentence: "at 1:2", "with oversampling (1:2)", "without synthetic images"."""
+    if key.is_baseline:
+        return "without synthetic images"
+    if key.is_control:
+        names = {"epochs": "more epochs", "augmentation": "stronger augmentation"}
+        return f"with {names.get(key.control, key.control)} ({key.ratio})"
+    return f"at {key.ratio}" + (" in both classes" if key.synthetic == "both" else "")
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return parts as a sentence lists them."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,67 @@
+"""Values with intervals, a line each: what can be told apart shows at a glance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from shared.errors import UserError
+from shared.plots.house import INK, figure_file, look
+
+LINE_IN = 0.3  # height of a line
+POINTS_ALPHA = 0.45
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A value with its interval; those of one `group` share a colour. `points` are drawn small beside it (folds)."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    group: str = ""
+    points: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class DotPanel:
+    """Values below each other, and a named vertical line to compare them with."""
+
+    title: str
+    xlabel: str
+    dots: Sequence[Dot]
+    level: float | None = None
+    level_name: str = ""
+
+
+def dot_plot(path: Path, panels: Sequence[DotPanel], *, title: str = "") -> None:
+    """Write panels of values side by side, the first line on top; names stand at the left of each panel.
+
+    Raises `UserError`: no panel, or one without values.
+    """
+    if not panels or not all(panel.dots for panel in panels):
+        raise UserError(f"{path}: a picture of values needs a panel, and values in each; give some.")
+    lines = max(len(panel.dots) for panel in panels)
+    with figure_file(path, 6.2 * len(panels), 1.5 + LINE_IN * lines, title=title) as figure:
+        for number, panel in enumerate(panels, start=1):
+            draw_dots(figure.add_subplot(1, len(panels), number), panel)
+
+
+def draw_dots(axes: Axes, panel: DotPanel) -> None:
+    """Draw a panel's values from top to bottom."""
+    groups = [key for key, _ in groupby(panel.dots, key=lambda dot: dot.group)]
+    for place, dot in enumerate(panel.dots):
+        colour, _ = look(list(dict.fromkeys(groups)).index(dot.group))
+        if dot.interval is not None:
+            axes.hlines(place, *dot.interval, colors=colour, linewidth=2.2)
+        axes.plot(dot.points, [place + 0.22] * len(dot.points), "|", color=colour, alpha=POINTS_ALPHA, markersize=7)
+        axes.plot([dot.value], [place], "o", color=colour, markersize=6.5)
+    if panel.level is not None:
+        axes.axvline(panel.level, color=INK, linewidth=1, linestyle=(0, (4, 2)))
+    axes.set_yticks(range(len(panel.dots)), [dot.name for dot in panel.dots])
+    axes.set_ylim(len(panel.dots) - 0.5, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.set_title(panel.title)
+    axes.set_xlabel(panel.xlabel if not panel.level_name else f"{panel.xlabel}; dashed: {panel.level_name}")
