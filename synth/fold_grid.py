@@ -16,6 +16,7 @@ import torch
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import say
 from shared.errors import UserError
+from shared.interruption import Interruption
 from shared.nn.device import describe_precision
 from shared.progress import progress
 from shared.provenance import environment
@@ -25,7 +26,6 @@ from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
 from synth.configuration import resolve_training
 from synth.features import Extractor, open_extractor, resolve_choice
-from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
 from synth.quality import FEATURES, QualityMeter, draw_at_once

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import fisher_exact
 
+from shared.multiple import holm
 from synth.originals import Mask
-from synth.ranking import holm
 
 MOST_VALUES = 12  # of a column that is shown; numbers with more are cut at their quartiles
 LEFT_OUT = 0.8  # a class whose share kept is smaller than this times that of the others (the four-fifths rule)

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import variance
 
-import numpy as np
 from scipy import stats
 
+from shared.multiple import holm
 from synth.certainty import Compared
 from synth.kernels import nearer, squared_mmd
 
@@ -78,19 +78,6 @@ def _two_sided(lead: float, error: float, freedom: float) -> float:
     if error == 0:
         return 1.0
     return float(2 * stats.t.sf(abs(lead / error), freedom))  # the normal distribution for infinitely many
-
-
-def holm(p: Sequence[float], tests: int) -> list[float]:
-    """Return p values that hold for `tests` tests together (Holm 1979), of which these are the ones of interest.
-
-    Each is multiplied by the number of tests that are not yet rejected.
-    """
-    order = np.argsort(p)
-    adjusted = np.maximum.accumulate([min(1.0, (tests - place) * p[index]) for place, index in enumerate(order)])
-    result = [0.0] * len(p)
-    for index, value in zip(order, adjusted, strict=True):
-        result[index] = float(value)
-    return result
 
 
 def in_words(found: Sequence[Lead | None], seeds: int) -> str:

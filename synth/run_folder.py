@@ -13,8 +13,8 @@ from typing import Any
 
 from shared.errors import UserError
 from shared.files import LOCK, PART, claimed, remove_parts, write_json, write_text
+from shared.studies.differences import in_words
 from stylegan2_ada import NetworkFileError, read_header
-from synth.differences import in_words
 from synth.run_log import criterion
 
 FORMAT = "rarescreen-run"

@@ -7,13 +7,13 @@ from typing import TypeVar
 
 from shared.console import say
 from shared.errors import UserError
+from shared.interruption import Interruption
+from shared.studies.claim import Claim, LostCellError
+from shared.studies.patience import patiently
+from shared.studies.study import Study
 from synth.cells import Cell
-from synth.claim import Claim, LostCellError
 from synth.fold_grid import FoldGrid, Result
-from synth.interruption import Interruption
-from synth.patience import patiently
 from synth.run_folder import BusyError
-from synth.study import Study
 
 POLL_S = 5.0
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Worker:
     def __init__(
         self,
         grids: Sequence[FoldGrid],
-        studies: Sequence[Study],
+        studies: Sequence[Study[Cell]],
         interruption: Interruption,
         *,
         wait: bool,
@@ -50,7 +50,7 @@ class Worker:
         self.grids, self.studies, self.interruption, self.wait = grids, studies, interruption, wait
         self.patient = patient
         self.ranks = grids[0].place.ranks
-        self._claim: Claim | None = None
+        self._claim: Claim[Cell] | None = None
         self._said: set[str] = set()
 
     def go(self) -> None:
@@ -82,7 +82,7 @@ class Worker:
             elsewhere=sum(each.running for each in standings), doubtful=sum(each.doubtful for each in standings)
         )
 
-    def _patiently(self, study: Study, call: Callable[[], T]) -> T:
+    def _patiently(self, study: Study[Cell], call: Callable[[], T]) -> T:
         return patiently(call, f"{study.storage.name}:", sleep=self.interruption.sleep)
 
     def _train(self, grid: FoldGrid, cell: Cell) -> None:
@@ -105,7 +105,7 @@ class Worker:
             if claim is not None:
                 claim.finish(result.row["criterion"], result.row, pruned=result.pruned)
 
-    def _when_free(self, grid: FoldGrid, cell: Cell, claim: Claim | None) -> Result:
+    def _when_free(self, grid: FoldGrid, cell: Cell, claim: Claim[Cell] | None) -> Result:
         """Train a cell, after waiting for its folder if need be.
 
         Raises `BusyError`: this worker does not wait, or is of several ranks, which would wait for each other.

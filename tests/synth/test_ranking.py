@@ -1,14 +1,12 @@
-"""Which cells can be told from the best, and Holm's method."""
+"""Which cells can be told from the best."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from synth.certainty import Compared
 from synth.groups import Groups
 from synth.kernels import squared_mmd
-from synth.ranking import Lead, holm, in_words, leads
+from synth.ranking import Lead, in_words, leads
 
 RNG = np.random.default_rng(0)
 REALS = RNG.normal(size=(60, 8))
@@ -18,21 +16,6 @@ def network(shift: float, seed: int = 0) -> Compared:
     """What a network is compared by whose images are `shift` away, and a training seed moves them a little."""
     wobble = 0.01 * np.random.default_rng(100 + seed).normal(size=8)
     return Compared(np.random.default_rng(1).normal(size=(200, 8)) + shift + wobble, REALS, Groups.none(60))
-
-
-def test_holm_s_own_steps() -> None:
-    """Three tests: the smallest times 3, the next times 2, the last as it is, and never below one before."""
-    assert holm([0.01, 0.04, 0.03], 3) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.001], 3) == pytest.approx([1.0, 0.003])
-    assert holm([], 0) == []
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_is_between_one_test_and_bonferroni(p: list[float]) -> None:
-    adjusted = holm(p, len(p))
-    for one, value in zip(p, adjusted, strict=True):
-        assert one <= value <= min(1.0, len(p) * one) + 1e-12
-    assert min(adjusted) == pytest.approx(min(1.0, len(p) * min(p)))
 
 
 def test_a_far_cell_is_told_from_the_best_and_a_twin_is_not() -> None:

@@ -18,13 +18,13 @@ from runs import assert_same, command_line, outcome
 
 from shared.cohort import Cohort
 from shared.errors import UserError
+from shared.studies.storage import open_storage
+from shared.studies.values import Range
 from synth.cells import product
 from synth.grid import find_network
 from synth.run_folder import RunFolder
-from synth.storage import open_storage
 from synth.train import train
 from synth.train_options import TrainOptions, resolve_cells
-from synth.values import Range
 
 PATIENCE_S = 300.0
 GAMMAS = ("0.1", "0.2", "0.5", "1")

@@ -1,10 +1,10 @@
 """A grid as an Optuna study: each cell is done once, by whichever worker comes first, and survives any of them.
 
-A worker claims a cell under the lock of the storage (`synth.storage`), and shows that it lives by a number that it
-counts up. Optuna's own heartbeats cover neither journals nor trials that are asked for one by one, and compare clocks.
-Here whoever looks on compares with nothing but what it has seen itself: when a number has stood still for the worker's
-grace the worker is gone and the cell is free again; of workers on this machine that is known at once. What was done
-until then is in the run folder.
+A worker claims a cell under the lock of the storage (`shared.studies.storage`), and shows that it lives by a number
+that it counts up. Optuna's own heartbeats cover neither journals nor trials that are asked for one by one, and compare
+clocks. Here whoever looks on compares with nothing but what it has seen itself: when a number has stood still for the
+worker's grace the worker is gone and the cell is free again; of workers on this machine that is known at once. What was
+done until then is in the run folder.
 
 Workers need not see each other's folders: what was done in another place is done. What failed is left alone by all
 workers, until a command begins while no other works.
@@ -14,22 +14,21 @@ import contextlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from shared.console import say
 from shared.errors import UserError
-from synth.cells import Cell
-from synth.claim import AGAIN, BEAT, CELL, ENDED, GRACE, KIMG, PLACE, ROW, WORKER, Claim
-from synth.differences import in_words
-from synth.liveness import has_ended, is_here, worker_name
-from synth.patience import AWAY
-from synth.search import AXES, Search, params_of
-from synth.storage import Storage, reached
+from shared.studies.claim import AGAIN, BEAT, CELL, ENDED, GRACE, PLACE, ROW, WORKER, Claim
+from shared.studies.differences import in_words
+from shared.studies.liveness import has_ended, is_here, worker_name
+from shared.studies.patience import AWAY
+from shared.studies.search import CellT, Search
+from shared.studies.storage import Storage, reached
 
 BEATS_A_GRACE = 4
 MAX_DEATHS = 3  # of workers of one cell, before it is left alone
@@ -37,7 +36,6 @@ AHEAD = 100  # cells that are enqueued at a time: it is done while others wait
 MAX_REPEATS = 20  # of cells that are done, by a sampler whose ranges have no more
 PLAN, ROUND = "plan", "round"
 DIED = "its worker was not heard of any more"
-MAY_GROW = frozenset({"kimg", "checkpoint_every"})
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -51,22 +49,23 @@ class Standing:
     failed: dict[str, str]  # name and reason
 
 
-class Study:
+class Study(Generic[CellT]):
     """One study as one worker sees it."""
 
     def __init__(
         self,
         storage: Storage,
         name: str,
-        search: Search,
+        search: Search[CellT],
         plan: dict[str, Any],
         *,
-        kimg: float,
-        every_nimg: int,
+        amount: float,
+        unit: str,
         seed: int,
         grace_s: float,
         place: Callable[[], str] = lambda: "",
-        is_there: Callable[[Cell], bool] = lambda _: True,
+        is_there: Callable[[CellT], bool] = lambda _: True,
+        may_differ: Set[str] = frozenset(),
         helps: bool = False,
     ) -> None:
         """Open the study, or make it.
@@ -76,18 +75,19 @@ class Study:
             name: of the study.
             search: what it tries.
             plan: what else must be the same for all workers and as long as it goes on.
-            kimg: of each cell.
-            every_nimg: images between scores.
+            amount: how much is wanted of each cell; one that was done with less is done again.
+            unit: of the amount; trials hold it under this name.
             seed: of the sampler.
             grace_s: how long a worker may be silent.
             place: returns what its folder is called by all who see it; called under the storage's lock.
             is_there: tells whether the result of a cell that was done in this place is still there; else it is done
                 anew.
+            may_differ: entries of the plan that need not be the same.
             helps: whether it is one of several workers of one command, which has opened the study already.
 
         Raises `UserError`: the storage cannot be used, or has another study of this name.
         """
-        self.storage, self.name, self.search, self.kimg = storage, name, search, kimg
+        self.storage, self.name, self.search, self.amount, self.unit = storage, name, search, amount, unit
         self._seed, self._grace_s, self._is_there = seed, grace_s, is_there
         self._worker = worker_name()
         # number of a trial -> its beat, since when it stands there, and whether it has been seen to move
@@ -96,12 +96,13 @@ class Study:
             self._study = optuna.create_study(
                 study_name=name,
                 storage=storage.optuna,
-                pruner=search.make_pruner(every_nimg, round(1000 * kimg)),
+                pruner=search.make_pruner(amount),
                 load_if_exists=True,
             )
             self._id = storage.optuna.get_study_id_from_name(name)
-            if not _require_same(self._study, storage, plan | search.describe()):
-                self._study.set_user_attr(PLAN, _as_stored(plan | search.describe()))
+            plan = plan | search.describe()
+            if not _require_same(self._study, storage, plan, may_differ):
+                self._study.set_user_attr(PLAN, _as_stored(plan))
             self._place = place()
             trials = self._trials()
             # What was done before is looked for; what is done from now on is there.
@@ -114,7 +115,7 @@ class Study:
                 self._round = len(trials)
                 self._study.set_user_attr(ROUND, self._round)
 
-    def claim(self) -> Claim | None:
+    def claim(self) -> Claim[CellT] | None:
         """Return a cell for this worker alone, None when there is none to be had (now: see `standing`).
 
         Raises `UserError` when another process has held the lock for long, and what the storage answers (`patiently`).
@@ -125,7 +126,7 @@ class Study:
             self._seen.clear()  # while the storage was away nobody could show that he lives
             raise
 
-    def _claim(self) -> Claim | None:
+    def _claim(self) -> Claim[CellT] | None:
         with self.storage.lock():
             self._bury()
             self._enqueue()
@@ -137,8 +138,8 @@ class Study:
             cell = self._cell(trial.params)
             number = self.storage.optuna.get_trial_id_from_study_id_trial_number(self._id, trial.number)
             claim = Claim(cell, self._study, trial, number, self.storage.optuna, self._grace_s / BEATS_A_GRACE)
-            about = {CELL: cell.name, WORKER: self._worker, KIMG: self.kimg, GRACE: self._grace_s, PLACE: self._place}
-            for name, value in about.items():
+            about = {CELL: cell.name, WORKER: self._worker, GRACE: self._grace_s, PLACE: self._place}
+            for name, value in (about | {self.unit: self.amount}).items():
                 trial.set_user_attr(name, value)
         return claim
 
@@ -172,7 +173,7 @@ class Study:
 
     def _names(self, trials: list[FrozenTrial]) -> list[str]:
         """Return the names of all cells: of the grid, or of what was chosen so far."""
-        if self.search.axes is None:
+        if not self.search.chooses:
             return [cell.name for cell in self.search.cells]
         return list(dict.fromkeys(name for trial in trials if (name := self._name(trial)) is not None))
 
@@ -180,11 +181,14 @@ class Study:
         """Return the name of a trial's cell; None when its worker was killed before it had chosen one."""
         if CELL in trial.user_attrs:
             return str(trial.user_attrs[CELL])
-        return self._cell(trial.params).name if trial.params.keys() >= set(AXES) else None
+        cell = self.search.cell_of(trial.params)
+        return None if cell is None else cell.name
 
-    def _cell(self, params: dict[str, Any]) -> Cell:
-        same = (cell for cell in self.search.cells if params_of(cell) == params)
-        return next(same, None) or Cell(**params)
+    def _cell(self, params: dict[str, Any]) -> CellT:
+        """Return the cell of a trial that was asked for, and so has all values."""
+        cell = self.search.cell_of(params)
+        assert cell is not None
+        return cell
 
     def _states(self, trials: list[FrozenTrial]) -> dict[str, tuple[str, str]]:
         """Return what became of each cell, by name."""
@@ -199,7 +203,7 @@ class Study:
             if any(trial.state == state for trial in own):
                 return word, ""
         last = next((trial for trial in reversed(own) if trial.state in DONE), None)
-        if last is not None and last.user_attrs[KIMG] >= self.kimg and self._has_result(last):
+        if last is not None and last.user_attrs[self.unit] >= self.amount and self._has_result(last):
             return "done", ""
         failed = [t.user_attrs for t in own if t.state == TrialState.FAIL and t.number >= self._round]
         final = next((about for about in failed if about.get(AGAIN) is False), None)
@@ -213,7 +217,7 @@ class Study:
         return elsewhere or trial.number not in self._before or self._is_there(self._cell(trial.params))
 
     def _lives(self, trial: FrozenTrial) -> bool:
-        """Tell whether a cell is being trained, as far as is known: by a process that is here, or was seen to beat."""
+        """Tell whether a cell is being done, as far as is known: by a process that is here, or was seen to beat."""
         if trial.state != TrialState.RUNNING:
             return False
         worker = str(trial.user_attrs.get(WORKER))
@@ -246,38 +250,34 @@ class Study:
         free = [name for name, (state, _) in self._states(trials).items() if state == "free"]
         for name in free[: max(AHEAD - waiting, 0)]:
             cell = self._named(name, trials)
-            self._study.enqueue_trial(params_of(cell), user_attrs={CELL: name})
+            self._study.enqueue_trial(self.search.params_of(cell), user_attrs={CELL: name})
 
-    def _named(self, name: str, trials: list[FrozenTrial]) -> Cell:
+    def _named(self, name: str, trials: list[FrozenTrial]) -> CellT:
         same = (cell for cell in self.search.cells if cell.name == name)
         return next(same, None) or next(self._cell(t.params) for t in trials if t.params and self._name(t) == name)
 
     def _may_sample(self, trials: list[FrozenTrial]) -> bool:
         """Tell whether the budget allows a sampler one more cell."""
-        if self.search.axes is None:
+        if not self.search.chooses:
             return False
-        names = self._names(trials)
         done = [trial for trial in trials if trial.state in DONE]
         if len(done) - len({self._name(trial) for trial in done}) >= MAX_REPEATS:
             return False
         rows = [trial.user_attrs[ROW] for trial in done]
-        under_way = max(len(names) - len(rows), 0)
-        kimg = sum(row.get("ended_at_kimg", self.kimg) for row in rows) + under_way * self.kimg
-        hours = sum(row["seconds"] for row in rows) / 3600
-        return self.search.budget.allows(len(names), kimg, hours)
+        return self.search.allows(len(self._names(trials)), rows, self.amount)
 
 
-def require_same_plan(storage: Storage, name: str, plan: dict[str, Any]) -> None:
+def require_same_plan(storage: Storage, name: str, plan: dict[str, Any], may_differ: Set[str] = frozenset()) -> None:
     """Raise `UserError` when the storage has a study of this name with another plan."""
     with reached(storage.name):
         if name in optuna.get_all_study_names(storage.optuna):
-            _require_same(optuna.load_study(study_name=name, storage=storage.optuna), storage, plan)
+            _require_same(optuna.load_study(study_name=name, storage=storage.optuna), storage, plan, may_differ)
 
 
-def _require_same(study: optuna.Study, storage: Storage, plan: dict[str, Any]) -> bool:
+def _require_same(study: optuna.Study, storage: Storage, plan: dict[str, Any], may_differ: Set[str]) -> bool:
     """Tell whether the study has a plan at all; raise `UserError` when it is another one."""
     stored = study.user_attrs.get(PLAN)
-    different = "" if stored is None else in_words(stored, _as_stored(plan), may_change=MAY_GROW)
+    different = "" if stored is None else in_words(stored, _as_stored(plan), may_change=may_differ)
     if different:
         raise UserError(
             f"{storage.name}: study {study.study_name} is of another grid or cohort ({different}); give "

@@ -4,7 +4,7 @@
 |---|---|---|
 | nothing: SQLite in `OUT/study.db` | one machine | the system's; it ends with its process |
 | `postgresql://USER@HOST/DATABASE` | many machines | the database's; it ends with its connection |
-| `journal` (`OUT/study.journal`), `journal:FILE` | a file system in common | a link (`synth.link_lock`) |
+| `journal` (`OUT/study.journal`), `journal:FILE` | a file system in common | a link (`shared.studies.link_lock`) |
 
 Optuna claims a waiting trial by a row that the database locks. SQLite has no such lock, and two processes get the same
 trial there; and nothing keeps two processes from enqueueing the same grid. Hence a lock of our own, of all three.
@@ -30,7 +30,7 @@ from sqlalchemy.engine import URL, Engine
 
 from shared.errors import UserError
 from shared.files import write_text
-from synth.link_lock import LinkLock
+from shared.studies.link_lock import LinkLock
 
 DATABASE, JOURNAL, PLACE = "study.db", "study.journal", ".study.place"
 MOST_NAME = 64

@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from shared.console import say
 from shared.errors import UserError
+from shared.interruption import EXIT_CODES, Interruption, watching_signals
 from shared.progress import Bar, Bars, progress_bars, speak_through
-from synth.interruption import EXIT_CODES, Interruption, watching_signals
 
 _SIGKILL = 9
 LOOK_EVERY_S = 0.2  # for a signal to this process

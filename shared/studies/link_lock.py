@@ -10,7 +10,7 @@ import time
 import uuid
 from pathlib import Path
 
-from synth.liveness import has_ended, worker_name
+from shared.studies.liveness import has_ended, worker_name
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.2
 SEPARATOR = " - "

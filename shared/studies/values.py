@@ -9,7 +9,7 @@ from shared.errors import UserError
 
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _RANGE = re.compile(rf"({_NUMBER}):({_NUMBER})(:log)?")
-_BUDGET = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(cells|kimg|h)")
+_AMOUNT = r"[0-9]+\.?[0-9]*|\.[0-9]+"
 
 
 @dataclass(frozen=True)
@@ -56,34 +56,42 @@ def read_value(text: str) -> float | Range:
 
 @dataclass(frozen=True)
 class Budget:
-    """When no more cells are begun; None means no limit."""
+    """When no more cells are begun; None means no limit.
+
+    Attributes:
+        cells: how many.
+        amount: of all cells together, in `unit`.
+        hours: of all cells together.
+        unit: of the amount, as users write it.
+    """
 
     cells: int | None = None
-    kimg: float | None = None
+    amount: float | None = None
     hours: float | None = None
+    unit: str = ""
 
     @classmethod
-    def read(cls, text: str) -> "Budget":
-        """Read "20cells", "5000kimg" or "12h"; the last two count all cells together.
+    def read(cls, text: str, unit: str) -> "Budget":
+        """Read "20cells", "12h", or with a `unit` of "kimg" "5000kimg"; the last two count all cells together.
 
         Raises `UserError`: it is none of them.
         """
-        match = _BUDGET.fullmatch(text)
+        match = re.fullmatch(rf"({_AMOUNT})(cells|{re.escape(unit)}|h)", text)
         amount = float(match[1]) if match else 0.0
         if match is None or not amount > 0 or (match[2] == "cells" and amount % 1):
-            raise UserError(f"--budget {text}: not a budget; give 20cells, 5000kimg or 12h for example.")
+            raise UserError(f"--budget {text}: not a budget; give 20cells, 5000{unit} or 12h for example.")
         if match[2] == "cells":
             return cls(cells=int(amount))
-        return cls(kimg=amount) if match[2] == "kimg" else cls(hours=amount)
+        return cls(hours=amount) if match[2] == "h" else cls(amount=amount, unit=unit)
 
     def __str__(self) -> str:
         return next(
-            f"{most:g}{unit}"
-            for most, unit in ((self.cells, " cells"), (self.kimg, " kimg"), (self.hours, " h"))
+            f"{most:g} {unit}"
+            for most, unit in ((self.cells, "cells"), (self.amount, self.unit), (self.hours, "h"))
             if most
         )
 
-    def allows(self, cells: int, kimg: float, hours: float) -> bool:
+    def allows(self, cells: int, amount: float, hours: float) -> bool:
         """Tell whether another cell may begin when so much is done or under way."""
-        used = ((self.cells, cells), (self.kimg, kimg), (self.hours, hours))
+        used = ((self.cells, cells), (self.amount, amount), (self.hours, hours))
         return all(most is None or now < most for most, now in used)

@@ -13,14 +13,19 @@ import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import Protocol
 
 from shared.console import processes
-from stylegan2_ada import Ranks
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 75}
-
-
 LOOK_EVERY_S = 0.2
+
+
+class Ranks(Protocol):
+    """Processes that take each step together."""
+
+    def most(self, value: int) -> int:
+        """Return the largest of the values that all of them ask with."""
 
 
 class StopAskedError(Exception):

@@ -3,18 +3,18 @@
 import contextlib
 import threading
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from shared.errors import UserError
-from synth.cells import Cell
-from synth.patience import AWAY, patiently
+from shared.studies.patience import AWAY, patiently
+from shared.studies.search import CellT
 
 # names of what a trial says of itself
-CELL, WORKER, BEAT, ENDED, AGAIN, KIMG, ROW = "cell", "worker", "beat", "ended", "again", "kimg", "row"
+CELL, WORKER, BEAT, ENDED, AGAIN, ROW = "cell", "worker", "beat", "ended", "again", "row"
 GRACE, PLACE = "grace", "place"
 
 
@@ -22,14 +22,14 @@ class LostCellError(UserError):
     """Another worker has the cell, since this one was not heard of for too long."""
 
 
-class Claim:
+class Claim(Generic[CellT]):
     """One cell, from the moment that it was claimed until one of `finish`, `fail` and `give_back`.
 
     Within its block it is beaten for, every `beat_s`; whatever ends the block gives the cell back if nothing was told.
     """
 
     def __init__(
-        self, cell: Cell, study: optuna.Study, trial: optuna.Trial, trial_id: int, storage: BaseStorage, beat_s: float
+        self, cell: CellT, study: optuna.Study, trial: optuna.Trial, trial_id: int, storage: BaseStorage, beat_s: float
     ) -> None:
         self.cell, self.number = cell, trial.number
         self._study, self._trial, self._id, self._storage = study, trial, trial_id, storage
@@ -42,7 +42,7 @@ class Claim:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"beat of {cell.name}", daemon=True)
 
-    def __enter__(self) -> "Claim":
+    def __enter__(self) -> "Claim[CellT]":
         self._thread.start()
         return self
 
@@ -63,11 +63,11 @@ class Claim:
                 f"{self.cell.name}: not heard of for too long, so another worker has it now; this one ends here."
             )
 
-    def report(self, nimg: int, value: float) -> None:
-        """Tell the score after `nimg` images; when the storage does not answer, with the next one."""
-        if nimg not in self._reported:  # after going back a score comes again
-            self._reported.add(nimg)
-            self._unsent[nimg] = value
+    def report(self, step: int, value: float) -> None:
+        """Tell the score at `step`; when the storage does not answer, with the next one."""
+        if step not in self._reported:  # after going back a score comes again
+            self._reported.add(step)
+            self._unsent[step] = value
         with contextlib.suppress(*AWAY):
             self._send()
 
@@ -79,9 +79,9 @@ class Claim:
             return False
 
     def finish(self, value: float, row: dict[str, Any], *, pruned: bool = False) -> None:
-        """Tell the result; `row` goes to Table 1.
+        """Tell the result; `row` goes to the table of all cells.
 
-        Raises `UserError`: the storage does not answer; the run is complete, and the same command tells it.
+        Raises `UserError`: the storage does not answer; what was done is complete, and the same command tells it.
         """
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE
         patiently(lambda: self._end(state, value, {ROW: row}), f"{self.cell.name}: trained, but")
@@ -113,9 +113,9 @@ class Claim:
     def _send(self) -> None:
         try:
             while self._unsent:
-                nimg = next(iter(self._unsent))
-                self._trial.report(self._unsent[nimg], nimg)
-                del self._unsent[nimg]
+                step = next(iter(self._unsent))
+                self._trial.report(self._unsent[step], step)
+                del self._unsent[step]
         except optuna.exceptions.UpdateFinishedTrialError:
             self._lost = True
             self._unsent.clear()
