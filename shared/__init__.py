@@ -1,4 +1,4 @@
-"""What `synth` and `classify` both need: the two file contracts, splits, records, the phantom and the console.
+"""What `synth` and `classify` both need: the two file contracts, splits, records, studies, the phantom and the console.
 
 Nothing here imports `synth`, `classify` or click, and only `shared.nn` imports torch.
 """

@@ -178,9 +178,9 @@ def train(**options: Any) -> None:
     The same command goes on where it was stopped. Ctrl-C, SIGTERM and SIGUSR1 save the state first, and end with exit
     code 130, 143 or 75.
     """
+    from shared.studies.values import read_values
     from synth.train import train as run
     from synth.train_options import read_intervals, resolve_cells
-    from synth.values import read_values
 
     options |= read_intervals(options.pop("checkpoint_every"))
     options |= {name: read_values(name, options[name]) for name in ("gamma", "target", "lr")}

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,17 @@ import torch
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import say
 from shared.errors import UserError
+from shared.interruption import Interruption
 from shared.nn.device import describe_precision
 from shared.progress import progress
 from shared.provenance import environment
 from shared.splits import partners
+from shared.studies.worker import Done
 from shared.weights import WeightSource
 from stylegan2_ada import Trainer, TrainingConfig
 from synth.cells import Cell
 from synth.configuration import resolve_training
 from synth.features import Extractor, open_extractor, resolve_choice
-from synth.interruption import Interruption
 from synth.launch import Place
 from synth.methods import choose_method
 from synth.quality import FEATURES, QualityMeter, draw_at_once
@@ -39,14 +39,6 @@ from synth.training_set import TrainingSet, classes
 
 FAKES = 1000
 FID_FAKES = 50_000  # as its authors have it
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a cell: its row of Table 1, and whether it was ended before its time."""
-
-    row: dict[str, Any]
-    pruned: bool
 
 
 class FoldGrid:
@@ -87,21 +79,26 @@ class FoldGrid:
         """Half-life of the average of the weights."""
         return self.training(self.search.corners()[0]).ema_kimg
 
-    def train(self, cell: Cell, interruption: Interruption, watcher: Watcher | None = None) -> Result:
+    @property
+    def is_single(self) -> bool:
+        """Whether there is but one cell."""
+        return self.search.is_single
+
+    def do(self, cell: Cell, interruption: Interruption, claim: Watcher | None = None) -> Done:
         """Train one cell to its end, under a progress bar; of several ranks the first holds the folder.
 
         Raises: see `Run.go`, and `BusyError` when another process works in the folder.
         """
         folder, ranks = self.folder(cell), self.place.ranks
         if not ranks.from_first(lambda: folder.is_finished(self.options.kimg)):
-            self._train(cell, folder, interruption, watcher)
+            self._train(cell, folder, interruption, claim)
         else:
             say(f"{folder.path}: complete, at {folder.read_log()[-1]['kimg']:g} kimg")
         return ranks.from_first(lambda: self._result(folder))
 
-    def _result(self, folder: RunFolder) -> Result:
+    def _result(self, folder: RunFolder) -> Done:
         row = row_of(self.out, folder)
-        return Result(row, folder.read_log()[-1]["kimg"] < self.options.kimg)
+        return Done(row["criterion"], row, pruned=folder.read_log()[-1]["kimg"] < self.options.kimg)
 
     def _train(self, cell: Cell, folder: RunFolder, interruption: Interruption, watcher: Watcher | None) -> None:
         ranks = self.place.ranks

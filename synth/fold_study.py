@@ -3,6 +3,9 @@
 from typing import Any
 
 from shared.errors import UserError
+from shared.studies.storage import open_existing, open_storage, place_name, storage_file
+from shared.studies.study import Study, require_same_plan
+from synth.cells import Cell
 from synth.features import identity
 from synth.fold_grid import FoldGrid
 from synth.grid import TABLE
@@ -10,9 +13,8 @@ from synth.quality import require_enough_fakes, require_subset
 from synth.run import every_nimg
 from synth.run_folder import STUDY_FILES, RunFolder, is_passing
 from synth.search import AXES
-from synth.storage import open_existing, open_storage, place_name, storage_file
-from synth.study import Study, require_same_plan
 
+MAY_GROW = frozenset({"kimg", "checkpoint_every"})  # of a grid that goes on for longer
 STUDY = "table1"  # name of the study in a grid's own folder, which may be moved
 
 
@@ -56,7 +58,7 @@ def require_same_study(grid: FoldGrid) -> None:
     """
     storage = open_existing(grid.options.storage, grid.out)
     if storage is not None:
-        require_same_plan(storage, _study_name(grid), _plan(grid) | grid.search.describe())
+        require_same_plan(storage, _study_name(grid), _plan(grid) | grid.search.describe(), MAY_GROW)
 
 
 def _study_name(grid: FoldGrid) -> str:
@@ -65,7 +67,7 @@ def _study_name(grid: FoldGrid) -> str:
     return STUDY if options.storage is None else f"{options.study or options.out.resolve().name}{of_fold}"
 
 
-def open_study(grid: FoldGrid, *, helps: bool = False) -> Study:
+def open_study(grid: FoldGrid, *, helps: bool = False) -> Study[Cell]:
     """Open the grid's study, before the first hour of work; `helps`: see `Study`.
 
     Raises `UserError`: `require_possible`, or the storage cannot be used or has another grid.
@@ -76,12 +78,13 @@ def open_study(grid: FoldGrid, *, helps: bool = False) -> Study:
         _study_name(grid),
         grid.search,
         _plan(grid),
-        kimg=options.kimg,
-        every_nimg=round(every_nimg(options)),
+        amount=options.kimg,
+        unit="kimg",
         seed=options.seed,
         grace_s=options.grace,
         place=lambda: place_name(grid.out),
         is_there=lambda cell: grid.folder(cell).is_finished(0),
+        may_differ=MAY_GROW,
         helps=helps,
     )
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from shared.console import say
 from shared.errors import UserError
 from shared.files import whole_file, write_json
+from shared.interruption import Interruption, StopAskedError
 from shared.nn.resume import DamagedStateError
 from stylegan2_ada import Networks, Trainer, TrainingDivergedError, network_bytes
 from synth.averages import AverageFolder
@@ -32,7 +33,6 @@ from synth.health import (
     has_collapsed,
     seed_after_rollback,
 )
-from synth.interruption import Interruption, StopAskedError
 from synth.quality import QualityMeter
 from synth.run_folder import RunFolder
 from synth.run_log import RunLog, in_words, writable

@@ -13,8 +13,8 @@ from typing import Any
 
 from shared.errors import UserError
 from shared.files import LOCK, PART, claimed, remove_parts, write_json, write_text
+from shared.studies.differences import in_words
 from stylegan2_ada import NetworkFileError, read_header
-from synth.differences import in_words
 from synth.run_log import criterion
 
 FORMAT = "rarescreen-run"
@@ -28,10 +28,6 @@ STUDY_FILES = (
     ".study.",
     ".features",
 )  # how names begin of what a grid of one cell has in the run's own folder
-
-
-class BusyError(UserError):
-    """Another process trains in the folder."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +89,7 @@ class RunFolder:
         """
         self._refuse_other_contents()
         self.path.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as claim:
-            try:
-                claim.enter_context(claimed(self.path, busy(self.path)))
-            except UserError as error:
-                raise BusyError(str(error)) from error
+        with claimed(self.path, busy(self.path)):
             for folder in (self.path, self.samples, self.checkpoints, self.averages):
                 remove_parts(folder)
             yield

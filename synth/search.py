@@ -11,10 +11,11 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from shared.errors import UserError
+from shared.studies.values import Budget, Range
 from synth.cells import Cell
 from synth.methods import adapts, cells_of, choose_method
+from synth.run import every_nimg
 from synth.train_options import GAMMA, GRID, TARGET, TrainOptions
-from synth.values import Budget, Range
 
 AXES = ("gamma", "target", "lr")
 SEED = "seed"
@@ -34,6 +35,7 @@ class Search:
         axes: for a sampler, the values of each of `AXES`: a range, or numbers to choose from.
         sampler, pruner: one of `SAMPLERS` and `PRUNERS`.
         budget: when a sampler ends.
+        every_nimg: images between the scores that a pruner judges by.
     """
 
     cells: tuple[Cell, ...] = ()
@@ -41,6 +43,12 @@ class Search:
     sampler: str = GRID
     pruner: str = "none"
     budget: Budget = field(default_factory=Budget)
+    every_nimg: int = 0
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a sampler chooses the cells."""
+        return self.axes is not None
 
     @property
     def is_single(self) -> bool:
@@ -87,12 +95,12 @@ class Search:
             return TPESampler(seed=seed, n_startup_trials=STARTUP_CELLS, constant_liar=True)
         return RandomSampler(seed=seed)
 
-    def make_pruner(self, every_nimg: int, total_nimg: int) -> BasePruner:
-        """Return the pruner, for scores every `every_nimg` images of at most `total_nimg`."""
+    def make_pruner(self, amount: float) -> BasePruner:
+        """Return the pruner of cells of `amount` kimg."""
         if self.pruner == "median":
-            return MedianPruner(n_startup_trials=STARTUP_CELLS, n_warmup_steps=every_nimg)
+            return MedianPruner(n_startup_trials=STARTUP_CELLS, n_warmup_steps=self.every_nimg)
         if self.pruner == "hyperband":
-            return HyperbandPruner(min_resource=every_nimg, max_resource=total_nimg, reduction_factor=REDUCTION)
+            return HyperbandPruner(self.every_nimg, max_resource=round(1000 * amount), reduction_factor=REDUCTION)
         return NopPruner()
 
     def describe(self) -> dict[str, Any]:
@@ -102,10 +110,23 @@ class Search:
         axes = {n: str(a) if isinstance(a, Range) else list(a) for n, a in self.axes.items()}
         return axes | {"sampler": self.sampler}
 
+    def params_of(self, cell: Cell) -> dict[str, float]:
+        """Return a cell's values by name, as a trial has them."""
+        return {name: getattr(cell, name) for name in AXES} | ({} if cell.seed is None else {SEED: cell.seed})
 
-def params_of(cell: Cell) -> dict[str, float]:
-    """Return a cell's values by name, as a trial has them."""
-    return {name: getattr(cell, name) for name in AXES} | ({} if cell.seed is None else {SEED: cell.seed})
+    def cell_of(self, params: Mapping[str, Any]) -> Cell | None:
+        """Return the cell that has these values, the grid's own if it is there; None when some are missing."""
+        if not params.keys() >= set(AXES):
+            return None
+        same = (cell for cell in self.cells if self.params_of(cell) == params)
+        return next(same, None) or Cell(**params)
+
+    def allows(self, begun: int, rows: Sequence[Mapping[str, Any]], amount: float) -> bool:
+        """Tell whether the budget allows one more cell of `amount` kimg, as Table 1 has the `rows` of those done."""
+        under_way = max(begun - len(rows), 0)
+        kimg = sum(row.get("ended_at_kimg", amount) for row in rows) + under_way * amount
+        hours = sum(row["seconds"] for row in rows) / 3600
+        return self.budget.allows(begun, kimg, hours)
 
 
 def plan_search(options: TrainOptions, cells: Sequence[Cell]) -> Search:
@@ -130,7 +151,7 @@ def plan_search(options: TrainOptions, cells: Sequence[Cell]) -> Search:
             )
         trained = cells_of(options, method, cells)
         _require_prunable(options.pruner, len(trained))
-        return Search(trained, pruner=options.pruner)
+        return Search(trained, pruner=options.pruner, every_nimg=round(every_nimg(options)))
     if len(options.seeds) > 1:
         raise UserError(
             f"--seed: several are of a grid, and --sampler {options.sampler} tries each cell once; give one."
@@ -145,7 +166,7 @@ def plan_search(options: TrainOptions, cells: Sequence[Cell]) -> Search:
         "lr": (),
     }
     axes = {name: _axis(name, axis or usual[name]) for name, axis in asked.items()}
-    budget = Budget.read(options.budget)
+    budget = Budget.read(options.budget, "kimg")
     points = math.prod(1 if isinstance(axis, Range) else len(axis) for axis in axes.values())
     if not any(isinstance(axis, Range) for axis in axes.values()) and (budget.cells is None or budget.cells > points):
         raise UserError(
@@ -153,7 +174,7 @@ def plan_search(options: TrainOptions, cells: Sequence[Cell]) -> Search:
             "make; give a range (--gamma 0.05:1:log), a smaller budget, or leave --sampler out for a grid."
         )
     _require_prunable(options.pruner, budget.cells)
-    return Search((), axes, options.sampler, options.pruner, budget)
+    return Search((), axes, options.sampler, options.pruner, budget, round(every_nimg(options)))
 
 
 def _require_prunable(pruner: str, cells: int | None) -> None:

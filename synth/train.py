@@ -13,24 +13,24 @@ from shared.cohort import read_cohort
 from shared.console import say
 from shared.errors import UserError
 from shared.files import claimed, remove_parts
+from shared.interruption import Interruption, watching_signals
+from shared.nn.at_once import Work, do_at_once
+from shared.studies.patience import patiently
+from shared.studies.study import Study
+from shared.studies.worker import Worker
 from stylegan2_ada import ProjectedDiscriminator
-from synth.at_once import Work, do_at_once
 from synth.cells import Cell
 from synth.dry_run import dry_run
 from synth.fold_grid import FoldGrid
 from synth.fold_study import open_study, require_possible, require_same_study
-from synth.interruption import Interruption, watching_signals
 from synth.launch import Place, joined
 from synth.methods import choose_method
-from synth.patience import patiently
 from synth.run_folder import busy
 from synth.search import Search, plan_search
 from synth.starts import Start, build_start, say_licence
-from synth.study import Study
 from synth.table1 import write_table1
 from synth.train_options import TrainOptions
 from synth.training_set import classes
-from synth.worker import Worker
 
 FEW_IMAGES = 50
 HALF_LIVES = 2  # of the weights' average, after which less than a quarter of the start is left in it
@@ -42,11 +42,11 @@ CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
     """Train every cell on every fold asked for and write Table 1 beside them; return the run folders.
 
-    Other commands may share the work (`synth.study`); the one that ends last writes the table.
+    Other commands may share the work (`shared.studies.study`); the one that ends last writes the table.
 
     Raises:
         UserError: whatever the user can mend, before any long work where possible.
-        SystemExit: a signal asked to stop (`synth.interruption`); the same call goes on.
+        SystemExit: a signal asked to stop (`shared.interruption`); the same call goes on.
     """
     with watching_signals() as interruption, joined(options.device) as (ranks, device):
         search = plan_search(options, cells)
@@ -63,12 +63,12 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         if options.dry_run:
             dry_run(grids, jobs)
             return []
-        studies: list[Study] = []
+        studies: list[Study[Cell]] = []
         ranks.from_first(lambda: studies.extend(open_study(grid) for grid in grids))
         _say_what_comes(grids, place, start, jobs)
         if jobs > 1:
             _work_at_once(grids, sum(study.left() for study in studies), jobs, interruption)
-        Worker(grids, studies, interruption, wait=options.wait, patient=options.wait).go()
+        Worker(grids, studies, interruption, ranks, wait=options.wait).go()
         return ranks.from_first(lambda: _conclude(grids, studies))
 
 
@@ -79,7 +79,7 @@ def _require_possible(grids: list[FoldGrid], *, dry: bool) -> None:
             require_same_study(grid)
 
 
-def _conclude(grids: list[FoldGrid], studies: list[Study]) -> list[Path]:
+def _conclude(grids: list[FoldGrid], studies: list[Study[Cell]]) -> list[Path]:
     """Write Table 1 of all grids; return the run folders.
 
     Raises `UserError`: a cell could not be trained.
@@ -213,4 +213,4 @@ class OneWorker:
             start = build_start(options, cohort.size, classes(options))
             grids = [FoldGrid(cohort, fold, options, self.search, start, place, self.features) for fold in self.folds]
             studies = [open_study(grid, helps=True) for grid in grids]
-            Worker(grids, studies, interruption, wait=False, patient=options.wait).go()
+            Worker(grids, studies, interruption, ranks, wait=False, patient=options.wait).go()

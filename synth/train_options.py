@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from shared.errors import UserError
+from shared.studies.values import Range
 from stylegan2_ada.config import AugPipe, NoiseMode
 from synth.averages import MOST
 from synth.cells import Cell, CellFile, product, read_cells
-from synth.values import Range
 
 Protocol = Literal["strict", "paper"]
 Label = Literal["positive", "negative", "both"]
@@ -83,7 +83,7 @@ class TrainOptions:
         precision: of the large convolutions: "auto", "fp32", "tf32", "bf16".
         compile: whether `torch.compile` fuses the networks: "auto", "on", "off".
         jobs: cells trained at once, or "auto".
-        storage: where the grid's study is (`synth.storage`); None means a database in the grid's folder.
+        storage: where the grid's study is (`shared.studies.storage`); None means a database in the grid's folder.
         study: its name in a storage that holds several; None means the name of `out`.
         sampler: "grid", or "tpe" or "random" to choose cells in ranges until the `budget` is used up.
         pruner: "none", or "median" or "hyperband" to end cells early whose scores are far behind.

@@ -1,13 +1,15 @@
 """Settings of all tests, and what they share."""
 
 import importlib.util
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import settings
+from postgresql import server
 
 # Time on a busy machine says nothing of the code, and a failure should come back when the tests run again.
 settings.register_profile("rarescreen", deadline=None, derandomize=True)
@@ -30,3 +32,27 @@ def script() -> Callable[[str], ModuleType]:
         return module
 
     return load
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[], str]]:
+    """Return what makes a database on a server of the tests' own, and tells its address."""
+    psycopg = pytest.importorskip("psycopg")
+    numbers = itertools.count()
+    with server() as address:
+
+        def new_database() -> str:
+            name = f"study{next(numbers)}"
+            with psycopg.connect(address.format(database="postgres"), autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {name}")
+            return address.format(database=name)
+
+        yield new_database
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "journal"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return where a new study may be, in each kind of storage."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/study.db"
+    return "journal:" + str(tmp_path / "j") if request.param == "journal" else request.getfixturevalue("postgresql")()

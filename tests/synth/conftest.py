@@ -1,15 +1,13 @@
 """A small cohort, and a small network that says it was trained on it."""
 
 import hashlib
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from postgresql import server
 
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort, read_cohort, write_cohort
 from shared.splits import assign_folds, parts
@@ -105,25 +103,3 @@ def make_network(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Ca
 @pytest.fixture(scope="session")
 def run_folder(make_network: Callable[..., Path]) -> Path:
     return make_network()
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Callable[[], str]]:
-    psycopg = pytest.importorskip("psycopg")
-    numbers = itertools.count()
-    with server() as address:
-
-        def new_database() -> str:
-            name = f"study{next(numbers)}"
-            with psycopg.connect(address.format(database="postgres"), autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {name}")
-            return address.format(database=name)
-
-        yield new_database
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "journal"])
-def address(request, tmp_path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/study.db"
-    return "journal:" + str(tmp_path / "j") if request.param == "journal" else request.getfixturevalue("postgresql")()

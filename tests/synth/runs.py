@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from shared.interruption import Interruption
 from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, Trainer, TrainingConfig
 from synth.certainty import Compared
 from synth.checkpoints import Checkpoints
 from synth.cli import cli
 from synth.features import NetworkExtractor
-from synth.interruption import Interruption
 from synth.quality import QualityMeter
 from synth.run import Run
 from synth.run_folder import RunFolder

@@ -1,16 +1,16 @@
-"""Studies of tests, and workers for them in processes of their own (which import this module by name)."""
+"""Studies of grids, and workers for them in processes of their own (which import this module by name)."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
 import optuna
 
-from synth.cells import product
-from synth.link_lock import LinkLock
+from shared.studies.storage import open_storage
+from shared.studies.study import Study
+from synth.cells import Cell, product
 from synth.search import Search
-from synth.storage import open_storage
-from synth.study import Study
 
 CELLS = product([0.1, 0.5], [0.6], [0.001, 0.002, 0.003])
 GRID = Search(cells=CELLS)
@@ -19,16 +19,16 @@ PLAN = {"cohort": "abc", "fold": 0}
 
 def open_study(
     address: str, search: Search = GRID, *, plan: Any = PLAN, kimg: float = 10.0, grace_s: float = 120.0, **more: Any
-) -> Study:
-    storage = open_storage(address, Path())
-    return Study(storage, "s", search, plan, kimg=kimg, every_nimg=1000, seed=0, grace_s=grace_s, **more)
+) -> Study[Cell]:
+    storage, search = open_storage(address, Path()), dataclasses.replace(search, every_nimg=1000)
+    return Study(storage, "s", search, plan, amount=kimg, unit="kimg", seed=0, grace_s=grace_s, **more)
 
 
 def trials(address: str) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name="s", storage=open_storage(address, Path()).optuna).trials
 
 
-def do_all(study: Study) -> list[str]:
+def do_all(study: Study[Cell]) -> list[str]:
     """Do what there is to do, a second a cell, and return the names in order."""
     done = []
     while (claim := study.claim()) is not None:
@@ -51,9 +51,3 @@ def claim_and_hang(address: str, claimed: Any) -> None:
         claim.report(1000, 3.0)
         claimed.set()
         time.sleep(600)
-
-
-def hold_link(path: Path, held: Any) -> None:
-    LinkLock(path, grace_s=30.0, timeout_s=60.0).acquire()
-    held.set()
-    time.sleep(600)

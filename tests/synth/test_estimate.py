@@ -11,13 +11,13 @@ import torch
 from runs import CONFIG, make_trainer
 from torch.utils.flop_counter import FlopCounterMode
 
+from shared.studies.values import Range
 from synth.cells import product
 from synth.dry_run import fakes_of_a_cell
 from synth.estimate import estimate
 from synth.run_folder import RunFolder
 from synth.train import train
 from synth.train_options import TrainOptions, resolve_cells
-from synth.values import Range
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

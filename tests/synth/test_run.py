@@ -19,11 +19,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import synth.run
 from shared.errors import UserError
+from shared.interruption import watching_signals
 from stylegan2_ada import Trainer, load_networks
 from stylegan2_ada.finite_steps import MAX_BAD_STEPS
 from synth.checkpoints import Checkpoints
 from synth.health import COLLAPSE_SPREAD
-from synth.interruption import watching_signals
 from synth.run_folder import RunFolder
 
 LONG = dataclasses.replace(OPTIONS, kimg=0.2)

@@ -18,13 +18,13 @@ from runs import assert_same, command_line, outcome
 
 from shared.cohort import Cohort
 from shared.errors import UserError
+from shared.studies.storage import open_storage
+from shared.studies.values import Range
 from synth.cells import product
 from synth.grid import find_network
 from synth.run_folder import RunFolder
-from synth.storage import open_storage
 from synth.train import train
 from synth.train_options import TrainOptions, resolve_cells
-from synth.values import Range
 
 PATIENCE_S = 300.0
 GAMMAS = ("0.1", "0.2", "0.5", "1")
@@ -254,7 +254,7 @@ def test_a_machine_that_would_score_in_another_space_is_refused(options: TrainOp
 
 def test_a_cell_whose_folder_is_busy_is_waited_for(options: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was silent and lost the cell may be in its folder still: no trial fails for that."""
-    monkeypatch.setattr("synth.worker.POLL_S", 0.1)
+    monkeypatch.setattr("shared.studies.worker.POLL_S", 0.1)
     folder = RunFolder(options.out)
     leaving = threading.Event()
 
@@ -268,7 +268,7 @@ def test_a_cell_whose_folder_is_busy_is_waited_for(options: TrainOptions, monkey
     other.start()
     entered.wait(60)
     said: list[str] = []
-    monkeypatch.setattr("synth.worker.say", lambda text: (said.append(text), leaving.set()))
+    monkeypatch.setattr("shared.studies.worker.say", lambda text: (said.append(text), leaving.set()))
     train(_options(options, kimg=0.008), CELL)
     other.join()
     assert "another process is training here" in said[0]

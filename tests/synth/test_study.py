@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections import Counter
-from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
 import optuna
@@ -16,12 +15,11 @@ from optuna.trial import TrialState
 from studies import CELLS, GRID, PLAN, claim_and_hang, do_all, open_study, take_part, trials
 
 from shared.errors import UserError
+from shared.studies.claim import LostCellError
+from shared.studies.study import MAX_REPEATS
+from shared.studies.values import Budget, Range
 from synth.cells import Cell, product
-from synth.claim import LostCellError
-from synth.liveness import has_ended, worker_name
 from synth.search import Search
-from synth.study import MAX_REPEATS
-from synth.values import Budget, Range
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -57,7 +55,7 @@ def test_workers_that_begin_at_once_share_a_grid(address):
 def test_a_killed_workers_cell_is_taken_up(address, monkeypatch, known):
     """At once on the machine where it was killed; elsewhere once it has been silent for long enough."""
     if not known:
-        monkeypatch.setattr("synth.study.has_ended", lambda _: False)
+        monkeypatch.setattr("shared.studies.study.has_ended", lambda _: False)
     claimed = SPAWN.Event()
     worker = SPAWN.Process(target=claim_and_hang, args=(address, claimed))
     worker.start()
@@ -163,7 +161,7 @@ def test_a_sampler_that_has_only_done_cells_left_ends(tmp_path):
 
 
 def test_many_cells_are_enqueued_some_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("synth.study.AHEAD", 2)
+    monkeypatch.setattr("shared.studies.study.AHEAD", 2)
     address = f"sqlite:///{tmp_path}/study.db"
     study = open_study(address)
     first = study.claim()
@@ -181,8 +179,8 @@ def test_whoever_does_not_wait_stays_until_all_others_have_shown_that_they_live(
         assert (here.standing().running, here.standing().doubtful) == (1, 0)
         there = open_study(address, Search(cells=CELLS[:1]))
         with pytest.MonkeyPatch.context() as elsewhere:
-            elsewhere.setattr("synth.study.is_here", lambda _: False)
-            elsewhere.setattr("synth.study.has_ended", lambda _: False)
+            elsewhere.setattr("shared.studies.study.is_here", lambda _: False)
+            elsewhere.setattr("shared.studies.study.has_ended", lambda _: False)
             assert there.claim() is None
             assert there.standing().doubtful == 1
             end = time.monotonic() + 60
@@ -257,7 +255,7 @@ def test_a_sampled_cell_that_was_stopped_goes_on_as_it_was(address):
 
 
 def test_hours_and_kimg_are_budgets_too(tmp_path):
-    for number, budget in enumerate((Budget(kimg=25.0), Budget(hours=3.5 / 3600))):
+    for number, budget in enumerate((Budget(amount=25.0, unit="kimg"), Budget(hours=3.5 / 3600))):
         address = f"sqlite:///{tmp_path}/{number}.db"
         search = Search(axes=AXES, sampler="random", budget=budget)
         assert len(do_all(open_study(address, search))) == (3 if number == 0 else 4)  # 10 kimg and 1 s a cell
@@ -321,26 +319,6 @@ def test_scores_wait_for_a_storage_that_does_not_answer(tmp_path, monkeypatch):
 def test_a_cell_of_a_sampler_has_a_folder_of_its_own():
     names = {Cell(gamma=0.1 + 1e-4 * i, target=0.6, lr=0.002).name for i in range(10)}
     assert len(names) == 10
-
-
-def test_a_worker_that_ended_is_known_only_where_it_was():
-    child = SPAWN.Process(target=time.sleep, args=(60,))
-    child.start()
-    host, place, _, started = worker_name().split()
-    theirs = f"{host} {place} {child.pid} {Path(f'/proc/{child.pid}/stat').read_text().rpartition(')')[2].split()[19]}"
-    assert not has_ended(worker_name())
-    assert not has_ended(theirs)
-    assert has_ended(f"{host} {place} {child.pid} {int(started) - 1}")  # its number was another one's
-    child.kill()
-    while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-        time.sleep(0.01)
-    assert has_ended(theirs)
-    child.join()
-    assert has_ended(theirs)
-    assert not has_ended(theirs.replace(place, "another/1"))
-    assert not has_ended("elsewhere " + theirs.partition(" ")[2])
-    for nonsense in ("", "None", "a b c d", f"{host} {place} x y"):
-        assert not has_ended(nonsense)
 
 
 def _as_the_library_opens(address):

@@ -14,6 +14,7 @@ from runs import assert_same, trained
 from shared.bundle import read_candidates
 from shared.cohort import Cohort, read_cohort
 from shared.errors import UserError
+from shared.interruption import Interruption
 from shared.splits import parts
 from stylegan2_ada import Ranks, Trainer, load_networks, read_header
 from synth.cells import product
@@ -21,7 +22,6 @@ from synth.checkpoints import Checkpoints
 from synth.fold_grid import FoldGrid
 from synth.generate import GenerateOptions, generate
 from synth.grid import find_network, read_provenance
-from synth.interruption import Interruption
 from synth.launch import Place
 from synth.networks import SHIPPED, shipped_network
 from synth.run_folder import RunFolder

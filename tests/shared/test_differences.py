@@ -2,7 +2,7 @@
 
 import pytest
 
-from synth.differences import MAX_DIFFERENCES, in_words
+from shared.studies.differences import MAX_DIFFERENCES, in_words
 
 LONG = "/a/folder/that/is/far/away/"
 

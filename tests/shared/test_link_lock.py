@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from studies import hold_link
+from small_study import hold_link
 
-from synth.link_lock import LinkLock
+from shared.studies.link_lock import LinkLock
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -29,7 +29,7 @@ def test_a_killed_holders_lock_is_broken(tmp_path: Path, monkeypatch: pytest.Mon
     os.kill(holder.pid or 0, signal.SIGKILL)
     holder.join()
     if not known:
-        monkeypatch.setattr("synth.link_lock.has_ended", lambda _: False)
+        monkeypatch.setattr("shared.studies.link_lock.has_ended", lambda _: False)
     lock = _lock(tmp_path, grace_s=1.0)
     started, processor = time.monotonic(), time.process_time()
     assert lock.acquire()

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from studies import CELLS, do_all, open_study
+from small_study import CELLS, do_all, open_study
 
 from shared.errors import UserError
-from synth.storage import WholeLines, network_file_system, open_storage
+from shared.studies.storage import WholeLines, network_file_system, open_storage
 
 
 @pytest.mark.parametrize("torn", [b'{"op_code": 4, "tri', b"{", b"x" * 100_000])
@@ -16,7 +16,7 @@ def test_a_half_written_line_of_a_journal_is_taken_away(tmp_path, torn):
     address = f"journal:{path}"
     study = open_study(address)
     with study.claim() as claim:
-        claim.finish(1.0, {"cell": claim.cell.name, "seconds": 1.0})
+        claim.finish(1.0, {"cell": claim.cell.name})
     whole = path.read_bytes()
     with path.open("ab") as journal:
         journal.write(torn)
@@ -54,7 +54,7 @@ def test_network_file_systems_are_recognised(tmp_path, path, kind):
 
 
 def test_sqlite_on_a_network_file_system_is_refused_and_a_journal_is_used(tmp_path, monkeypatch):
-    monkeypatch.setattr("synth.storage.network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr("shared.studies.storage.network_file_system", lambda path: "nfs4")
     with pytest.raises(UserError, match=r"SQLite on a network file system \(nfs4\)"):
         open_storage(f"sqlite:///{tmp_path}/study.db", tmp_path)
     assert open_storage(None, tmp_path).name == str(tmp_path / "study.journal")

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-import synth.interruption
-from synth.interruption import EXIT_CODES, StopAskedError, watching_signals
+import shared.interruption
+from shared.interruption import EXIT_CODES, StopAskedError, watching_signals
 
 
 @pytest.mark.parametrize(("name", "code"), EXIT_CODES.items())
@@ -48,7 +48,7 @@ def test_in_another_thread_signals_are_left_alone() -> None:
 
 
 def test_the_codes_are_documented() -> None:
-    text = synth.interruption.__doc__ or ""
+    text = shared.interruption.__doc__ or ""
     for name, code in EXIT_CODES.items():
         assert f"| {name}" in text
         assert f"| {code}" in text

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from shared.errors import UserError
+from shared.interruption import Interruption, StopAskedError
 from shared.progress import progress
-from synth.interruption import Interruption, StopAskedError
 
 
 @dataclass(frozen=True)
