@@ -94,7 +94,8 @@ $(WORK)/table2.json: $(COHORT) $(BUNDLES) $(wildcard classify/presets/$(STUDY).t
 	  $(BUNDLES:%=--bundle %) --out $(WORK)/models --records $(WORK)/records.jsonl --table $(WORK)/table2.md
 
 # Results are copies, of the study that was asked for last; this file changes only when that does.
-MADE := $(addprefix $(RESULTS)/,table1.md table1.json table2.md table2.json curves.png audit.md \
+FIGURES := $(addprefix table2_,accuracy.png confusion.png curves.png reliability.png)
+MADE := $(addprefix $(RESULTS)/,table1.md table1.json table2.md table2.json $(FIGURES) curves.png audit.md \
   scores.png real_vs_synthetic.png borders.png copies.png bundle.h5)
 $(OF): FORCE
 	@mkdir -p $(RESULTS)
@@ -106,7 +107,7 @@ $(RESULTS)/table1.md: $(GRIDS) $(OF)
 	cat $(PARTS:%=$(WORK)/%/gan/table1.md) > $@
 
 $(RESULTS)/table2.md: $(WORK)/table2.json $(OF)
-	cp $(WORK)/table2.json $(RESULTS)/table2.json
+	cp $(WORK)/table2.json $(addprefix $(WORK)/,$(FIGURES)) $(RESULTS)
 	cp $(FIRST)/bundle.h5 $(RESULTS)/bundle.h5
 	cp $(FIRST)/bundle_sheet.png $(RESULTS)/real_vs_synthetic.png
 	for picture in scores borders copies; do cp $(FIRST)/bundle_$$picture.png $(RESULTS)/$$picture.png; done

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 
 from classify.calibration import precision_at_prevalence
 from classify.folder import FittedModel, as_plain, model_folders, read_model
-from classify.gather import settings_on_validation, verdicts_of
+from classify.gather import RowKey, settings_on_validation, verdicts_of
 from classify.guard import count_seen, refuse_seen
 from classify.inference import for_inference
 from classify.inputs import inference_batch
@@ -26,7 +26,7 @@ from classify.registry import find_model, model_label
 from classify.shortcut import own_features, probe
 from classify.statistics import confusion_and_metrics
 from classify.training import peak_bytes
-from classify.wording import percent
+from classify.wording import percent, ratio_name, row_name
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import console, say
 from shared.errors import UserError
@@ -134,7 +134,7 @@ def _record(
 ) -> Record:
     config, n = fitted.config, len(tested.rows)
     images = np.asarray(cohort.images[tested.rows])
-    title = f"{model_label(config.model)}, {config.ratio}, fold {config.fold}, {tested.name}"
+    title = f"{row_name(RowKey.of({'key': asdict(config)}))}, fold {config.fold}, {tested.name}"
     with torch.inference_mode():
         classifier(torch.tensor(images[:1], device=classifier.mean.device))  # the first pays for what is loaded then
     start_s = time.perf_counter()
@@ -200,7 +200,7 @@ def _report(records: Sequence[Record], operating: Operating) -> None:
         table.add_column(column, justify="left" if column in ("model", "ratio", "set") else "right")
     for record in records:
         key = record["key"]
-        cells = [model_label(key["model"]), key["ratio"], key["fold"], key["set"], record["n"]]
+        cells = [model_label(key["model"]), ratio_name(RowKey.of(record)), key["fold"], key["set"], record["n"]]
         metrics = record["metrics"]
         if metrics["sensitivity"] is None:  # no positives to find: a precision of 0 would look like a failure
             metrics = metrics | {"precision": None, "f1": None}

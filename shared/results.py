@@ -15,7 +15,8 @@ from shared.files import require_file
 
 MADE = {
     "table1.md": "GAN settings, ranked by how near their images are to the real ones",
-    "table2.md": "classifiers with and without synthetic images",
+    "table2.md": "classifiers with and without synthetic images: intervals, tests, figures",
+    "table2_accuracy.png": "their accuracy and what changed it, with intervals",
     "real_vs_synthetic.png": "real images beside selected synthetic ones",
     "curves.png": "losses, augmentation strength and quality over training",
     "audit.md": "the selection: what each rule keeps, copies of photographs, who is left out; with pictures",
