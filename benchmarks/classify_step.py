@@ -40,6 +40,7 @@ def make_training(classifier: Classifier, size: int, batch: int, dtype: torch.dt
         images=rng.integers(0, 256, (IMAGES, size, size, 3), dtype=np.uint8),
         label=rng.integers(0, 2, IMAGES),
         synthetic=np.zeros(IMAGES, bool),
+        group=np.arange(IMAGES),
         train=entries,
         validation=entries,
         choice=entries,

@@ -91,7 +91,7 @@ _PROTOCOL = click.option(
     "--protocol", default="strict", metavar="strict|paper", help="strict, or literally what the paper did."
 )
 _PRECISION = click.option(
-    "--precision", metavar="auto|fp32|tf32|bf16", help="Of convolutions and products; auto: bf16 on CUDA, else fp32."
+    "--precision", metavar="auto|fp32|tf32|bf16", help="Of convolutions and products; auto: the fastest."
 )
 _WEIGHTS = click.option("--weights", type=FILE, help="Folder of pretrained weights, looked into first.")
 _OFFLINE = click.option("--offline", is_flag=True, help="Never touch the network.")
@@ -267,7 +267,7 @@ def table(
 
 @cli.command()
 @click.argument("cohort", type=FILE)
-@click.option("--preset", default="demo", metavar="demo|paper|FILE.toml", help="The cells of Table 2.")
+@click.option("--preset", default="demo", metavar="demo|paper|controlled|FILE.toml", help="The cells of Table 2.")
 @_BUNDLE
 @_PROTOCOL
 @click.option("--seed", "seeds", type=int, multiple=True, help="Fit each cell with each.  [default: the preset's]")

@@ -1,5 +1,6 @@
 """Rows of Table 2 against each other on the same test images: does it help, and is it the synthetic images?"""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -74,6 +75,16 @@ def contrasts(rows: Mapping[RowKey, tuple[Sequence[Record], Verdicts]]) -> tuple
             if not key.is_control and other.is_control and same and (found := _contrast(key, other, rows)):
                 against_controls.append(found)
     return _corrected(against_none), _corrected(against_controls)
+
+
+def between_models(rows: Mapping[RowKey, tuple[Sequence[Record], Verdicts]]) -> list[Contrast]:
+    """Return every two models without synthetic images against each other, the better one first; a family of its own."""
+    baselines = [key for key in rows if key.is_baseline]
+    found = []
+    for first, second in itertools.combinations(baselines, 2):
+        if first.protocol == second.protocol and (one := _contrast(first, second, rows)):
+            found.append(one if one.gain >= 0 else _contrast(second, first, rows) or one)
+    return _corrected(found)
 
 
 def _corrected(found: list[Contrast]) -> list[Contrast]:

@@ -42,7 +42,7 @@ from shared.cohort import Cohort
 from shared.console import say
 from shared.errors import UserError
 from shared.files import claimed
-from shared.nn.device import choose_precision, describe_device
+from shared.nn.device import choose_precision, describe_device, fastest_precision
 from shared.progress import progress
 from shared.provenance import environment
 from shared.splits import parts, require_fold
@@ -131,6 +131,7 @@ def _resolve(
     if options.control == "epochs":
         real = mixture.counts["real_positives"]
         epochs = more_epochs(epochs, real, ratio.count(real))
+    unfreeze = spec.unfreeze if options.unfreeze is None else options.unfreeze
     config = FitConfig(
         model=spec.name,
         ratio=str(ratio),
@@ -140,7 +141,7 @@ def _resolve(
         fold=fold,
         seed=options.seed,
         image_size=resolve_image_size(spec, options.image_size or spec.image_size or cohort.size, depth),
-        unfreeze=spec.unfreeze if options.unfreeze is None else options.unfreeze,
+        unfreeze=unfreeze,
         depth=depth,
         head=head,
         dropout=float(dropout),
@@ -149,7 +150,7 @@ def _resolve(
         lr=float(spec.lr if options.lr is None else options.lr),
         batch=spec.batch if options.batch is None else options.batch,
         optimizer=options.optimizer or spec.optimizer,
-        precision=resolve_precision(options.precision, device),
+        precision=resolve_precision(options.precision, device, head_alone=unfreeze == 0),
         cohort=cohort.sha256,
         bundles=tuple(bundle.sha256 for bundle in supply.all),
     )
@@ -170,13 +171,13 @@ def _require_known(option: str, value: str, known: Collection[str]) -> None:
         raise UserError(f"--{option} {value}: not known; give one of {', '.join(known)}.")
 
 
-def resolve_precision(name: str | None, device: torch.device) -> str:
-    """Return fp32, tf32 or bf16; "auto", or none asked for, is bf16 on CUDA and fp32 elsewhere.
+def resolve_precision(name: str | None, device: torch.device, *, head_alone: bool) -> str:
+    """Return fp32, tf32 or bf16; "auto", or none asked for, is the fastest, and fp32 where the head alone trains.
 
     Raises `UserError`: unknown, or the device does not have it.
     """
     if name in (None, "auto"):
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        return "fp32" if head_alone else fastest_precision(device)
     choose_precision(str(name), device)
     return str(name)
 

@@ -110,6 +110,18 @@ SPECS = (
         mean=LITE_MEAN,
         std=LITE_STD,
     ),
+    ModelSpec(
+        name="linear_probe",
+        label="Linear probe",
+        build=backbones.timm_backbone("tf_efficientnet_lite0"),
+        pretrained=backbones.efficientnet_lite0_state,
+        imagenet_parameters=4_652_008,
+        image_size=224,
+        mean=LITE_MEAN,
+        std=LITE_STD,
+        head=(),  # logistic regression on the frozen features: what any other model has to beat
+        dropout=0.0,
+    ),
 )
 MODELS = {spec.name: spec for spec in SPECS}
 

@@ -20,7 +20,7 @@ FORMAT = "rarescreen-table2"
 VERSION = 1
 MAX_BYTES = 1 << 20
 ALL = "all"
-NAMES = ("demo", "paper")
+NAMES = ("demo", "paper", "controlled")
 
 Published = tuple[float, ...]  # (mean,) or (mean, standard deviation) in %; of the external set (right, n)
 
@@ -35,7 +35,7 @@ class Cell:
 
 
 def read_preset(name: str) -> list[Cell]:
-    """Return the cells of the preset `name` (demo, paper) or of a file NAME.toml of the same form.
+    """Return the cells of the preset `name` (demo, paper, controlled) or of a file NAME.toml of the same form.
 
     Raises `UserError`: no such preset, or a file that is not one.
     """

@@ -65,7 +65,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         raise UserError(f"--precision {name}: unknown; use one of {', '.join(PRECISIONS)}.")
     cuda = device.type == "cuda"
     if name == "auto":
-        name = _fastest(device)
+        name = fastest_precision(device)
     if name == "tf32" and not cuda:
         raise UserError(f"--precision tf32: only NVIDIA GPUs have it, and the work runs on {device}; use auto.")
     if name == "bf16" and device.type == "mps":
@@ -75,7 +75,8 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if name == "bf16" else torch.float32
 
 
-def _fastest(device: torch.device) -> str:
+def fastest_precision(device: torch.device) -> str:
+    """Return bf16 where the GPU or the processor has products of it, tf32 or fp32 elsewhere."""
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "tf32"
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
