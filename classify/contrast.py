@@ -78,7 +78,7 @@ def contrasts(rows: Mapping[RowKey, tuple[Sequence[Record], Verdicts]]) -> tuple
 
 
 def between_models(rows: Mapping[RowKey, tuple[Sequence[Record], Verdicts]]) -> list[Contrast]:
-    """Return every two models without synthetic images against each other, the better one first; a family of its own."""
+    """Return every two models without synthetic images against each other, the better first: its own family."""
     baselines = [key for key in rows if key.is_baseline]
     found = []
     for first, second in itertools.combinations(baselines, 2):
