@@ -34,10 +34,13 @@ Changes = npt.NDArray[np.float32]
 
 
 def transform(images: Tensor, which: Tensor) -> Tensor:
-    """Return `images` [N, S, S, C], each under the transform of its number in `which` (int64 [N]); any device."""
+    """Return `images` [N, S, S, C], each under the transform of its number in `which` (int64 [N]).
+
+    `which` is on the CPU, so that no GPU is waited for.
+    """
     out = torch.empty_like(images)
     for number, apply in enumerate(TRANSFORMS.values()):
-        rows = torch.nonzero(which == number).squeeze(1)
+        rows = torch.nonzero(which == number).squeeze(1).to(images.device)
         if len(rows):
             out[rows] = apply(images[rows])
     return out

@@ -62,7 +62,7 @@ class Pixels:
     def __getitem__(self, entries: Entries) -> Tensor:
         """Return uint8 [E, S, S, 3]: each entry's image under its transform, and its random change if it has one."""
         index = torch.from_numpy(entries.index).to(self.device)
-        images = transform(self._images[index], torch.from_numpy(entries.transform).to(self.device))
+        images = transform(self._images[index], torch.from_numpy(entries.transform))
         varied = np.flatnonzero(entries.variation)
         if len(varied):
             keys = [(self._seed, *_fields(code)) for code in _codes(entries)[varied].tolist()]
