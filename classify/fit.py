@@ -223,8 +223,11 @@ def fit_fold(cohort: Cohort, planned: Plan, path: Path, place: Place, *, force: 
     Raises: see `fit`.
     """
     config, ranks = planned.config, place.ranks
+    ranks.from_first(lambda: folder.require_free(path, config, force=force))
+    classifier = None
+    if not ranks.from_first(lambda: folder.is_done(path, config)):
+        classifier = make_classifier(config, place)  # what cannot be made is refused before anything is written
     with contextlib.ExitStack() as claim:
-        ranks.from_first(lambda: folder.require_free(path, config, force=force))
         busy = f"{path}: another process is fitting this model; wait for it, or give another --out."
         ranks.from_first(lambda: claim.enter_context(claimed(path, busy)))
         if ranks.from_first(lambda: folder.take(path, config)):
@@ -232,12 +235,11 @@ def fit_fold(cohort: Cohort, planned: Plan, path: Path, place: Place, *, force: 
                 (path / folder.MODEL).touch()  # so that make sees it is up to date
             say(f"{planned.title}: done before, in {path}")
             return
-        _fit_claimed(cohort, planned, path, place)
+        _fit_claimed(cohort, planned, classifier or make_classifier(config, place), path, place)
 
 
-def _fit_claimed(cohort: Cohort, planned: Plan, path: Path, place: Place) -> None:
+def _fit_claimed(cohort: Cohort, planned: Plan, classifier: Classifier, path: Path, place: Place) -> None:
     config, mixture, device = planned.config, planned.mixture, place.device
-    classifier = make_classifier(config, place)
     place.ranks.from_first(lambda: folder.begin(path, config, _document(cohort, planned, classifier, device)))
     _warn_of_seen(cohort, planned)
     settings = train_settings(config, device)

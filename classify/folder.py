@@ -95,15 +95,23 @@ def require_free(folder: Path, config: FitConfig, *, force: bool) -> None:
         raise UserError(f"{folder}: exists and holds no model; give --force to use it nevertheless, or another --out.")
 
 
+def is_done(folder: Path, config: FitConfig) -> bool:
+    """Tell whether the fit of `config` is done in `folder`."""
+    return is_finished(folder) and _is_of(folder, config)
+
+
+def _is_of(folder: Path, config: FitConfig) -> bool:
+    try:
+        return not differences(read_config(folder)[0], config)
+    except UserError:  # of another version, or damaged: whoever asks was told to replace it
+        return False
+
+
 def take(folder: Path, config: FitConfig) -> bool:
     """Remove another fit than that of `config` from `folder`, and tell whether that fit is done already."""
     if not (folder / CONFIG).is_file():
         return False
-    try:
-        same = not differences(read_config(folder)[0], config)
-    except UserError:  # of another version, or damaged: whoever calls was told to replace it
-        same = False
-    if same:
+    if _is_of(folder, config):
         return is_finished(folder)
     for name in (MODEL, HISTORY, SEEN, CHECKPOINT, CONFIG):
         (folder / name).unlink(missing_ok=True)

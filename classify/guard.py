@@ -54,11 +54,19 @@ def seen_mask(seen: Seen, cohort: Cohort, rows: Indices) -> Mask:
     return known[rows] | np.isin(cohort.group_id[rows], groups)
 
 
+def seen_by_any(parts: Sequence[Seen], cohort: Cohort, rows: Indices) -> Mask:
+    """Tell which of `rows` [R] of `cohort` one of `parts` saw."""
+    mask: Mask = np.logical_or.reduce([np.zeros(len(rows), bool), *(seen_mask(each, cohort, rows) for each in parts)])
+    return mask
+
+
 def count_seen(parts: Sequence[Seen], cohort: Cohort, rows: Indices) -> dict[str, int]:
-    """Return how many of `rows` each of `parts` saw, and under "any" how many were seen at all."""
-    masks = [seen_mask(part, cohort, rows) for part in parts]
-    counts = {part.by: int(mask.sum()) for part, mask in zip(parts, masks, strict=True)}
-    return counts | {"any": int(np.logical_or.reduce([np.zeros(len(rows), bool), *masks]).sum())}
+    """Return how many of `rows` were seen by whom (several of `parts` may go by one name), and under "any" in all."""
+    by: dict[str, list[Seen]] = {}
+    for part in parts:
+        by.setdefault(part.by, []).append(part)
+    counts = {name: int(seen_by_any(those, cohort, rows).sum()) for name, those in by.items()}
+    return counts | {"any": int(seen_by_any(parts, cohort, rows).sum())}
 
 
 def refuse_seen(parts: Sequence[Seen], cohort: Cohort, rows: Indices, *, model: Path, test_set: str) -> None:

@@ -2,11 +2,10 @@
 
 import copy
 
-import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 
-from classify.models import Classifier
+from classify.models import Classifier, channels_last
 
 
 def for_inference(classifier: Classifier) -> Classifier:
@@ -20,5 +19,6 @@ def for_inference(classifier: Classifier) -> Classifier:
     except Exception:  # noqa: BLE001 - networks whose course depends on values raise all kinds
         return ready
     assert isinstance(fused, fx.GraphModule | nn.Module)
-    ready.backbone = fused.to(memory_format=torch.channels_last)
+    channels_last(fused)
+    ready.backbone = fused
     return ready.eval()

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from shared.interruption import Interruption, StopAskedError, watching_signals
 
 from shared.console import say
+from shared.interruption import Interruption, StopAskedError, watching_signals
 from shared.nn.ranks import ALONE, Ranks, joined
 from shared.weights import ANYWHERE, WeightSource
 

@@ -4,6 +4,7 @@ The first part gives the same for an image in every epoch, so it runs once. The 
 (torch.fx): behind it is each operation that depends on a parameter that trains.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def cut(classifier: Classifier) -> Cut | None:
         return Cut(backbone, _unchanged, width, "all")
     mode = backbone.training
     try:
-        graph = _Tracer().trace(backbone.eval())
+        graph = _Tracer().trace(backbone.eval(), _defaults(backbone))
     except Exception:  # noqa: BLE001 - networks whose course depends on values raise all kinds
         return None
     finally:
@@ -64,9 +65,10 @@ def cut(classifier: Classifier) -> Cut | None:
         return None
     first = fx.GraphModule(backbone, _first_graph(graph, crossing, behind))
     rest = fx.GraphModule(backbone, _rest_graph(graph, crossing, behind))
+    blank = _blank(classifier)
     with torch.inference_mode():
-        found = first(classifier.prepare(_blank(classifier)))
-    if not all(isinstance(each, Tensor) and each.is_floating_point() and len(each) == 1 for each in found):
+        found = first(classifier.prepare(blank))
+    if not all(isinstance(each, Tensor) and each.is_floating_point() and len(each) == len(blank) for each in found):
         return None
     shapes = [tuple(each.shape[1:]) for each in found]
     return Cut(
@@ -78,8 +80,15 @@ def cut(classifier: Classifier) -> Cut | None:
 
 
 def _blank(classifier: Classifier) -> Tensor:
+    """Return two images, so that what has one row an image is told from what has one row."""
     size = classifier.image_size
-    return torch.zeros(1, size, size, 3, dtype=torch.uint8, device=classifier.mean.device)
+    return torch.zeros(2, size, size, 3, dtype=torch.uint8, device=classifier.mean.device)
+
+
+def _defaults(backbone: nn.Module) -> dict[str, Any]:
+    """Return what a backbone takes beside images, all of it left out here (a mask of attention is None)."""
+    taken = inspect.signature(backbone.forward).parameters.values()
+    return {each.name: each.default for each in taken if each.default is not each.empty}
 
 
 def _unchanged(x: Tensor) -> Tensor:

@@ -12,13 +12,6 @@ from typing import Any
 import rich.box
 import rich.table
 import torch
-from shared.interruption import Interruption
-from shared.nn.at_once import Work, do_at_once
-from shared.studies.claim import Claim
-from shared.studies.patience import patiently
-from shared.studies.storage import Storage, open_storage, place_name
-from shared.studies.study import Study, forget_other_plan
-from shared.studies.worker import Done, Worker
 
 from classify import folder
 from classify.evaluate import SETS, evaluate
@@ -32,7 +25,14 @@ from shared.cohort import EXTERNAL, Cohort, read_cohort
 from shared.console import console, say
 from shared.errors import UserError
 from shared.files import require_new
+from shared.interruption import Interruption
+from shared.nn.at_once import Work, do_at_once
 from shared.records import Record, append_record, read_records
+from shared.studies.claim import Claim
+from shared.studies.patience import patiently
+from shared.studies.storage import Storage, open_storage, place_name
+from shared.studies.study import Study, forget_other_plan
+from shared.studies.worker import Done, Worker
 
 STUDY = "table2"  # name of the study in a folder of its own, which may be moved
 UNIT = "fits"

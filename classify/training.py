@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from shared.interruption import Interruption
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,6 +23,7 @@ from classify.inputs import Inputs
 from classify.mixing import Entries, Mixture
 from classify.models import Classifier, trainable_state
 from shared.errors import UserError
+from shared.interruption import Interruption
 from shared.nn.ranks import ALONE, Ranks
 from shared.nn.resume import load_state, save_state
 from shared.progress import Bar
@@ -142,7 +142,7 @@ class Training:
         self._optimizer = OPTIMIZERS[settings.optimizer](self._parameters, settings.lr)
         self._label = torch.from_numpy(mixture.label).to(classifier.mean.device)
         self._best = _snapshot(classifier)
-        self._generators: dict[str, Tensor] | None = None  # of dropout, in the middle of an epoch
+        self._own: dict[str, Any] | None = None  # what this process alone had in the middle of an epoch
         self._ended = False
         self.progress = Progress()
         if checkpoint is not None:
@@ -195,14 +195,14 @@ class Training:
         bar.advance(min(len(progress.losses) * batch, len(order)))
         self.classifier.train()
         with seeded(device, seed, "epoch", epoch, *([self.ranks.rank] if self.ranks.count > 1 else [])):
-            self._restore_generators()
+            self._restore_own()
             for step in range(len(progress.losses), steps):
                 entries = shown[order[step * batch : (step + 1) * batch]]
                 told.append(self.step(entries))
                 bar.advance(len(entries))
                 if step + 1 < steps and self._vote():
                     self._note(told)
-                    self._save(self._kept_generators())
+                    self._save(self._own_state())
                     self._interruption.check(self.ranks)
         self._note(told)
         found = {"loss": math.fsum(progress.losses) / len(order), "accuracy": sum(progress.right) / len(order)}
@@ -286,45 +286,52 @@ class Training:
         self.progress.seconds += now - self._counted_s
         self._counted_s = now
 
-    def _save(self, generators: dict[str, Tensor] | None) -> None:
+    def _save(self, own: dict[str, Any] | None) -> None:
         self._count_time()
-        everyones = self.ranks.gather(generators)
+        everyones = self.ranks.gather(own)
         if self._checkpoint is not None and self.ranks.first:
             content = {
                 "now": _snapshot(self.classifier),
                 "best": self._best,
                 "optimizer": self._optimizer.state_dict(),
                 "progress": asdict(self.progress),
-                "generators": everyones,
+                "own": everyones,
             }
             save_state(self._checkpoint, content)
         self._saved_s = time.monotonic()
 
-    def _kept_generators(self) -> dict[str, Tensor]:
-        device = self._label.device
-        return {"cpu": torch.get_rng_state()} | (
-            {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
-        )
+    def _own_state(self) -> dict[str, Any]:
+        """Return what is not the same in all processes in the middle of an epoch.
 
-    def _restore_generators(self) -> None:
-        """Go on with the random numbers in the middle of an epoch, when it was interrupted there."""
-        if self._generators is not None:
-            torch.set_rng_state(self._generators["cpu"])
-            if "cuda" in self._generators and self._label.device.type == "cuda":
-                torch.cuda.set_rng_state(self._generators["cuda"], self._label.device)
-            self._generators = None
+        That is their random numbers (of dropout), and what moves without gradients.
+        """
+        device = self._label.device
+        own: dict[str, Any] = {"cpu": torch.get_rng_state()}
+        if device.type == "cuda":
+            own["cuda"] = torch.cuda.get_rng_state(device)
+        return own | {"moving": [tensor.cpu().clone() for tensor in _moving(self.classifier)]}
+
+    def _restore_own(self) -> None:
+        """Go on in the middle of an epoch, when it was interrupted there."""
+        if self._own is not None:
+            torch.set_rng_state(self._own["cpu"])
+            if "cuda" in self._own and self._label.device.type == "cuda":
+                torch.cuda.set_rng_state(self._own["cuda"], self._label.device)
+            for tensor, kept in zip(_moving(self.classifier), self._own["moving"], strict=True):
+                tensor.copy_(kept)
+            self._own = None
 
     def _resume(self, path: Path, content: dict[str, Any]) -> None:
         try:
-            now, best, generators = content["now"], content["best"], content["generators"]
+            now, best, own = content["now"], content["best"], content["own"]
             if not now.keys() == best.keys() == trainable_state(self.classifier).keys():
                 raise ValueError("it holds other tensors")
-            if len(generators) != self.ranks.count and generators[0] is not None:
-                raise ValueError(f"{len(generators)} processes were at work; go on with as many")
+            if len(own) != self.ranks.count and own[0] is not None:
+                raise ValueError(f"{len(own)} processes were at work; go on with as many")
             self.progress = Progress(**content["progress"])
             self.classifier.load_state_dict(now, strict=False)
             self._optimizer.load_state_dict(content["optimizer"])
-            self._best, self._generators = best, generators[self.ranks.rank % len(generators)]
+            self._best, self._own = best, own[self.ranks.rank % len(own)]
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).split("\n", 1)[0]
             raise UserError(f"{path}: not a checkpoint of this fit ({reason}); delete it and start again.") from error

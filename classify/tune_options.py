@@ -9,7 +9,6 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from shared.studies.values import Budget, Range, read_values
 
 from classify.backbones import largest_depth
 from classify.models import MAX_HEAD_LAYERS, MAX_HEAD_WIDTH
@@ -17,6 +16,7 @@ from classify.registry import ModelSpec, find_model
 from classify.settings import FitOptions
 from classify.training import OPTIMIZERS
 from shared.errors import UserError
+from shared.studies.values import Budget, Range, read_values
 
 SAMPLERS = ("tpe", "random")
 PRUNERS = ("none", "median", "hyperband")
