@@ -62,6 +62,12 @@ def cohort(make_cohort: Callable[..., Cohort], tmp_path_factory: pytest.TempPath
     return read_cohort(path)
 
 
+@pytest.fixture
+def small(make_cohort: Callable[..., Cohort]) -> Cohort:
+    """A cohort for quick fits."""
+    return make_cohort(positives=10, negatives=12, externals=2, folds=2)
+
+
 @pytest.fixture(scope="session")
 def make_bundle() -> Callable[..., Bundle]:
     def make(cohort: Cohort, *, count: int = 12, fold: int = 0, seen: Sequence[int] = (), **changes: object) -> Bundle:
@@ -92,6 +98,7 @@ def make_bundle() -> Callable[..., Bundle]:
             rule="union",
             sigma=2.0,
             thresholds={},
+            sha256=hashlib.sha256(f"{count} {fold} {seen} {sorted(changes)}".encode()).hexdigest(),
         )
         return replace(bundle, **changes)
 

@@ -1,149 +1,56 @@
-import json
+"""The stage `classify fit`: what it asks for, what it refuses, and what it leaves behind."""
+
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from fitting import CPU, QUICK, assert_near, here, run, same, tensors
 
 from classify import fit as stage
-from classify import training
-from classify.fit import find_bundle, fit, resolve
-from classify.folder import MODEL, read_model
-from classify.registry import MODELS
-from classify.settings import FitOptions
+from classify.fit import fit, plan
+from classify.folder import CHECKPOINT, CONFIG, MODEL, read_model
+from classify.guard import seen_by_bundle
+from classify.ratio import Ratio
+from classify.settings import FitConfig, FitOptions
 from classify.training import OPTIMIZERS
-from shared.bundle import ALL_FOLDS, Bundle
+from shared.bundle import Bundle
 from shared.cohort import Cohort
-from shared.errors import UserError
-from shared.weights import WeightSource
-
-CPU = torch.device("cpu")
-QUICK = FitOptions(epochs=3, batch=16, lr=1e-3)
-
-
-def run(cohort: Cohort, out: Path, options: FitOptions = QUICK, **more: Any) -> Path:
-    given = {"folds": [0], "device": CPU, "weights": WeightSource(offline=True)} | more
-    return fit(cohort, options=options, out=out, **given)[0]
-
-
-@pytest.fixture
-def small(make_cohort: Callable[..., Cohort]) -> Cohort:
-    return make_cohort(positives=10, negatives=12, externals=2, folds=2)
+from shared.errors import BusyError, UserError
+from shared.files import claimed
+from shared.splits import parts
 
 
 @pytest.fixture(scope="module")
 def done(make_cohort: Callable[..., Cohort], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of three epochs; tests copy it before they change it."""
+    """A model of three epochs of the cohort `small`; tests copy it before they change it."""
     cohort = make_cohort(positives=10, negatives=12, externals=2, folds=2)
     return run(cohort, tmp_path_factory.mktemp("models") / "done")
 
 
-def test_the_same_seed_gives_the_same_tensors_and_another_seed_others(
-    small: Cohort, done: Path, tmp_path: Path
-) -> None:
-    first = load_file(done / MODEL)
-    torch.manual_seed(99)  # whatever the caller's generator is, it is neither used nor moved
-    state = torch.random.get_rng_state()
-    again = load_file(run(small, tmp_path / "again") / MODEL)
-    assert torch.equal(torch.random.get_rng_state(), state)
-    assert first.keys() == again.keys()
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    other = load_file(run(small, tmp_path / "other", replace(QUICK, seed=1, epochs=1)) / MODEL)
-    assert not torch.equal(first["head.0.weight"], other["head.0.weight"])
-
-
-def test_an_interrupted_fit_goes_on_to_the_same_tensors(
-    small: Cohort, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 0.0)
-    step = training._step_through
-    epochs = []
-
-    def interrupted(*arguments: Any) -> dict[str, float]:
-        epochs.append(arguments[5])
-        if len(epochs) == 3:
-            raise KeyboardInterrupt
-        return step(*arguments)
-
-    monkeypatch.setattr(training, "_step_through", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(small, tmp_path / "m")
-    assert not (tmp_path / "m" / MODEL).exists()
-    with pytest.raises(UserError, match="a fit that is not done; run the same"):
-        read_model(tmp_path / "m")
-    place = run(small, tmp_path / "m")
-    assert epochs == [1, 2, 3, 3]
-    first, resumed = load_file(done / MODEL), load_file(place / MODEL)
-    assert all(torch.equal(first[name], resumed[name]) for name in first)
-    rows = [json.loads((folder / "history.json").read_text())["epochs"] for folder in (done, place)]
-    assert rows[0] == rows[1]
-    assert sorted(path.name for path in place.iterdir() if not path.name.startswith(".")) == [
-        "config.json",
-        "history.json",
-        "model.safetensors",
-        "seen.json",
-    ]
-
-
-def test_a_damaged_checkpoint_is_refused(small: Cohort, done: Path, tmp_path: Path) -> None:
-    place = shutil.copytree(done, tmp_path / "m")
-    (place / MODEL).unlink()
-    (place / "checkpoint.pt").write_bytes(b"half a checkpoint")
-    with pytest.raises(UserError, match=r"checkpoint.pt: .* remove it"):
-        run(small, place)
-
-
-def test_the_best_epoch_is_kept(small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of scores that are set here, the highest balanced accuracy wins, ties go to the smaller balanced loss."""
-    scores = iter([(0.5, 0.1), (0.9, 0.6), (0.9, 0.4), (0.9, 0.4), (0.7, 0.1)])
-    states: list[dict[str, torch.Tensor]] = []
-
-    def scored(classifier: Any, *arguments: Any) -> training.Score:
-        states.append({name: value.clone() for name, value in classifier.state_dict().items()})
-        accuracy, loss = next(scores)
-        return training.Score(loss=9.0, accuracy=0.0, balanced_loss=loss, balanced_accuracy=accuracy)
-
-    monkeypatch.setattr(training, "evaluate", scored)
-    place = run(small, tmp_path / "m", replace(QUICK, epochs=5))
-    assert read_model(place).history["best_epoch"] == 3
-    kept = load_file(place / MODEL)
-    assert all(torch.equal(kept[name], states[2][name]) for name in kept)
-    assert not torch.equal(kept["head.0.weight"], states[3]["head.0.weight"])
-
-
-def test_the_history_holds_each_epoch_and_training_learns(done: Path) -> None:
-    epochs = read_model(done).history["epochs"]
-    assert [row["epoch"] for row in epochs] == [1, 2, 3]
-    assert all(row.keys() == {"epoch", "train", "validation"} for row in epochs)
-    losses = [row["train"]["loss"] for row in epochs]
-    assert losses == sorted(losses, reverse=True)
-
-
-def test_protocol_paper_chooses_on_the_test_images(small: Cohort, tmp_path: Path) -> None:
-    fitted = read_model(run(small, tmp_path / "m", replace(QUICK, protocol="paper")))
-    epochs = fitted.history["epochs"]
-    best = max(epochs, key=lambda row: (row["test"]["balanced_accuracy"], -row["test"]["balanced_loss"]))
-    assert fitted.history["best_epoch"] == best["epoch"]
-    assert all(row["validation"] is not None for row in epochs)
+def resolved(options: FitOptions, cohort: Cohort, fold: int = 0) -> FitConfig:
+    return plan(cohort, fold, options=options, device=CPU).config
 
 
 def test_a_finished_fit_is_left_as_it_is_and_another_configuration_is_refused(
-    small: Cohort, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Cohort, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = shutil.copytree(done, tmp_path / "m")
     before = (place / MODEL).read_bytes()
-    monkeypatch.setattr(stage, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(stage, "Training", lambda *_, **__: pytest.fail("trained again"))
     assert run(small, place) == place
+    assert f"done before, in {place}" in capsys.readouterr().err
     assert (place / MODEL).read_bytes() == before
     with pytest.raises(
         UserError,
         match=r"another configuration \(epochs 3, not 4; lr|epochs 3, not 4, lr 0.001, not 0.1\); give --force",
     ):
         run(small, place, replace(QUICK, epochs=4, lr=0.1))
+    with pytest.raises(UserError, match=r"another configuration \(head 8, not 16\+4\)"):
+        run(small, place, replace(QUICK, head=(16, 4)))
     assert (place / MODEL).read_bytes() == before
 
 
@@ -154,6 +61,13 @@ def test_force_replaces_another_configuration(small: Cohort, done: Path, tmp_pat
     assert len(read_model(place).history["epochs"]) == 1
 
 
+def test_force_does_not_replace_what_is_the_same(small: Cohort, done: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(done, tmp_path / "m")
+    before = (place / MODEL).read_bytes()
+    run(small, place, force=True)
+    assert (place / MODEL).read_bytes() == before
+
+
 def test_a_folder_of_something_else_is_refused(small: Cohort, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
     with pytest.raises(UserError, match="exists and holds no model"):
@@ -162,27 +76,73 @@ def test_a_folder_of_something_else_is_refused(small: Cohort, tmp_path: Path) ->
         run(small, tmp_path / "photo.jpg")
 
 
+def test_a_folder_where_another_process_fits_is_refused(small: Cohort, tmp_path: Path) -> None:
+    place = tmp_path / "m"
+    with claimed(place, "unused"), pytest.raises(BusyError, match=r"m: another process is fitting this model; wait"):
+        run(small, place)
+    assert not (place / CONFIG).exists()
+    assert run(small, place, replace(QUICK, epochs=1)) == place  # it is free again
+    with claimed(place, "unused"), pytest.raises(BusyError, match="give another --out"):
+        run(small, place, replace(QUICK, epochs=1))
+
+
+def test_a_fit_holds_its_folder_until_it_ends(small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = []
+
+    def begin(*arguments: object) -> None:
+        with pytest.raises(BusyError) as busy:
+            run(small, tmp_path / "m", replace(QUICK, epochs=1))
+        refused.append(busy)
+
+    monkeypatch.setattr(stage, "_warn_of_seen", begin)
+    run(small, tmp_path / "m", replace(QUICK, epochs=1))
+    assert len(refused) == 1
+
+
 def test_a_frozen_backbone_trains_its_head_alike_with_and_without_a_cache(small: Cohort, tmp_path: Path) -> None:
     options = FitOptions(model="efficientnet_lite0", image_size=32, epochs=2)
-    plain = load_file(run(small, tmp_path / "plain", options) / MODEL)
+    plain = tensors(run(small, tmp_path / "plain", options))
     for name in ("first", "second"):
-        cached = load_file(run(small, tmp_path / name, options, cache=tmp_path / "features") / MODEL)
+        cached = tensors(run(small, tmp_path / name, options, cache=tmp_path / "features"))
         assert all(torch.equal(plain[key], cached[key]) for key in plain)
     assert len(list((tmp_path / "features").glob("*.safetensors"))) == 1
 
 
 def test_fold_all_makes_a_folder_a_fold(small: Cohort, tmp_path: Path) -> None:
-    places = fit(small, options=replace(QUICK, epochs=1), out=tmp_path / "m", folds=range(2), device=CPU)
+    options = replace(QUICK, epochs=1)
+    places = fit(small, options=options, out=tmp_path / "m", folds=range(2), place=here())
     assert places == [tmp_path / "m" / "fold0", tmp_path / "m" / "fold1"]
     assert [read_model(place).config.fold for place in places] == [0, 1]
+    run(small, tmp_path / "one", options)
+    with pytest.raises(UserError, match="holds the model of a single fold; give another --out"):
+        fit(small, options=options, out=tmp_path / "one", folds=range(2), place=here())
 
 
 def test_settings_come_from_the_user_and_else_from_the_registry(small: Cohort) -> None:
-    spec = MODELS["inception_v3"]
-    config = resolve(FitOptions(model="inception_v3", lr=0.5), spec, small, 1, None)
+    config = resolved(FitOptions(model="inception_v3", lr=0.5), small, 1)
     assert (config.lr, config.epochs, config.unfreeze, config.image_size) == (0.5, 20, 34, 299)
-    assert resolve(FitOptions(unfreeze=0), MODELS["custom_cnn"], small, 0, None).unfreeze == 0
-    assert resolve(FitOptions(), MODELS["custom_cnn"], small, 0, None).image_size == small.size == 32
+    assert (config.head, config.dropout, config.depth, config.patience) == ((512, 256), 0.5, None, None)
+    assert resolved(FitOptions(unfreeze=0), small).unfreeze == 0
+    assert resolved(FitOptions(), small).image_size == small.size == 32
+    custom = resolved(FitOptions(), small)
+    assert (custom.depth, custom.head, custom.unfreeze, custom.optimizer, custom.epochs) == (
+        6,
+        (32,),
+        None,
+        "rmsprop",
+        300,
+    )
+    given = FitOptions(depth=2, head=(), dropout=0.0, patience=7, optimizer="sgd", batch=5, precision="fp32", seed=3)
+    mine = resolved(given, small)
+    assert {name: getattr(mine, name) for name in ("depth", "head", "dropout", "patience", "optimizer", "batch")} == {
+        "depth": 2,
+        "head": (),
+        "dropout": 0.0,
+        "patience": 7,
+        "optimizer": "sgd",
+        "batch": 5,
+    }
+    assert (mine.precision, mine.seed, mine.cohort, mine.bundles) == ("fp32", 3, small.sha256, ())
 
 
 @pytest.mark.parametrize(
@@ -190,13 +150,20 @@ def test_settings_come_from_the_user_and_else_from_the_registry(small: Cohort) -
     [
         (FitOptions(epochs=0), "--epochs 0"),
         (FitOptions(batch=0), "--batch 0"),
+        (FitOptions(patience=0), "--patience 0"),
         (FitOptions(lr=0.0), "--lr 0"),
         (FitOptions(lr=float("nan")), "--lr nan"),
         (FitOptions(seed=-1), "--seed -1"),
         (FitOptions(optimizer="adagrad"), f"--optimizer adagrad: .* {', '.join(OPTIMIZERS)}"),
         (FitOptions(protocol="loose"), "--protocol loose: .* strict, paper"),
+        (FitOptions(precision="fp8"), "--precision fp8: unknown"),
         (FitOptions(image_size=48), "--image-size 48"),
+        (FitOptions(depth=0), "--depth 0"),
+        (FitOptions(model="resnet50", depth=4), "--depth 4: resnet50"),
+        (FitOptions(head=(0,)), "--head 0"),
+        (FitOptions(dropout=1.0), "--dropout 1"),
         (FitOptions(ratio="2"), "--ratio 2"),
+        (FitOptions(control="epochs"), "--control epochs"),
         (FitOptions(model="vgg"), "--model vgg"),
         (FitOptions(unfreeze=13), "--unfreeze 13: custom_cnn has 12"),
     ],
@@ -209,48 +176,78 @@ def test_a_setting_out_of_range_is_refused_before_anything_is_written(
     assert not (tmp_path / "m").exists()
 
 
+def test_weights_that_are_missing_are_told_before_anything_is_written(
+    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with pytest.raises(UserError, match="and offline work downloads nothing"):
+        run(small, tmp_path / "m", FitOptions(model="resnet50", image_size=32))
+    assert not (tmp_path / "m").exists()
+
+
 def test_a_loss_that_explodes_is_told(small: Cohort, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^--lr 1e\+30: the loss is no longer finite in epoch 1"):
-        run(small, tmp_path / "m", FitOptions(lr=1e30, optimizer="sgd", epochs=1))
+        run(small, tmp_path / "m", replace(QUICK, lr=1e30, optimizer="sgd", epochs=1))
 
 
-def test_the_bundle_of_fold_and_label_is_used(small: Cohort, make_bundle: Callable[..., Bundle]) -> None:
-    bundles = [
-        make_bundle(small, fold=0, path=Path("b0")),
-        make_bundle(small, fold=1, path=Path("b1")),
-        make_bundle(small, fold=0, label=0, class_name=small.classes[0], path=Path("negatives")),
-        make_bundle(small, fold=ALL_FOLDS, path=Path("all")),
-    ]
-    assert find_bundle(bundles, small, 0, "strict") is bundles[0]
-    assert find_bundle(bundles, small, 1, "strict") is bundles[1]
-    assert find_bundle(bundles, small, 1, "paper") is bundles[3]
-    assert find_bundle(bundles[:3], small, 1, "paper") is bundles[1]
-    with pytest.raises(UserError, match=r"none fits class herpeticum, fold 1 .*b0 is of class herpeticum, fold 0"):
-        find_bundle([bundles[0], bundles[3]], small, 1, "strict")
-    with pytest.raises(UserError, match="several fit"):
-        find_bundle([bundles[0], bundles[0]], small, 0, "strict")
-    with pytest.raises(UserError, match="--bundle: missing"):
-        find_bundle([], small, 0, "strict")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_lowers_the_loss(small: Cohort, tmp_path: Path, optimizer: str) -> None:
+    options = replace(QUICK, optimizer=optimizer, dropout=0.0, lr=1e-4 if optimizer != "sgd" else 1e-3)
+    losses = [row["train"]["loss"] for row in read_model(run(small, tmp_path / "m", options)).history["epochs"]]
+    assert losses[-1] < losses[0]
 
 
-def test_a_bundle_of_another_class_size_or_cohort_is_refused(small: Cohort, make_bundle: Callable[..., Bundle]) -> None:
-    good = make_bundle(small, seen=[0, 1], path=Path("b.h5"))
-    assert find_bundle([replace(good, cohort="0" * 64)], small, 0, "strict")  # the same photographs, prepared again
-    wrong = {
-        "holds measles, where the cohort's rare class is herpeticum": replace(good, class_name="measles"),
-        "its images are 16 px and the cohort's 32 px": replace(good, images=good.images[:, :16, :16]),
-        "made from another cohort": replace(good, cohort="0" * 64, seen_image_id=good.seen_image_id[:0]),
-    }
-    for problem, bundle in wrong.items():
-        with pytest.raises(UserError, match=problem):
-            find_bundle([bundle], small, 0, "strict")
-
-
-def test_what_evaluate_will_refuse_is_said_early(
+def test_a_model_tells_what_it_was_made_of(
     small: Cohort, make_bundle: Callable[..., Bundle], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     tested = int((small.fold == 0).nonzero()[0][0])
     bundle = make_bundle(small, seen=[tested], count=6)
-    place = run(small, tmp_path / "m", replace(QUICK, epochs=1, ratio="1:5"), bundles=[bundle])
-    assert "warning: 2 test images of fold 0 were seen" in capsys.readouterr().err  # it and its group's other image
-    assert {each.by for each in read_model(place).seen} == {"the classifier", stage.seen_by_bundle(bundle).by}
+    place = run(small, tmp_path / "m", replace(QUICK, epochs=1, ratio="1:2"), bundles=[bundle])
+    said = capsys.readouterr().err
+    # What evaluate will refuse is said early: the image and its group's other one.
+    assert "warning: 2 test images of fold 0 were seen" in said
+    real, others = np.bincount(small.label[parts(small, 0).train])[::-1]
+    made = Ratio(1, 2).count(real)
+    distinct = min(others, real + made)
+    assert (
+        f"learnt from {real} real and {made} synthetic positives and {real + made} negatives ({distinct} distinct), "
+        f"six-fold {2 * 6 * (real + made)};"
+    ) in said
+    fitted = read_model(place)
+    assert {each.by for each in fitted.seen} == {"the classifier", seen_by_bundle(bundle).by}
+    assert fitted.config.bundles == (bundle.sha256,)
+    assert [(each["label"], each["images"]) for each in fitted.document["bundles"]] == [(1, 6)]
+    assert not (place / CHECKPOINT).exists()
+    assert len(fitted.history["validation"]["score"]) == len(fitted.history["validation"]["label"])
+    logits = fitted.load()(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
+    assert logits.shape == (1, 2)
+
+
+def test_a_bundle_without_a_ratio_is_noted_and_not_used(
+    small: Cohort, make_bundle: Callable[..., Bundle], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    place = run(small, tmp_path / "m", replace(QUICK, epochs=1), bundles=[make_bundle(small)])
+    assert "note: --ratio none uses no synthetic images" in capsys.readouterr().err
+    assert read_model(place).config.bundles == ()
+
+
+def test_the_fastest_precision_is_taken_unless_the_head_alone_trains(
+    small: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fastest in ("bf16", "tf32", "fp32"):
+        monkeypatch.setattr(stage, "fastest_precision", lambda device, name=fastest: name)
+        for asked in (None, "auto"):
+            assert resolved(FitOptions(precision=asked), small).precision == fastest
+            frozen = FitOptions(model="efficientnet_lite0", precision=asked)
+            assert resolved(frozen, small).precision == "fp32"
+            assert resolved(replace(frozen, unfreeze=1), small).precision == fastest
+        assert resolved(FitOptions(precision="fp32"), small).precision == "fp32"
+        assert resolved(FitOptions(model="linear_probe", precision="bf16"), small).precision == "bf16"
+
+
+def test_half_precision_goes_through_epochs_of_its_own_that_are_near(small: Cohort, tmp_path: Path) -> None:
+    options = replace(QUICK, dropout=0.0, lr=1e-4)
+    full, half = (run(small, tmp_path / name, replace(options, precision=name)) for name in ("fp32", "bf16"))
+    assert not same(full, half)
+    assert_near(full, half, 0.05)
+    assert all(value.dtype != torch.bfloat16 for value in tensors(half).values())

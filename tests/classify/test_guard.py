@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classify.guard import Seen, count_seen, refuse_seen, seen_by_bundle, seen_by_fit, seen_mask
+from classify.guard import FITTED, GENERATED, Seen, count_seen, refuse_seen, seen_by_bundle, seen_by_fit, seen_mask
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError
@@ -65,3 +65,13 @@ def test_the_refusal_tells_the_count_who_saw_them_and_the_way_out(
     with pytest.raises(UserError, match=r"m: 4 of the 10 images of the balanced .* \(2 by .* and 4 by .*--allow-seen"):
         refuse_seen(parts, cohort, ROWS, model=Path("m"), test_set="balanced")
     refuse_seen(parts, cohort, np.arange(60, 70), model=Path("m"), test_set="balanced")
+
+
+def test_what_several_bundles_saw_adds_up(cohort: Cohort, make_bundle: Callable[..., Bundle]) -> None:
+    """Rows 0 and 1 are of one group, as are 2 and 3; one bundle saw both groups, others one of them or none."""
+    bundles = [make_bundle(cohort, seen=rows, count=4) for rows in ([0, 1, 2, 3], [2, 3], [], [6, 7])]
+    parts = [seen_by_fit(cohort, np.array([2, 50])), *map(seen_by_bundle, bundles)]
+    assert count_seen(parts, cohort, ROWS) == {FITTED: 2, GENERATED: 6, "any": 6}
+    assert count_seen(parts[:4], cohort, ROWS) == {FITTED: 2, GENERATED: 4, "any": 4}
+    with pytest.raises(UserError, match=r"4 of the 10 images of the balanced .* \(2 by .* and 4 by .*--allow-seen"):
+        refuse_seen(parts[:4], cohort, ROWS, model=Path("m"), test_set="balanced")

@@ -1,60 +1,27 @@
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.mixing import Entries, Mixture, Ratio, draw_negatives, draw_synthetic, mix
+from classify.mixing import Entries, Mixture, mix, repeat
+from classify.ratio import Ratio
+from classify.supply import Supply
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError
-from shared.splits import balanced_test_set, parts
-
-
-@given(st.integers(1, 99), st.integers(1, 99), st.integers(0, 5000))
-def test_a_ratio_counts_synthetic_for_real_to_the_nearest(synthetic: int, real: int, originals: int) -> None:
-    count = Ratio.parse(f"{synthetic}:{real}").count(originals)
-    assert abs(count - Fraction(originals * synthetic, real)) <= Fraction(1, 2)
-
-
-@given(st.integers(1, 99), st.integers(1, 99), st.integers(1, 9))
-def test_a_ratio_has_one_name(synthetic: int, real: int, factor: int) -> None:
-    assert str(Ratio.parse(f"{synthetic * factor}:{real * factor}")) == str(Ratio.parse(f"{synthetic}:{real}"))
-
-
-def test_the_papers_ratios() -> None:
-    assert [Ratio.parse(text).count(379) for text in ("none", "1:5", "1:2", "2:1")] == [0, 76, 190, 758]
-    assert [str(Ratio.parse(text)) for text in ("none", "1:5", "2:10")] == ["none", "1:5", "1:5"]
-
-
-@pytest.mark.parametrize(
-    "text", ["1:0", "0:5", "2", "", "1:5:2", "1.5:2", "-1:5", "1:-5", "a:b", "1 :5", "01:5", "½:1", "None"]
-)
-def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=r"^--ratio .*: not a ratio of synthetic to real"):
-        Ratio.parse(text)
-
-
-def test_what_a_smaller_ratio_uses_a_larger_one_uses_too(cohort: Cohort, make_bundle: Callable[..., Bundle]) -> None:
-    bundle = make_bundle(cohort, count=30)
-    few, many = (set(draw_synthetic(cohort, 0, 40, Ratio.parse(text), bundle)) for text in ("1:5", "1:2"))
-    assert len(few) == 8
-    assert len(many) == 20
-    assert few < many
-    rows = np.arange(7, 20)
-    assert list(draw_negatives(cohort, 0, rows, 25))[:9] == list(draw_negatives(cohort, 0, rows, 9))
+from shared.splits import balanced_test_set, inner_parts, parts
 
 
 @given(st.integers(1, 12), st.integers(1, 60))
-def test_negatives_repeat_only_when_they_run_out(available: int, wanted: int) -> None:
-    cohort = Cohort(*[np.empty(0)] * 7, classes=("a", "b"), folds=2, seed=5, source="")
-    drawn = draw_negatives(cohort, 1, np.arange(100, 100 + available), wanted)
+def test_images_repeat_only_when_they_run_out(available: int, wanted: int) -> None:
+    drawn = repeat(np.arange(100, 100 + available), wanted, (5, 1))
     times = np.bincount(drawn - 100, minlength=available)
     assert times.sum() == wanted
     assert times.max() - times.min() <= 1
+    assert drawn.tolist() == repeat(np.arange(100, 100 + available), wanted + 9, (5, 1))[:wanted].tolist()
 
 
 @pytest.mark.parametrize("ratio", ["none", "1:5", "1:2"])
@@ -62,7 +29,7 @@ def test_negatives_repeat_only_when_they_run_out(available: int, wanted: int) ->
 def test_classes_are_equal_and_the_ratio_stays(
     cohort: Cohort, make_bundle: Callable[..., Bundle], ratio: str, protocol: str
 ) -> None:
-    mixture = mix(cohort, 1, Ratio.parse(ratio), make_bundle(cohort, fold=1), protocol)
+    mixture = mix(cohort, 1, Ratio.parse(ratio), Supply((make_bundle(cohort, fold=1),)), protocol)
     shown = (
         np.concatenate([mixture.train.index, mixture.validation.index]) if protocol == "paper" else mixture.train.index
     )
@@ -73,6 +40,9 @@ def test_classes_are_equal_and_the_ratio_stays(
     is_synthetic = np.array([image.tobytes() in pixels for image in mixture.images])
     assert is_synthetic[shown].sum() == 6 * synthetic == 6 * mixture.counts["synthetic_positives"]
     assert (mixture.label[is_synthetic] == 1).all()
+    np.testing.assert_array_equal(mixture.synthetic, is_synthetic)
+    assert len(np.unique(mixture.group[is_synthetic])) == synthetic  # each its own, and none a photograph's
+    assert not set(mixture.group[is_synthetic]) & set(cohort.group_id)
 
 
 def twins(first: Entries, second: Entries) -> set[int]:
@@ -84,7 +54,7 @@ def pairs(mixture: Mixture, entries: Entries) -> list[tuple[bytes, int]]:
 
 
 def test_strict_splits_before_it_augments(cohort: Cohort) -> None:
-    mixture = mix(cohort, 0, Ratio.parse("none"), None, "strict")
+    mixture = mix(cohort, 0, Ratio.parse("none"), Supply(), "strict")
     by_use = parts(cohort, 0)
     assert not twins(mixture.train, mixture.validation)
     assert mixture.validation is mixture.choice
@@ -97,7 +67,7 @@ def test_strict_splits_before_it_augments(cohort: Cohort) -> None:
 
 
 def test_paper_augments_before_it_splits_so_twins_leak(cohort: Cohort) -> None:
-    mixture = mix(cohort, 0, Ratio.parse("none"), None, "paper")
+    mixture = mix(cohort, 0, Ratio.parse("none"), Supply(), "paper")
     by_use = parts(cohort, 0)
     rest = np.concatenate([by_use.train, by_use.validation])
     assert mixture.counts["real_positives"] == (cohort.label[rest] == 1).sum()
@@ -111,18 +81,29 @@ def test_paper_augments_before_it_splits_so_twins_leak(cohort: Cohort) -> None:
 
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
 def test_no_test_image_is_learnt_from(cohort: Cohort, protocol: str) -> None:
-    mixture = mix(cohort, 2, Ratio.parse("none"), None, protocol)
+    mixture = mix(cohort, 2, Ratio.parse("none"), Supply(), protocol)
     tested = {cohort.images[row].tobytes() for row in parts(cohort, 2).test}
     for entries in (mixture.train, mixture.validation):
         assert not tested & {image for image, _ in pairs(mixture, entries)}
     assert not set(mixture.fitted_rows) & set(parts(cohort, 2).test)
 
 
+def test_a_search_learns_and_chooses_within_the_train_part(cohort: Cohort) -> None:
+    mixture = mix(cohort, 1, Ratio.parse("none"), Supply(), inner=True)
+    inner, outer = inner_parts(cohort, 1), parts(cohort, 1)
+    assert {image for image, _ in pairs(mixture, mixture.train)} <= {cohort.images[r].tobytes() for r in inner.train}
+    chosen_on = {image for image, _ in pairs(mixture, mixture.choice)}
+    assert chosen_on == {cohort.images[row].tobytes() for row in inner.validation}
+    assert set(mixture.fitted_rows) == set(outer.train)
+
+
 def test_the_order_of_the_files_changes_nothing(cohort: Cohort, make_bundle: Callable[..., Bundle]) -> None:
     order = np.random.default_rng(8).permutation(len(cohort))
     names = ("images", "label", "image_id", "group_id", "fold", "role", "source_path")
     shuffled = replace(cohort, **{name: np.asarray(getattr(cohort, name))[order] for name in names})
-    mixtures = [mix(each, 0, Ratio.parse("1:5"), make_bundle(cohort), "strict") for each in (cohort, shuffled)]
+    mixtures = [
+        mix(each, 0, Ratio.parse("1:5"), Supply((make_bundle(cohort),)), "strict") for each in (cohort, shuffled)
+    ]
     first, second = (sorted(pairs(mixture, mixture.train)) for mixture in mixtures)
     assert first == second
 
@@ -131,19 +112,11 @@ def test_more_synthetic_than_the_bundle_holds_says_how_many_are_missing(
     cohort: Cohort, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(cohort, count=3)
-    real = mix(cohort, 0, Ratio.parse("none"), None, "strict").counts["real_positives"]
+    real = mix(cohort, 0, Ratio.parse("none"), Supply(), "strict").counts["real_positives"]
     with pytest.raises(UserError, match=f"{real} synthetic images wanted .* holds 3, so {real - 3} are missing"):
-        mix(cohort, 0, Ratio.parse("1:1"), bundle, "strict")
+        mix(cohort, 0, Ratio.parse("1:1"), Supply((bundle,)), "strict")
 
 
 def test_a_ratio_that_comes_to_nothing_is_refused(cohort: Cohort, make_bundle: Callable[..., Bundle]) -> None:
     with pytest.raises(UserError, match="less than one synthetic image"):
-        mix(cohort, 0, Ratio.parse("1:999"), make_bundle(cohort), "strict")
-
-
-def test_a_bundle_with_an_order_gives_its_first_images(cohort: Cohort, make_bundle: Callable[..., Bundle]) -> None:
-    plain = make_bundle(cohort)
-    ordered = replace(plain, candidates=plain.candidates | {"order": np.arange(len(plain))})
-    few, many = (draw_synthetic(cohort, 0, 20, Ratio.parse(text), ordered).tolist() for text in ("1:5", "1:2"))
-    assert few == list(range(4))
-    assert many == list(range(10))
+        mix(cohort, 0, Ratio.parse("1:999"), Supply((make_bundle(cohort),)), "strict")

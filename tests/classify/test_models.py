@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from classify.backbones import read_tensors
 from classify.models import (
     Classifier,
     build_head,
     build_model,
+    channels_last,
     count_parameters,
     load_backbone,
     parameter_modules,
@@ -21,9 +21,9 @@ from classify.models import (
 from classify.registry import MODELS, TIMM_PREFIX, find_model
 from shared.errors import UserError
 from shared.nn.backbone import load_efficientnet_lite
+from shared.nn.timm_networks import read_tensors
 from shared.weights import WeightSource
 
-TABLE_4 = (896, 64, 18_496, 128, 55_392, 192, 110_720, 256, 184_480, 320, 276_672, 384, 393_248, 66)
 OFFLINE = WeightSource(offline=True)
 
 
@@ -35,35 +35,6 @@ def on_meta(name: str, image_size: int | None = None) -> Classifier:
 
 def own_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters(recurse=False))
-
-
-def test_the_custom_cnn_is_table_4_row_by_row() -> None:
-    classifier = on_meta("custom_cnn", 256)
-    rows = [
-        own_parameters(module) for part in (classifier.backbone, classifier.head) for module in parameter_modules(part)
-    ]
-    assert tuple(rows) == TABLE_4
-    assert count_parameters(classifier) == {"total": 1_041_314, "trainable": 1_041_314}
-    assert sum(TABLE_4) == 1_041_314
-
-
-def test_the_custom_cnn_pools_after_each_convolution_but_the_first() -> None:
-    kinds = [type(module).__name__ for module in on_meta("custom_cnn", 256).backbone]
-    block = ["Conv2d", "BatchNorm2d", "ReLU"]
-    assert kinds == block + 5 * [*block, "MaxPool2d"] + ["Flatten"]
-    assert [type(module).__name__ for module in on_meta("custom_cnn", 256).head] == [
-        "Linear",
-        "ReLU",
-        "Dropout",
-        "Linear",
-    ]
-
-
-@pytest.mark.parametrize("size", [32, 64, 96])
-def test_a_smaller_custom_cnn_differs_in_its_first_fully_connected_layer_alone(size: int) -> None:
-    small = [own_parameters(m) for m in parameter_modules(on_meta("custom_cnn", size))]
-    assert small[-2] == 192 * (size // 32) ** 2 * 32 + 32
-    assert [*small[:-2], small[-1]] == [*TABLE_4[:-2], TABLE_4[-1]]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +65,7 @@ def test_the_original_counts_are_those_of_the_libraries(name: str) -> None:
         "resnet50": lambda: torchvision_model("resnet50"),
         "mobilenet": lambda: timm_model("mobilenetv1_100"),
         "efficientnet_lite0": lambda: timm_model("tf_efficientnet_lite0"),
+        "linear_probe": lambda: timm_model("tf_efficientnet_lite0"),
     }
     with torch.device("meta"):
         original = originals[name]()
@@ -122,6 +94,13 @@ def test_a_frozen_backbone_leaves_the_head_alone_to_train(name: str) -> None:
     assert {key.split(".")[0] for key in trainable_state(classifier)} == {"head"}
     set_trainable(classifier, None, name=name)
     assert count_parameters(classifier)["trainable"] == count_parameters(classifier)["total"]
+
+
+def test_a_linear_probe_is_one_layer_on_frozen_features() -> None:
+    probe = on_meta("linear_probe")
+    assert probe.is_frozen
+    assert [type(layer).__name__ for layer in probe.head] == ["Linear"]
+    assert count_parameters(probe)["trainable"] == 1280 * 2 + 2
 
 
 def test_the_last_34_modules_of_inception_v3_are_17_convolutions_with_their_norms() -> None:
@@ -171,6 +150,18 @@ def test_frozen_layers_do_not_move_while_the_rest_trains() -> None:
     assert not any(module.training for module in classifier.modules())
 
 
+def test_what_is_frozen_stands_still_from_the_beginning() -> None:
+    """A network that was just built is in training mode; batch statistics move whenever such a one sees images."""
+    torch.manual_seed(0)
+    classifier = build_model("mobilenet", image_size=32)
+    before = copy.deepcopy(classifier.state_dict())
+    with torch.no_grad():
+        classifier(torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8))
+    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
+    assert not any(module.training for module in classifier.backbone.modules())
+    assert classifier.head.training
+
+
 def test_pixels_are_normalised_inside_the_model() -> None:
     classifier = build_model("efficientnet_lite0", image_size=32)
     images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
@@ -189,6 +180,41 @@ def test_the_offline_weights_give_the_features_of_the_original_network() -> None
         expected = original.classifier(original.forward_head(original.forward_features(x), pre_logits=True))
         found = original.classifier(classifier.features(images))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_head_is_as_wide_and_drops_as_much_as_the_user_says() -> None:
+    def layers(**options: object) -> list[tuple[object, ...]]:
+        head = build_model("efficientnet_lite0", image_size=32, **options).head
+        return [(each.in_features, each.out_features) if isinstance(each, nn.Linear) else each.p
+                for each in head if not isinstance(each, nn.ReLU)]  # fmt: skip
+
+    assert layers() == [(1280, 512), 0.5, (512, 256), 0.5, (256, 2)]  # the registry's
+    assert layers(head=(7,), dropout=0.25) == [(1280, 7), 0.25, (7, 2)]
+    assert layers(head=()) == [(1280, 2)]
+    assert layers(dropout=0.0) == [(1280, 512), 0.0, (512, 256), 0.0, (256, 2)]
+
+
+def test_the_last_hidden_layer_is_what_the_logits_are_made_of() -> None:
+    images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    for head, width in (((7, 5), 5), ((), 1280)):
+        classifier = build_model("efficientnet_lite0", image_size=32, head=head).eval()
+        with torch.inference_mode():
+            hidden = classifier.last_hidden(images)
+            assert hidden.shape == (3, width)
+            torch.testing.assert_close(classifier.head[-1](hidden), classifier(images))
+
+
+@pytest.mark.parametrize("options", [{"head": (0,)}, {"head": (8193,)}, {"head": (1,) * 5}])
+def test_a_head_that_cannot_be_is_refused(options: dict[str, tuple[int, ...]]) -> None:
+    shown = ",".join(map(str, options["head"]))
+    with pytest.raises(UserError, match=f"^--head {shown}: no such head; give at most 4 widths from 1 to 8192"):
+        build_model("efficientnet_lite0", image_size=32, **options)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
+def test_a_dropout_that_is_no_share_is_refused(dropout: float) -> None:
+    with pytest.raises(UserError, match=f"^--dropout {dropout:g}: not a share"):
+        build_model("efficientnet_lite0", image_size=32, dropout=dropout)
 
 
 def test_any_network_of_timm_can_be_named() -> None:
@@ -243,6 +269,23 @@ def test_every_model_maps_stored_pixels_of_any_size_to_two_logits(name: str) -> 
     images = torch.empty(3, 48, 48, 3, dtype=torch.uint8, device="meta")
     assert classifier.prepare(images).shape == (3, 3, size, size)
     assert classifier(images).shape == (3, 2)
+
+
+@pytest.mark.parametrize("name", ["custom_cnn", "resnet50"])
+def test_the_channels_of_feature_maps_stand_last(name: str) -> None:
+    classifier = build_model(name, image_size=32)
+    four = [tensor for tensor in classifier.parameters() if tensor.dim() == 4]
+    assert four
+    assert all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in four)
+    assert classifier.prepare(torch.zeros(2, 32, 32, 3)).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_network_with_tensors_of_five_dimensions_can_be_named() -> None:
+    assert count_parameters(on_meta("timm:lambda_resnet26t"))["total"] > 1e6  # torch's own `to` would refuse it
+    layer = nn.Conv3d(2, 3, 2)
+    before = layer.weight.clone()
+    channels_last(layer)
+    assert torch.equal(layer.weight, before)
 
 
 def test_a_network_of_timm_that_takes_one_size_alone_is_refused_at_another() -> None:

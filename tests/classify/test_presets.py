@@ -7,6 +7,7 @@ import pytest
 
 from classify.presets import read_preset
 from classify.registry import MODELS
+from classify.settings import FitOptions
 from shared.errors import UserError
 
 METRICS = ("precision", "sensitivity", "f1", "accuracy")
@@ -64,6 +65,9 @@ HEAD = 'format = "rarescreen-table2"\nversion = 1\n'
         (HEAD + "cells = [{ layers = 3 }]", "cell 1: no such setting as layers"),
         (HEAD + "cells = [{}, { fold = -1 }]", "cell 2: fold -1"),
         (HEAD + 'cells = [{ epochs = "many" }]', "cell 1: epochs is not"),
+        (HEAD + 'cells = [{ head = ["wide"] }]', "cell 1: head is not"),
+        (HEAD + "cells = [{ head = 512 }]", "cell 1: head is not"),
+        (HEAD + "cells = [{ patience = 1.5 }]", "cell 1: patience is not"),
         (HEAD + 'cells = [{ paper = { f1 = "x" } }]', "cell 1: paper"),
         (HEAD + "cells = 5", "not a preset of format"),
     ],
@@ -73,6 +77,26 @@ def test_a_file_that_is_no_preset_is_refused(tmp_path: Path, text: str, problem:
     path.write_text(text)
     with pytest.raises(UserError, match=re.escape(problem)):
         read_preset(str(path))
+
+
+def test_every_setting_of_a_fit_may_stand_in_a_file(tmp_path: Path) -> None:
+    row = """cells = [{ model = "custom_cnn", ratio = "1:5", control = "epochs", synthetic = "positive", depth = 3,
+    head = [7, 5], dropout = 0, patience = 4, lr = 1, fold = "all" }, { head = [] }]""".replace("\n", " ")
+    (tmp_path / "mine.toml").write_text(HEAD + row)
+    first, second = read_preset(str(tmp_path / "mine.toml"))
+    assert first.fold == "all"
+    assert first.options == FitOptions(
+        model="custom_cnn",
+        ratio="1:5",
+        control="epochs",
+        synthetic="positive",
+        depth=3,
+        head=(7, 5),
+        dropout=0,
+        patience=4,
+        lr=1,
+    )
+    assert (second.fold, second.options) == (0, FitOptions(head=()))
 
 
 def test_an_unknown_preset_is_refused() -> None:

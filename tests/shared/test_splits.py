@@ -1,6 +1,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort
 from shared.errors import UserError
-from shared.splits import assign_folds, balanced_test_set, external_test_set, partners, parts
+from shared.splits import assign_folds, balanced_test_set, external_test_set, inner_parts, partners, parts
 
 
 def cohort_of(
@@ -144,6 +145,48 @@ def test_seeds_and_folds_draw_differently() -> None:
     first, second = (cohort_of(label, np.arange(100), folds=5, seed=seed) for seed in (0, 1))
     assert (first.fold != second.fold).any()
     assert (parts(first, 0).validation != parts(replace(first, seed=1), 0).validation).any()
+
+
+@given(cohorts(), st.data())
+def test_a_search_divides_the_train_part_alone_and_no_group(cohort: Cohort, data: st.DataObject) -> None:
+    fold = data.draw(st.integers(0, cohort.folds - 1))
+    train = parts(cohort, fold).train
+    groups = [set(cohort.group_id[train[cohort.label[train] == value]]) for value in (0, 1)]
+    are_enough = min(map(len, groups)) >= 5 and not groups[0] & groups[1]  # then each fifth has some of each class
+    try:
+        inner = inner_parts(cohort, fold)
+    except UserError:
+        assert not are_enough
+        return
+    assert len(inner.test) == 0
+    np.testing.assert_array_equal(np.sort(np.concatenate([inner.train, inner.validation])), train)
+    assert not set(cohort.group_id[inner.train]) & set(cohort.group_id[inner.validation])
+    for rows in (inner.train, inner.validation):
+        assert (np.diff(rows) > 0).all()
+        assert set(cohort.label[rows]) == {0, 1}
+    order = np.random.default_rng(fold).permutation(len(cohort))
+    again = inner_parts(permuted(cohort, order), fold)
+    np.testing.assert_array_equal(np.sort(order[again.validation]), inner.validation)
+
+
+@given(st.integers(20, 60), st.integers(20, 60), st.integers(0, 2**32 - 1), st.integers(0, 4))
+def test_a_search_validates_on_a_fifth_of_each_class(positives: int, negatives: int, seed: int, fold: int) -> None:
+    label = np.repeat([1, 0], [positives, negatives])
+    cohort = cohort_of(label, np.arange(len(label)), folds=5, seed=seed)
+    train, inner = parts(cohort, fold).train, inner_parts(cohort, fold)
+    for value in (0, 1):
+        of_class = (label[train] == value).sum()
+        assert (label[inner.validation] == value).sum() in (of_class // 5, -(-of_class // 5))
+
+
+def test_a_search_on_a_train_part_of_too_few_groups_is_refused() -> None:
+    """Of two positive groups in each fold's rest one goes to train, and it cannot be on both sides."""
+    label = np.repeat([1, 0], [3, 60])
+    cohort = replace(cohort_of(label, np.arange(63), folds=3, seed=0), path=Path("c.h5"))
+    with pytest.raises(UserError, match=r"^c.h5: the training part of fold 1 cannot be divided again, .* lack a class"):
+        inner_parts(cohort, 1)
+    with pytest.raises(UserError, match="--fold 3: out of range"):
+        inner_parts(cohort, 3)
 
 
 def test_the_balanced_set_has_all_positives_and_as_many_negatives() -> None:
