@@ -108,8 +108,11 @@ def _percentiles(
     for start in range(0, resamples, block):
         weights = np.empty((min(block, resamples - start), groups))
         for rng, places in zip(streams, strata, strict=True):
-            n = len(places)
-            weights[:, places] = rng.multinomial(n, np.full(n, 1 / n), size=len(weights))
+            n, rows = len(places), np.arange(len(weights))
+            drawn = (
+                rng.integers(0, n, (len(rows), n)) + n * rows[:, None]
+            )  # each row's groups have numbers of their own
+            weights[:, places] = np.bincount(drawn.ravel(), minlength=len(rows) * n).reshape(len(rows), n)
         found.append(statistic(weights))
     values = np.concatenate(found)
     defined = values[~np.isnan(values)]

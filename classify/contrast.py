@@ -9,7 +9,7 @@ import numpy as np
 from classify.bootstrap import Interval, paired_interval
 from classify.gather import RowKey
 from classify.measures import at_verdict, auc
-from classify.paired import corrected_resampled_t, mcnemar_exact
+from classify.paired import corrected_resampled_t, mcnemar_exact, newcombe_interval
 from classify.ratio import NONE
 from classify.verdicts import Verdicts
 from shared.multiple import holm
@@ -25,8 +25,9 @@ class Contrast:
     Attributes:
         row, other: the two.
         n: images.
-        gain: in accuracy, 0..1, with its 95 % interval (bootstrap over groups, in pairs).
-        auc_gain: the same of the area under the curve, None where undefined.
+        gain: in accuracy, 0..1, with its 95 % interval: Newcombe's, and the bootstrap over groups, in pairs, where that
+            goes further.
+        auc_gain: the same of the area under the curve, None where undefined; its interval is the bootstrap's.
         only_row_right, only_other_right: images that one of them gets right, by the mean score of its seeds.
         p: McNemar's exact test of these.
         p_folds: the corrected resampled t test over folds, None with fewer than two.
@@ -37,7 +38,7 @@ class Contrast:
     other: RowKey
     n: int
     gain: float
-    gain_interval: Interval | None
+    gain_interval: Interval
     auc_gain: float | None
     auc_interval: Interval | None
     only_row_right: int
@@ -48,13 +49,13 @@ class Contrast:
 
     @property
     def is_better(self) -> bool:
-        """Whether the row is better beyond chance, after the correction."""
-        return self.gain > 0 and self.p_holm < LEVEL
+        """Whether the row is better beyond chance: by the corrected test, and by the interval, which knows groups."""
+        return self.p_holm < LEVEL and self.gain > 0 and self.gain_interval[0] > 0
 
     @property
     def is_worse(self) -> bool:
-        """Whether the row is worse beyond chance, after the correction."""
-        return self.gain < 0 and self.p_holm < LEVEL
+        """Whether the row is worse beyond chance, as `is_better`."""
+        return self.p_holm < LEVEL and self.gain < 0 and self.gain_interval[1] < 0
 
 
 def contrasts(rows: Mapping[RowKey, tuple[Sequence[Record], Verdicts]]) -> tuple[list[Contrast], list[Contrast]]:
@@ -94,15 +95,19 @@ def _corrected(found: list[Contrast]) -> list[Contrast]:
 
 
 def _contrast(key: RowKey, other: RowKey, rows: Mapping[RowKey, tuple[Sequence[Record], Verdicts]]) -> Contrast | None:
-    """Return the contrast of two rows on the folds and images that both have; None when there is none."""
-    (records, first), (_, second) = rows[key], rows[other]
+    """Return the contrast of two rows on the folds and images that both have; None when there is none.
+
+    Rows of different cohort files are not compared: their groups are numbered differently.
+    """
+    (records, first), (others, second) = rows[key], rows[other]
     first, second = _common(first, second)
-    if not len(first):
+    if not len(first) or len({record["cohort"]["sha256"] for record in (*records, *others)}) > 1:
         return None
-    gain, interval = _gain(first, second)
-    auc_gain, auc_interval = _auc_gain(first, second)
     one, two = first.mean_over_seeds(), second.mean_over_seeds()
     only_first, only_second = int((one.right & ~two.right).sum()), int((two.right & ~one.right).sum())
+    both, neither = int((one.right & two.right).sum()), int((~one.right & ~two.right).sum())
+    gain, interval = _gain(first, second, newcombe_interval(both, only_first, only_second, neither))
+    auc_gain, auc_interval = _auc_gain(first, second)
     return Contrast(
         row=key,
         other=other,
@@ -127,10 +132,11 @@ def _common(first: Verdicts, second: Verdicts) -> tuple[Verdicts, Verdicts]:
     return first.take(np.isin(one, two)), second.take(np.isin(two, one))
 
 
-def _gain(first: Verdicts, second: Verdicts) -> tuple[float, Interval | None]:
+def _gain(first: Verdicts, second: Verdicts, newcombe: Interval) -> tuple[float, Interval]:
     one, two = (at_verdict("accuracy", each.positive, each.label) for each in (first, second))
     gain = one(np.ones((1, len(first))))[0] - two(np.ones((1, len(second))))[0]
-    return float(gain), paired_interval(first, one, second, two)
+    low, high = paired_interval(first, one, second, two) or newcombe
+    return float(gain), (min(low, newcombe[0]), max(high, newcombe[1]))
 
 
 def _auc_gain(first: Verdicts, second: Verdicts) -> tuple[float | None, Interval | None]:

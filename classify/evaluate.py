@@ -13,30 +13,31 @@ import rich.box
 import rich.table
 import torch
 
-from classify.calibration import precision_at_prevalence
 from classify.folder import FittedModel, as_plain, model_folders, read_model
 from classify.gather import RowKey, settings_on_validation, verdicts_of
-from classify.guard import count_seen, refuse_seen
+from classify.guard import refuse_seen, seen_by_any
 from classify.inference import for_inference
 from classify.inputs import inference_batch
 from classify.markdown import SHORT
 from classify.models import Classifier
 from classify.operating import Operating
+from classify.outcome import at_threshold
 from classify.registry import find_model, model_label
 from classify.shortcut import own_features, probe
 from classify.statistics import confusion_and_metrics
 from classify.training import peak_bytes
-from classify.wording import percent, ratio_name, row_name
+from classify.wording import percent, percent_words, ratio_name, row_name
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import console, say
 from shared.errors import UserError
 from shared.nn.device import describe_device
 from shared.progress import progress
 from shared.provenance import environment, hardware
-from shared.records import Record, append_record
+from shared.records import Record, append_record, read_records
 from shared.splits import balanced_test_set, external_test_set, parts
 
 SETS = ("balanced", "external")
+ALL_BUT_ONE = 0.999  # thresholds above are shown as such
 KEY = ("model", "ratio", "control", "synthetic", "protocol", "fold", "seed")  # of a record, from the configuration
 
 Indices = npt.NDArray[np.int64]
@@ -63,8 +64,11 @@ def evaluate(
 ) -> list[Record]:
     """Test the model in the folder `model`, or its `fold0` …, on `sets` of `cohort`; append to `records` and return.
 
-    Raises `UserError`: no finished model, no such test set, or a test image that was seen, before anything is written.
+    Raises `UserError`: no finished model, no such test set, a test image that was seen, or `records` that are not a
+    file of records of this version, before anything is written.
     """
+    if records.exists():
+        read_records(records)
     models = [read_model(folder) for folder in model_folders(model)]
     plan = [(fitted, test_set(cohort, fitted.config.fold, name)) for fitted in models for name in sets]
     for fitted, tested in plan:
@@ -141,6 +145,7 @@ def _record(
     score = predict(classifier, images, description=title)
     test_s = time.perf_counter() - start_s
     counts, metrics = confusion_and_metrics((score > 0).astype(np.int64), cohort.label[tested.rows])
+    seen = seen_by_any(fitted.seen, cohort, tested.rows)
     history = fitted.history
     return {
         "key": {name: getattr(config, name) for name in KEY} | {"set": tested.name},
@@ -153,6 +158,7 @@ def _record(
             "group_id": cohort.group_id[tested.rows].tolist(),
             "label": cohort.label[tested.rows].tolist(),
             "score": score.tolist(),
+            "seen": seen.tolist(),
             "attributes": {name: _plain(values[tested.rows]) for name, values in cohort.attributes.items()},
         },
         "validation": history.get("validation"),
@@ -165,7 +171,7 @@ def _record(
         "synthetic_probe": history.get("synthetic_probe"),
         "source_probe": _source_probe(classifier, cohort, config.fold, images) if tested.name == "external" else None,
         "allow_seen": allow_seen,
-        "seen": count_seen(fitted.seen, cohort, tested.rows)["any"],
+        "seen": int(seen.sum()),
         "fit": as_plain(config),
         "cohort": {"sha256": cohort.sha256, "size": cohort.size, "source": cohort.source, "classes": cohort.classes},
         "environment": environment(describe_device(classifier.mean.device)),
@@ -225,7 +231,8 @@ def _verdicts(record: Record) -> str:
     right = [f"{counts['tp']} of {positives} {classes[POSITIVE]}"] if positives else []
     right += [f"{counts['tn']} of {negatives} {others}"] if negatives else []
     left_out = record["left_out"]
-    rest = f"; {left_out} images left out, since their group holds a study image" if left_out else ""
+    images = "1 image left out, since its" if left_out == 1 else f"{left_out} images left out, since their"
+    rest = f"; {images} group holds a study image" if left_out else ""
     time_ms = 1000 * record["times"]["image_s"]
     return f"fold {key['fold']}, {key['set']}: {' and '.join(right)} recognised, {time_ms:.1f} ms an image{rest}"
 
@@ -236,13 +243,11 @@ def _at_threshold(record: Record, operating: Operating) -> Iterator[str]:
     if threshold is None or record["metrics"]["sensitivity"] is None:
         return
     verdicts = verdicts_of([record], operating.sensitivity)
-    _, metrics = confusion_and_metrics(verdicts.positive_at_threshold.astype(np.int64), verdicts.label)
-    found, spared = metrics["sensitivity"], metrics["specificity"]
-    shares = [
-        f"{percent(precision_at_prevalence(found, spared, each))} % at a prevalence of {100 * each:g} %"
-        for each in operating.prevalence
-    ]
+    found = at_threshold(verdicts, verdicts.positive_at_threshold, operating)
+    shares = [f"{percent_words(share)} at a prevalence of {100 * each:g} %" for each, share in found.precision]
+    shown = f"{threshold:.3g}" if threshold < ALL_BUT_ONE else f"above {ALL_BUT_ONE:g}"
     yield (
-        f"at the threshold {threshold:.3g}, which finds {100 * operating.sensitivity:g} % of the validation positives: "
-        f"sensitivity {percent(found)} %, specificity {percent(spared)} %, precision {', '.join(shares)}"
+        f"at the threshold {shown}, which finds {100 * operating.sensitivity:g} % of the validation positives: "
+        f"sensitivity {percent_words(found.sensitivity)}, specificity {percent_words(found.specificity)}, precision "
+        f"{', '.join(shares)} (95 % intervals)"
     )

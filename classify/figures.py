@@ -7,26 +7,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classify.gather import rows_of
-from classify.registry import model_label
-from classify.wording import ratio_name, row_name
+from classify.wording import ratio_words, row_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from classify.gather import RowKey
     from classify.outcome import SetResult
     from classify.tables import Row, Table
     from shared.plots import DotPanel, Matrix, Panel, Series
     from shared.records import Record
 
 CAPTIONS = {
-    "accuracy": "Accuracy by configuration (the paper's Figure 5) with 95 % intervals, ticks are folds; and the gain "
-    "over the same model without synthetic images",
-    "confusion": "Confusion matrices of all folds together (the paper's Figures 6 and 7)",
-    "curves": "Loss and accuracy over epochs (the paper's Figures 8 and 9), means over folds and seeds",
-    "reliability": "Reliability: what a probability is worth, as given and after temperature scaling",
+    "accuracy": "Accuracy by configuration (the paper's Figure 5) with 95 % intervals, where ticks are folds; and the "
+    "gain over the same model without synthetic images",
+    "confusion": "Confusion matrices (the paper's Figures 6 and 7): verdicts of all folds and seeds, so an image "
+    "counts once for each model that judged it",
+    "curves": "Loss and accuracy over epochs (the paper's Figures 8 and 9): means over folds and seeds, as far as all "
+    "of them went",
+    "reliability": "Reliability: what a probability is worth, as given and after temperature scaling; larger points "
+    "are more images, and bars are 95 % intervals",
 }
 FIGURES = tuple(CAPTIONS)
+MEASURES = {"loss": "cross-entropy", "accuracy": "%"}  # of an epoch, with their units
+PARTS = {"validation": "validation", "train": "training"}
+CURVES_IN = (3.4, 2.5)  # a panel of curves: two for each row
 
 
 def draw_figures(table: Table, records: Sequence[Record], paths: Mapping[str, Path]) -> set[str]:
@@ -38,12 +44,12 @@ def draw_figures(table: Table, records: Sequence[Record], paths: Mapping[str, Pa
     if tested:
         dot_plot(paths["accuracy"], _accuracy_panels(table))
         confusion_matrices(paths["confusion"], _matrices(table.rows, records))
-        panels = [ReliabilityPanel(row_name(row.key), _reliable(result)) for row, result in tested]
+        panels = [ReliabilityPanel(row_name(row.key, "\n"), _reliable(result)) for row, result in tested]
         reliability_diagrams(paths["reliability"], panels)
         drawn = {"accuracy", "confusion", "reliability"}
     panels_of_curves = _curve_panels(records)
     if panels_of_curves:
-        curves(paths["curves"], panels_of_curves)
+        curves(paths["curves"], panels_of_curves, columns=min(4, len(panels_of_curves)), panel_in=CURVES_IN)
         drawn.add("curves")
     return drawn
 
@@ -51,26 +57,28 @@ def draw_figures(table: Table, records: Sequence[Record], paths: Mapping[str, Pa
 def _accuracy_panels(table: Table) -> list[DotPanel]:
     from shared.plots import Dot, DotPanel
 
-    dots = []
+    def percent(share: float | None) -> float | None:
+        return None if share is None else 100 * share
+
+    def both(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+        return None if interval is None else (100 * interval[0], 100 * interval[1])
+
+    accuracies, gains = [], []
+    against_none = {each.row: each for each in table.against_none}
     for row in table.rows:
         if row.balanced is not None:
-            accuracy = row.balanced.measured["accuracy"]
-            folds = [100 * value for value in row.by_fold]
-            interval = None if accuracy.interval is None else (100 * accuracy.interval[0], 100 * accuracy.interval[1])
-            dots.append(Dot(row_name(row.key), 100 * (accuracy.value or 0), interval, row.key.model, folds))
-    panels = [DotPanel("Accuracy", "% of the balanced test sets", dots)]
-    if table.against_none:
-        models = list(dict.fromkeys(row.key.model for row in table.rows))
-        gains = [
-            Dot(
-                row_name(each.row),
-                100 * each.gain,
-                None if each.gain_interval is None else (100 * each.gain_interval[0], 100 * each.gain_interval[1]),
-                each.row.model,
+            name, model, accuracy = row_name(row.key), row.key.model, row.balanced.measured["accuracy"]
+            folds = [100 * value for value in row.by_fold] if len(row.by_fold) > 1 else []
+            accuracies.append(Dot(name, percent(accuracy.value), both(accuracy.interval), model, folds))
+            gain = against_none.get(row.key)
+            gains.append(
+                Dot(name, None, group=model)
+                if gain is None
+                else Dot(name, percent(gain.gain), both(gain.gain_interval), model)
             )
-            for each in sorted(table.against_none, key=lambda each: models.index(each.row.model))
-        ]
-        panels.append(DotPanel("Gain", "points of accuracy", gains, 0.0, "no difference"))
+    panels = [DotPanel("Accuracy", "% of the balanced test sets", accuracies)]
+    if against_none:
+        panels.append(DotPanel("Gain over none", "points of accuracy", gains, 0.0, "no difference"))
     return panels
 
 
@@ -85,7 +93,7 @@ def _matrices(rows: Sequence[Row], records: Sequence[Record]) -> list[Matrix]:
                 counts = result.confusion
                 found.append(
                     Matrix(
-                        f"{row.label}{where}\n{ratio_name(row.key)}",
+                        f"{row.label}{where}\n{ratio_words(row.key)}",
                         ((counts.tn, counts.fp), (counts.fn, counts.tp)),
                         (f"not {positive}" if where else negative, positive),
                     )
@@ -109,29 +117,34 @@ def _reliable(result: SetResult) -> list[Any]:
 
 
 def _curve_panels(records: Sequence[Record]) -> list[Panel]:
-    """Return two panels a model, loss and accuracy, in each a curve for training and one for validation of each row."""
+    """Return two panels a row, loss and accuracy, each with a curve for validation and one for training.
+
+    The axes of a model's rows reach equally far.
+    """
     from shared.plots import Panel
 
-    panels: dict[tuple[str, str], list[Series]] = {}
+    found: dict[RowKey, dict[str, list[Series]]] = {}
     for key, group in rows_of(records).items():
-        fits = {(record["key"]["fold"], record["key"]["seed"]): record["epochs"] for record in group}
-        for name in ("loss", "accuracy"):
-            for part in ("train", "validation"):
-                mean = _mean_curve(list(fits.values()), part, name)
-                if len(mean):
-                    row = ratio_name(key)
-                    panels.setdefault((model_label(key.model), name), []).append(_series(row, part, name, mean))
-    return [
-        Panel(f"{model}: {name}", "epoch", "cross-entropy" if name == "loss" else "%", series)
-        for (model, name), series in panels.items()
-    ]
+        fits = list({(record["key"]["fold"], record["key"]["seed"]): record["epochs"] for record in group}.values())
+        of_row = {name: _series(fits, name) for name in MEASURES}
+        if any(of_row.values()):
+            found[key] = of_row
+    panels = []
+    for key, of_row in found.items():
+        for name, series in of_row.items():
+            alike = [np.asarray(each.y) for other in found if other.model == key.model for each in found[other][name]]
+            shows = (min(map(np.min, alike)), max(map(np.max, alike)))
+            panels.append(Panel(f"{row_name(key, chr(10))}: {name}", "epoch", MEASURES[name], series, shows=shows))
+    return panels
 
 
-def _series(row: str, part: str, name: str, mean: np.ndarray) -> Series:
+def _series(fits: Sequence[Sequence[Mapping[str, Any]]], name: str) -> list[Series]:
+    """Return the curves of a row: validation, and training."""
     from shared.plots import Series
 
     scale = 1 if name == "loss" else 100
-    return Series(f"{row}, {part}", np.arange(1, len(mean) + 1), scale * mean, family=row)
+    means = {title: _mean_curve(fits, part, name) for part, title in PARTS.items()}
+    return [Series(title, np.arange(1, len(mean) + 1), scale * mean) for title, mean in means.items() if len(mean)]
 
 
 def _mean_curve(fits: Sequence[Sequence[Mapping[str, Any]]], part: str, name: str) -> np.ndarray:

@@ -98,6 +98,12 @@ def settings_on_validation(record: Record, sensitivity: float) -> tuple[float, f
     return fit_temperature(score, label), threshold_for_sensitivity(score, label, sensitivity)
 
 
+def seen_images(records: Sequence[Record]) -> int:
+    """Return how many distinct test images were seen before."""
+    said = [record["verdicts"] for record in records]
+    return len({image for each in said for image, seen in zip(each["image_id"], each["seen"], strict=True) if seen})
+
+
 def attributes_of(records: Sequence[Record]) -> Iterator[tuple[str, list[Any]]]:
     """Give each attribute that all records have, with its value for each verdict in the order of `verdicts_of`."""
     columns: list[Mapping[str, list[Any]]] = [record["verdicts"].get("attributes", {}) for record in records]

@@ -21,6 +21,7 @@ from classify.wording import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from classify.contrast import Contrast
     from classify.gather import RowKey
@@ -41,7 +42,9 @@ def render(table: Table, pictures: Mapping[str, str]) -> str:
         *(f"**{warning}**" for warning in table.warnings),
         *table.conclusion,
         "Test metrics in %. Ratios are synthetic:real. `n` counts test images of all folds together; ± is the sample "
-        "standard deviation over folds, and one fold has none; the 95 % interval of the accuracy is Wilson's.",
+        "standard deviation over folds, and one fold has none. The 95 % interval of the accuracy is Wilson's, or that "
+        "of a bootstrap over patients or cases where these have several images and it is wider. `External right` "
+        "counts an image once, though several models judged it: by the mean of their verdicts.",
         _main_table(table.rows),
         *_contrast_blocks(table),
         *_beyond_blocks(table),
@@ -150,11 +153,11 @@ def _contrast_blocks(table: Table) -> list[str]:
             blocks += [title, _contrast_table(found)]
     if blocks:
         blocks.append(
-            "Gains are in accuracy, with 95 % intervals from a bootstrap over patients or cases, in pairs. *only this* "
-            "and *only that* count the images that one of the two gets right; McNemar's exact test asks whether they "
-            "are as many, and Holm's method corrects it for all comparisons of its table. The last column is the "
-            "corrected resampled t test over folds (Nadeau and Bengio, 2003), which asks what other training images "
-            "would change."
+            "Gains are in accuracy, with 95 % intervals: Newcombe's for pairs, or that of a bootstrap over patients or "
+            "cases where it goes further. *only this* and *only that* count the images that one of the two gets right; "
+            "McNemar's exact test asks whether they are as many, and Holm's method corrects it for all comparisons of "
+            "its table. The last column is the corrected resampled t test over folds (Nadeau and Bengio, 2003), which "
+            "asks what other training images would change."
         )
     return blocks
 
@@ -194,9 +197,10 @@ def _beyond_blocks(table: Table) -> list[str]:
         ),
         "AUC and average precision are means over models, since scores of different models have no common scale. T "
         "is the mean temperature that each model's validation images give; the calibration error of few images is "
-        "never 0.",
+        "never 0. An interval without width says that these images leave nothing to vary, not that the value is sure.",
         f"**At a threshold**: the likelier class, and what finds {asked:g} % of a model's validation positives. A "
-        "balanced test set flatters the precision, so here it stands as it would be at the prevalence in practice:",
+        "balanced test set flatters the precision, so here it stands as it would be where so many have the disease "
+        "(`--prevalence`):",
         _grid(
             ["Row", "Verdict", "Sensitivity", "Specificity"]
             + [f"Precision at {100 * each:g} %" for each in table.operating.prevalence],
@@ -263,7 +267,8 @@ def _parts_block(rows: Sequence[Row]) -> list[str]:
     hidden = max((row.balanced.hidden_parts for row in rows if row.balanced), default=0)
     if not shown and not hidden:
         return []
-    few = f" {hidden} values have too few images to say anything, and are left out." if hidden else ""
+    values = "1 value has" if hidden == 1 else f"{hidden} values have"
+    few = f" {values} too few images to say anything, and {'is' if hidden == 1 else 'are'} left out." if hidden else ""
     cells = (
         [row_name(row.key), part.attribute, part.value, str(part.n), percent_interval(part.accuracy)]
         for row, part in shown
@@ -279,7 +284,9 @@ def _cost_blocks(table: Table) -> list[str]:
     header += ["Parameters", "of these train"]
     return [
         "**Cost, and validation beside test** (the paper's Table 6; time an image is its Equation 8: test time / "
-        "images). Validation is the accuracy of the kept epochs, which it chose, so it is a little too good:",
+        "images). Validation is the accuracy of the kept epochs; under protocol strict it chose them, so it is a "
+        "little too good. Peak memory is the most that the process had held by the end of the training, other rows "
+        "that it fitted before included:",
         _grid(header, (_cost_cells(row) for row in table.rows), left=1),
     ]
 
@@ -316,13 +323,20 @@ def _origin(table: Table) -> str:
         where = f"device {each['device']}, Python {each['python']}, {each['platform']}, {versions}"
         commits.setdefault(where, []).append(_short_commit(each["commit"]))
     lines = [f"{where}, commit {', '.join(found)}" for where, found in commits.items()]
-    machines = [f"{m['processor']}, {m['threads']} threads, {m['memory_gib']:g} GiB" for m in table.hardware]
     results = [each for row in table.rows for each in (row.balanced, row.external) if each is not None]
-    seeds = ", ".join(map(str, sorted({seed for each in results for seed in each.seeds})))
+    seeds = sorted({seed for each in results for seed in each.seeds})
+    named = f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+    machines = "; ".join(map(_machine, table.hardware))
     return (
-        f"Environment (the paper's Table 5): {'; '.join(machines)}; seeds {seeds}; {'; and '.join(lines)}. Printed by "
-        f"`{table.command}`."
+        f"Environment (the paper's Table 5): tested on {machines}; {named}; fitted and tested with "
+        f"{'; and '.join(lines)}. Printed by `{table.command}`."
     )
+
+
+def _machine(hardware: Mapping[str, Any]) -> str:
+    known = {"threads": "threads", "memory_gib": "GiB"}
+    parts = [f"{hardware[name]:g} {unit}" for name, unit in known.items() if hardware[name] is not None]
+    return ", ".join([hardware["processor"], *parts])
 
 
 def _short_commit(commit: str | None) -> str:

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from classify.bootstrap import Interval, Statistic, group_bootstrap
-from classify.calibration import ReliabilityBin, precision_at_prevalence_statistic, reliability_bins
-from classify.gather import attributes_of, verdicts_of
+from classify.calibration import (
+    ReliabilityBin,
+    precision_at_prevalence,
+    precision_at_prevalence_statistic,
+    reliability_bins,
+)
+from classify.gather import attributes_of, seen_images, verdicts_of
 from classify.measures import AT_VERDICT, at_verdict, auc, average_precision, brier_score, calibration_error
 from classify.operating import Operating
 from classify.statistics import METRICS, Confusion, Spread, spread, wilson_interval
@@ -63,7 +68,7 @@ class SetResult:
     parts: tuple[Part, ...]
     hidden_parts: int  # values of attributes with fewer images than are shown
     left_out: int  # external images whose group holds a study image, at most of one fold
-    seen: int  # test images that were seen before
+    seen: int  # distinct test images that were seen before
 
 
 def set_result(records: Sequence[Record], operating: Operating, least: int) -> tuple[SetResult, Verdicts]:
@@ -83,8 +88,8 @@ def set_result(records: Sequence[Record], operating: Operating, least: int) -> t
         metrics={name: over_folds(records, name) for name in METRICS},
         measured=_measured(verdicts),
         at_threshold={
-            "0.5": _at_threshold(verdicts, verdicts.positive, operating),
-            "validation": _at_threshold(verdicts, verdicts.positive_at_threshold, operating),
+            "0.5": at_threshold(verdicts, verdicts.positive, operating),
+            "validation": at_threshold(verdicts, verdicts.positive_at_threshold, operating),
         },
         reliability={
             "as given": tuple(reliability_bins(verdicts.probability, verdicts.label, BINS)),
@@ -94,7 +99,7 @@ def set_result(records: Sequence[Record], operating: Operating, least: int) -> t
         parts=parts,
         hidden_parts=hidden,
         left_out=max(record["left_out"] for record in records),
-        seen=sum(record["seen"] for record in records),
+        seen=seen_images(records),
     )
     return result, verdicts
 
@@ -149,15 +154,28 @@ def _at_verdict(name: str, verdicts: Verdicts, positive: Flags) -> Measured:
     return Measured(measured.value, (low, high))
 
 
-def _at_threshold(verdicts: Verdicts, positive: Flags, operating: Operating) -> AtThreshold:
-    return AtThreshold(
-        sensitivity=_at_verdict("sensitivity", verdicts, positive),
-        specificity=_at_verdict("specificity", verdicts, positive),
-        precision=tuple(
-            (each, _bootstrapped(verdicts, precision_at_prevalence_statistic(positive, verdicts.label, each)))
-            for each in operating.prevalence
-        ),
-    )
+def at_threshold(verdicts: Verdicts, positive: Flags, operating: Operating) -> AtThreshold:
+    """Return what the verdicts `positive` [V] come to, and the precision that they would have in practice."""
+    found, spared = (_at_verdict(name, verdicts, positive) for name in ("sensitivity", "specificity"))
+    precision = []
+    for each in operating.prevalence:
+        measured = _bootstrapped(verdicts, precision_at_prevalence_statistic(positive, verdicts.label, each))
+        precision.append((each, _widened(measured, found.value, spared.interval, each)))
+    return AtThreshold(found, spared, tuple(precision))
+
+
+def _widened(
+    precision: Measured, sensitivity: float | None, specificity: Interval | None, prevalence: float
+) -> Measured:
+    """Return a precision whose interval reaches to what the ends of the specificity's make of it.
+
+    Where no negative is called positive, the bootstrap has no width, and a rare disease makes much of little.
+    """
+    if precision.value is None:
+        return precision
+    ends = [precision_at_prevalence(sensitivity, end, prevalence) for end in specificity or ()]
+    reached = [end for end in (*ends, *(precision.interval or ())) if end is not None]
+    return Measured(precision.value, (min(reached), max(reached)) if reached else None)
 
 
 def _parts(records: Sequence[Record], verdicts: Verdicts, least: int) -> tuple[tuple[Part, ...], int]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import binomtest, t
 
+from classify.statistics import wilson_interval
+
 ALIKE = 1e-9  # a spread this much smaller than the differences is rounding
 
 
@@ -22,6 +24,33 @@ def mcnemar_exact(only_a_right: int, only_b_right: int) -> float:
         raise ValueError(f"McNemar's test: {only_a_right} and {only_b_right} images; counts are not negative.")
     n = only_a_right + only_b_right
     return float(binomtest(only_a_right, n, 0.5).pvalue) if n else 1.0
+
+
+def newcombe_interval(both_right: int, only_a_right: int, only_b_right: int, none_right: int) -> tuple[float, float]:
+    """Return the 95 % interval of how much larger A's share of right images is than B's, on the same images.
+
+    Newcombe's tenth method (1998, Statistics in Medicine 17:2635-2650): Wilson's interval of each share, and the
+    correlation of the two. It has a width where a bootstrap has none, as with two classifiers that are always right.
+
+    Raises `ValueError`: no image, or a negative count.
+    """
+    a, b, c, d = both_right, only_a_right, only_b_right, none_right
+    if min(a, b, c, d) < 0:
+        raise ValueError(f"Newcombe's interval: {a}, {b}, {c} and {d} images; counts are not negative.")
+    n = a + b + c + d
+    (low_a, high_a), (low_b, high_b) = wilson_interval(a + b, n), wilson_interval(a + c, n)
+    share_a, share_b, excess = (a + b) / n, (a + c) / n, float(a * d - b * c)
+    if excess > 0:  # continuity correction
+        excess = max(excess - n / 2, 0.0)
+    spread = math.sqrt((a + b) * (c + d) * (a + c) * (b + d))
+    phi = excess / spread if spread else 0.0
+
+    def distance(of_a: float, of_b: float) -> float:
+        return math.sqrt(max(of_a**2 - 2 * phi * of_a * of_b + of_b**2, 0))
+
+    gain = share_a - share_b
+    low, high = distance(share_a - low_a, high_b - share_b), distance(high_a - share_a, share_b - low_b)
+    return max(gain - low, -1.0), min(gain + high, 1.0)
 
 
 def corrected_resampled_t(differences: Sequence[float], n_train: int, n_test: int) -> tuple[float, float] | None:

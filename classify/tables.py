@@ -95,8 +95,13 @@ def write_table(
     try:
         table = summarize(found, operating=operating, least=least, command=f"classify table {names} --out {out.name}")
         drawn = draw_figures(table, found, pictures)
-    except (LookupError, TypeError, ValueError) as error:
+    except KeyError as error:
         raise UserError(f"{names}: a record lacks {error}; evaluate again with this version.") from error
+    except (LookupError, TypeError, ValueError) as error:
+        problem = str(error).rstrip(".")
+        raise UserError(f"{names}: a record cannot be used ({problem}); evaluate again with this version.") from error
+    for name in pictures.keys() - drawn:
+        pictures[name].unlink(missing_ok=True)  # of an earlier table
     write_text(out, render(table, {name: path.name for name, path in pictures.items() if name in drawn}))
     write_json(document, {"format": FORMAT, "version": VERSION} | _as_json(table))  # last: who finds it finds both
     return table
@@ -116,7 +121,7 @@ def summarize(
     rows = tuple(row for row, _ in made.values())
     judged = {key: (groups[key], verdicts) for key, (_, verdicts) in made.items() if verdicts is not None}
     against_none, against_controls = contrasts(judged)
-    run = {(row.key.model, row.key.ratio) for row in rows}
+    run = {(row.key.model, row.key.ratio) for row in rows if _is_of_paper(row.key)}
     return Table(
         rows=rows,
         against_none=tuple(against_none),
@@ -124,7 +129,9 @@ def summarize(
         conclusion=tuple(conclude(rows, against_none, against_controls)),
         missing={key: values for key, values in published.items() if key not in run},
         warnings=tuple(caveats_of(groups)),
-        environments=_distinct([record["environment"] for record in records]),
+        environments=_distinct(
+            [record[name] for record in records for name in ("fitted_on", "environment") if record[name]]
+        ),
         hardware=_distinct([record["hardware"] for record in records]),
         operating=operating,
         command=command,
@@ -164,9 +171,14 @@ def _row(
         peak_bytes=max(peaks, default=None),
         synthetic_probe=_probed([record["synthetic_probe"] for record in fits]),
         source_probe=_probed([record["source_probe"] for record in by_set["external"]]),
-        paper=published.get((key.model, key.ratio), {}) if key.control == NONE and key.synthetic == "positive" else {},
+        paper=published.get((key.model, key.ratio), {}) if _is_of_paper(key) else {},
     )
     return row, results["balanced"][1]
+
+
+def _is_of_paper(key: RowKey) -> bool:
+    """Tell whether the paper could have such a row: it has no controls, and no synthetic negatives."""
+    return key.control == NONE and key.synthetic == "positive"
 
 
 def _by_fold(records: Sequence[Record]) -> tuple[float, ...]:

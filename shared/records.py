@@ -8,7 +8,7 @@ from shared.errors import UserError
 from shared.files import locked, require_file, write_text
 
 FORMAT = "rarescreen-record"
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 1 << 28
 
 Record = dict[str, Any]
@@ -42,7 +42,7 @@ def _key(record: Record) -> str:
 def read_records(path: Path) -> list[Record]:
     """Return the records at `path` as they were appended; of several with one key the last counts.
 
-    Raises `UserError`: no such file, or a line that is not a record or of a newer version.
+    Raises `UserError`: no such file, or a line that is not a record or of another version.
     """
     path = require_file(path, "records file")
     if path.stat().st_size > MAX_BYTES:
@@ -67,8 +67,11 @@ def _parse(line: str, *, where: str) -> Record:
         raise UserError(f"{where}: not JSON, so the file is no records file or damaged; {way_out}") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT or not isinstance(record.get("key"), dict):
         raise UserError(f"{where}: not a record of an evaluation; {way_out}")
-    if record.get("version") != VERSION:
-        raise UserError(f"{where}: of record version {record.get('version')}, not {VERSION}; update Rarescreen.")
+    version = record.get("version")
+    if version != VERSION:
+        older = isinstance(version, int) and version < VERSION
+        mend = "evaluate again, into another --records" if older else "update Rarescreen"
+        raise UserError(f"{where}: of record version {version}, and this is version {VERSION}; {mend}.")
     return {name: value for name, value in record.items() if name not in ("format", "version")}
 
 

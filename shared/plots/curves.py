@@ -8,11 +8,26 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from shared.errors import UserError
-from shared.plots.house import DASHES, INK, figure_file, label, legend_below, look
+from shared.plots.house import (
+    DASHES,
+    INK,
+    LINE_IN,
+    SMALL,
+    SMALL_LETTER_IN,
+    figure_file,
+    folded,
+    label,
+    legend_below,
+    look,
+    most_lines,
+)
 
 HANDLE_IN, LETTER_IN = 0.75, 0.075  # width of a legend's entry: its line, and each letter
+TITLE_LETTER_IN = 0.11
+NARROW_IN = 4.5  # a panel's width below which its title is small
 FEW = 2  # curves in a panel, whose intervals are drawn as areas
 _MOST_POINTS = 120  # a longer series is drawn as means over equal stretches, with its range as a band
 
@@ -47,8 +62,15 @@ class Panel:
     shows: Sequence[float] = ()
 
 
-def curves(path: Path, panels: Sequence[Panel], *, title: str = "", columns: int = 2) -> None:
-    """Write panels of curves, `columns` side by side.
+def curves(
+    path: Path,
+    panels: Sequence[Panel],
+    *,
+    title: str = "",
+    columns: int = 2,
+    panel_in: tuple[float, float] = (5.6, 3.5),
+) -> None:
+    """Write panels of curves, `columns` side by side, each of width and height `panel_in` with its labels.
 
     A series longer than 120 points is drawn as means over equal stretches, with its range as a band where few series
     share the panel; values that are not finite are left out. When all panels hold series of the same names, one legend
@@ -60,18 +82,27 @@ def curves(path: Path, panels: Sequence[Panel], *, title: str = "", columns: int
     lines = -(-len(panels) // columns)
     shared = len(panels) > 1 and len({tuple(series.name for series in panel.series) for panel in panels}) == 1
     entries = max(len(panel.levels) + (0 if shared else len(panel.series)) for panel in panels)
-    height = lines * (3.5 + 0.13 * entries) + (0.5 if title else 0) + (0.16 * len(panels[0].series) if shared else 0)
-    with figure_file(path, 5.6 * columns + 0.3, height, title=title) as figure:
+    titles, size = _titles(panels, panel_in[0])
+    panel_height = panel_in[1] + 0.13 * entries + LINE_IN * (most_lines(titles) - 1)
+    height = lines * panel_height + (0.5 if title else 0) + (0.16 * len(panels[0].series) if shared else 0)
+    with figure_file(path, panel_in[0] * columns + 0.3, height, title=title) as figure:
         for number, panel in enumerate(panels):
             axes = figure.add_subplot(lines, columns, number + 1)
             drawn = draw_curves(axes, panel)
             levels = _draw_levels(axes, panel)
             legend_below(axes, levels if shared else drawn + levels)
-            label(axes, panel.title, panel.xlabel, panel.ylabel)
+            label(axes, titles[number], panel.xlabel, panel.ylabel, size=size)
         if shared and drawn:
             longest = max(len(series.name) for series in panels[0].series)
             fit = int(figure.get_figwidth() / (HANDLE_IN + LETTER_IN * longest))
             figure.legend(handles=drawn, loc="outside lower left", ncols=max(min(len(drawn), fit, 2 * columns), 1))
+
+
+def _titles(panels: Sequence[Panel], width_in: float) -> tuple[list[str], float | None]:
+    """Return titles that fit panels of a width, and their size where it is not the usual one."""
+    narrow = width_in < NARROW_IN
+    letters = int((width_in - 0.6) / (SMALL_LETTER_IN if narrow else TITLE_LETTER_IN))
+    return [folded(panel.title, letters) for panel in panels], SMALL if narrow else None
 
 
 def draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:
@@ -89,6 +120,8 @@ def draw_curves(axes: Axes, panel: Panel) -> list[Line2D]:
                 axes.vlines(at, low, high, colors=colour, alpha=0.45, linewidth=1)
         if len(panel.series) <= FEW and (high > low).any():
             axes.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
+    if all((np.asarray(line.get_xdata()) % 1 == 0).all() for line in drawn):  # epochs have no halves
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.margins(x=0.03, y=0.08)
     if panel.shows:
         axes.update_datalim([(axes.dataLim.x0, y) for y in panel.shows], updatex=False)

@@ -1,5 +1,6 @@
 """The look that all pictures share: colours, dashes, legends, and files of the same bytes each time."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ DASHES = (
     (0, (1, 3)),
 )
 INK = "#222222"
+SMALL, SMALL_LETTER_IN = 9.5, 0.086  # titles of small panels: their size in points, and the width of a bold letter
+LINE_IN = 0.18  # height of a further line of a title
 _GREY = "#5A5A5A"
 DPI = 100
 _STYLE: dict[str, Any] = {
@@ -67,9 +70,19 @@ def legend_below(axes: Axes, handles: Sequence[Artist]) -> None:
         axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.02, -0.17), borderaxespad=0, ncols=columns)
 
 
-def label(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
-    """Name a panel and its axes."""
-    axes.set_title(title)
+def folded(title: str, letters: int) -> str:
+    """Return a title whose lines are no longer than so many letters."""
+    return "\n".join(textwrap.fill(line, letters) for line in title.split("\n"))
+
+
+def most_lines(titles: Sequence[str]) -> int:
+    """Return how many lines the longest of some titles has."""
+    return max(title.count("\n") + 1 for title in titles)
+
+
+def label(axes: Axes, title: str, xlabel: str, ylabel: str, *, size: float | None = None) -> None:
+    """Name a panel and its axes, the title in a `size` of its own if one is given."""
+    axes.set_title(title, fontsize=size)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
 
