@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from classify.figures import FIGURES
+
 ROOT = Path(__file__).parents[1]
 FULL = ["prepare", "train", "generate", "select", "study"]
 
@@ -17,7 +19,7 @@ while [ $# -gt 0 ]; do
   [ "$1" = --table ] && table=$2
   shift
 done
-if [ -n "$table" ]; then touch "$table" "${table%.md}.json"
+if [ -n "$table" ]; then touch "$table" "${table%.md}"{.json,_accuracy.png,_confusion.png,_curves.png,_reliability.png}
 elif [[ $out == *gan ]]; then mkdir -p "$out"; touch "$out"/{table1.json,table1.md,curves.png}
 else mkdir -p "$(dirname "$out")"; touch "$out" "${out%.h5}"_{sheet,scores,borders,copies}.png "${out%.h5}"_audit.md
 fi
@@ -58,6 +60,12 @@ def test_only_what_is_stale_runs_again(project: Path) -> None:
     assert _verbs(_ran(project)) == FULL[1:]
     assert _verbs(_ran(project, "SIGMA=3")) == FULL[2:]
     assert _ran(project, "SIGMA=3") == []
+
+
+def test_the_pictures_that_table_2_shows_stand_beside_it(project: Path) -> None:
+    _ran(project)
+    made = {path.name for path in (project / "results").glob("table2*")}
+    assert made == {"table2.md", "table2.json", *(f"table2_{name}.png" for name in FIGURES)}
 
 
 def test_results_belong_to_the_study_asked_for_last(project: Path) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from recorded import record
 
 from classify.cli import cli
+from classify.figures import CAPTIONS
 from shared.cohort import Cohort
+from shared.records import append_record
 
 
 def run(*arguments: object) -> Result:
@@ -47,7 +50,8 @@ FIT = ("fit", "cohort.h5", "--out", "m", "--device", "cpu")
         (("fit", ".", "--out", "m"), ".: a folder, where the cohort must be a file"),
         (("fit", "cohort.h5"), "Missing option '--out'; see `classify fit --help`"),
         (("fit",), "Missing argument 'COHORT'"),
-        (("fit", "cohort.h5", "--out", "m", "--depth", "3"), "No such option"),
+        (("fit", "cohort.h5", "--out", "m", "--layers", "3"), "No such option"),
+        ((*FIT, "--depth", "8"), "--image-size 32: custom_cnn cannot take it"),
         (("frobnicate",), "No such command 'frobnicate'"),
         ((*FIT, "--ratio", "1:0"), "--ratio 1:0: not a ratio"),
         ((*FIT, "--ratio", "2"), "--ratio 2: not a ratio"),
@@ -58,6 +62,9 @@ FIT = ("fit", "cohort.h5", "--out", "m", "--device", "cpu")
         ((*FIT, "--model", "alexnet"), "--model alexnet: no such model"),
         ((*FIT, "--protocol", "loose"), "--protocol loose: not known"),
         ((*FIT, "--optimizer", "adagrad"), "--optimizer adagrad: not known"),
+        ((*FIT, "--control", "epochs"), "--control epochs: stands in the place of the synthetic images"),
+        ((*FIT, "--control", "prayer", "--ratio", "1:2"), "--control prayer: not known"),
+        ((*FIT, "--head", "many"), "Invalid value for '--head'"),
         ((*FIT, "--epochs", "0"), "--epochs 0: too few"),
         ((*FIT, "--epochs", "many"), "Invalid value for '--epochs'"),
         ((*FIT, "--lr", "-1"), "--lr -1: not a positive number"),
@@ -71,6 +78,9 @@ FIT = ("fit", "cohort.h5", "--out", "m", "--device", "cpu")
         (("table", "none.jsonl", "--out", "t.md"), "none.jsonl: no such file"),
         (("table", "cohort.h5", "--out", "t.md"), "cohort.h5: not a records file"),
         (("table", "--out", "t.md"), "Missing argument 'RECORDS...'"),
+        (("table", "none.jsonl", "--out", "t.md", "--prevalence", "3"), "--prevalence 3: not a share"),
+        (("table", "none.jsonl", "--out", "t.md", "--sensitivity", "0"), "--sensitivity 0: not a share"),
+        (("table", "none.jsonl", "--out", "t.txt"), "--out t.txt: not a Markdown file"),
         (
             ("study", "cohort.h5", "--preset", "best", "--out", "m", "--records", "r", "--table", "t.md"),
             "--preset best: no such preset",
@@ -111,6 +121,23 @@ def test_a_cohort_that_is_not_whole(place: Path, damage: str) -> None:
     assert ("version 2" if damage == "a newer version" else damage) in sentence
 
 
+def test_a_table_stands_with_its_pictures_beside_it_and_says_what_it_shows(place: Path) -> None:
+    for each in (record(), record((94, 95), ratio="1:2")):
+        append_record(place / "r.jsonl", each)
+    command = ("table", "r.jsonl", "--out", "made/t.md", "--prevalence", "0.1", "--prevalence", "0.2")
+    made = run(*command)
+    assert made.exit_code == 0, made.stderr
+    pictures = {f"t_{name}.png" for name in CAPTIONS}
+    assert {path.name for path in (place / "made").iterdir()} == {"t.md", "t.json", *pictures}
+    document = json.loads((place / "made" / "t.json").read_text())
+    assert document["operating"] == {"sensitivity": 0.95, "prevalence": [0.1, 0.2]}
+    said = " ".join(made.stderr.split())
+    assert all(sentence in said for sentence in document["sentences"])
+    assert "| Precision at 10 % | Precision at 20 % |" in (place / "made" / "t.md").read_text()
+    assert "made/t.md: exists already; give --force" in refused(run(*command))
+    assert run(*command, "--force").exit_code == 0
+
+
 def test_help_tells_every_command_and_version_the_version() -> None:
     shown = run("--help")
     assert shown.exit_code == 0
@@ -149,12 +176,12 @@ def test_a_study_makes_table_2_and_does_again_only_what_is_stale(
     command += ("--records", "r.jsonl", "--table", "t.md", "--device", "cpu", "--offline")
     first = run(*command)
     assert first.exit_code == 0, first.stderr
-    models = [f"none/fold{fold}" for fold in range(cohort.folds)] + ["1to5"]
+    models = [f"none/fold{fold}" for fold in range(cohort.folds)] + ["1to5/fold0"]
     tensors = [place / "models" / "efficientnet_lite0" / name / "model.safetensors" for name in models]
     kept = [path.read_bytes() for path in tensors]
     rows = json.loads((place / "t.json").read_text())["rows"]
-    assert [(row["ratio"], row["balanced"]["folds"], row["external"]["n"]) for row in rows] == [
-        ("none", [0, 1, 2], 3 * 4),
+    assert [(row["key"]["ratio"], row["balanced"]["folds"], row["external"]["n"]) for row in rows] == [
+        ("none", [0, 1, 2], 4),  # every fold's model judges the same images
         ("1:5", [0], 4),
     ]
     assert {row["external"]["left_out"] for row in rows} == {1}
@@ -162,7 +189,7 @@ def test_a_study_makes_table_2_and_does_again_only_what_is_stale(
     (place / "r.jsonl").write_text("\n".join(records[:-1]) + "\n")  # the last evaluation is lost
     second = run(*command)
     assert second.exit_code == 0, second.stderr
-    assert second.stderr.count("done before") == 4
+    assert second.stderr.count("done before") == 1
     assert [path.read_bytes() for path in tensors] == kept
     again = (place / "r.jsonl").read_text().splitlines()
     assert again[:-1] == records[:-1]

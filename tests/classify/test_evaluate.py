@@ -13,6 +13,7 @@ from classify import backbones
 from classify.evaluate import evaluate, predict, test_set
 from classify.fit import fit
 from classify.folder import CONFIG, HISTORY, MODEL, SEEN, model_folders, read_model
+from classify.place import Place
 from classify.settings import FitOptions
 from shared.bundle import Bundle
 from shared.cohort import EXTERNAL, Cohort
@@ -30,12 +31,8 @@ def models(cohort: Cohort, make_bundle: Callable[..., Bundle], tmp_path_factory:
     """An honest model, and one whose synthetic images come from a generator that saw test images."""
     out = tmp_path_factory.mktemp("models")
     options = FitOptions(model="efficientnet_lite0", image_size=32, epochs=1)
-    common: dict[str, Any] = {
-        "folds": [0],
-        "device": CPU,
-        "weights": WeightSource(offline=True),
-        "cache": out / "cache",
-    }
+    place = Place(device=CPU, weights=WeightSource(offline=True), cache=out / "cache")
+    common: dict[str, Any] = {"folds": [0], "place": place}
     fit(cohort, options=options, out=out / "honest", **common)
     leak = make_bundle(cohort, seen=balanced_test_set(cohort, 0)[:3])
     fit(cohort, options=replace(options, ratio="1:2"), bundles=[leak], out=out / "leaky", **common)
@@ -60,7 +57,8 @@ def test_a_record_counts_the_verdicts_on_both_test_sets(models: Path, cohort: Co
         assert record["times"]["image_s"] == pytest.approx(record["times"]["test_s"] / len(rows))
     balanced, external = made
     assert balanced["key"] == {
-        "model": "efficientnet_lite0", "ratio": "none", "protocol": "strict", "fold": 0, "seed": 0, "set": "balanced",
+        "model": "efficientnet_lite0", "ratio": "none", "control": "none", "synthetic": "positive",
+        "protocol": "strict", "fold": 0, "seed": 0, "set": "balanced",
     }  # fmt: skip
     assert external["metrics"]["sensitivity"] is None
     head = 1280 * 512 + 512 + 512 * 256 + 256 + 256 * 2 + 2
@@ -156,7 +154,8 @@ def _edit(name: str, old: str, new: str) -> Callable[[Path], None]:
         (lambda folder: (folder / HISTORY).unlink(), "history.json: no such file"),
         (lambda folder: (folder / MODEL).unlink(), "holds a fit that is not done"),
         (lambda folder: (folder / CONFIG).unlink(), "holds no model"),
-        (_edit(CONFIG, '"version": 1', '"version": 2'), "of model version 2, not 1; update"),
+        (_edit(CONFIG, '"version": 2', '"version": 3'), "of model version 3, and this is version 2; update"),
+        (_edit(CONFIG, '"version": 2', '"version": 1'), "of model version 1, .* fit it again with --force"),
         (_edit(CONFIG, "rarescreen-model", "another-model"), "damaged, or not a model's file"),
         (_edit(CONFIG, '"epochs": 1', '"epochs": "1"'), "config.json: damaged"),
         (_edit(CONFIG, '"image_size": 32', '"image_size": 64'), None),

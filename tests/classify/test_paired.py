@@ -12,7 +12,8 @@ from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 from statsmodels.stats.contingency_tables import mcnemar
 
-from classify.paired import corrected_resampled_t, mcnemar_exact
+from classify.paired import corrected_resampled_t, mcnemar_exact, newcombe_interval
+from classify.statistics import wilson_interval
 
 COUNTS = st.integers(0, 40)
 
@@ -35,6 +36,55 @@ def test_mcnemar_s_test_in_closed_form_and_without_a_count() -> None:
     assert mcnemar_exact(0, 0) == mcnemar_exact(4, 4) == 1.0
     with pytest.raises(ValueError, match="not negative"):
         mcnemar_exact(-1, 3)
+
+
+def test_newcombe_s_interval_is_that_of_his_example() -> None:
+    """Newcombe 1998, Statistics in Medicine 17:2635, Table II: 36, 12, 2 and 0 pairs, method 10."""
+    low, high = newcombe_interval(36, 12, 2, 0)
+    assert (round(low, 4), round(high, 4)) == (0.0569, 0.3404)
+
+
+@given(COUNTS, COUNTS, COUNTS, COUNTS)
+def test_newcombe_s_interval_turns_round_with_its_classifiers_and_with_right_and_wrong(
+    both: int, only_a: int, only_b: int, none: int
+) -> None:
+    if both + only_a + only_b + none == 0:
+        return
+    low, high = newcombe_interval(both, only_a, only_b, none)
+    gain = (only_a - only_b) / (both + only_a + only_b + none)
+    assert -1 <= low <= gain <= high <= 1
+    assert newcombe_interval(both, only_b, only_a, none) == pytest.approx((-high, -low))
+    assert newcombe_interval(none, only_a, only_b, both) == pytest.approx((low, high))
+
+
+def test_newcombe_s_interval_has_a_width_where_no_pair_differs() -> None:
+    """With shares of 1 and nothing known of their correlation it is Wilson's distance from 1."""
+    low, high = newcombe_interval(190, 0, 0, 0)
+    assert (low, high) == pytest.approx((wilson_interval(190, 190)[0] - 1, 1 - wilson_interval(190, 190)[0]))
+    assert high > 0.015
+
+
+@pytest.mark.parametrize("truth", [(0.8, 0.05, 0.05), (0.7, 0.2, 0.05), (0.3, 0.3, 0.1), (0.25, 0.25, 0.25)])
+def test_newcombe_s_interval_holds_the_truth_as_often_as_it_says(truth: tuple[float, float, float]) -> None:
+    """Exactly, from the multinomial probabilities of all tables of 20 pairs: 95 % or more, but for the discreteness."""
+    n, shares = 20, (*truth, 1 - sum(truth))
+    held = 0.0
+    for both in range(n + 1):
+        for only_a in range(n - both + 1):
+            for only_b in range(n - both - only_a + 1):
+                counts = (both, only_a, only_b, n - both - only_a - only_b)
+                low, high = newcombe_interval(*counts)
+                if low - 1e-12 <= truth[1] - truth[2] <= high + 1e-12:
+                    ways = math.factorial(n) / math.prod(map(math.factorial, counts))
+                    held += ways * math.prod(p**c for p, c in zip(shares, counts, strict=True))
+    assert held > 0.945
+
+
+def test_counts_that_are_no_counts_have_no_interval() -> None:
+    with pytest.raises(ValueError, match="not negative"):
+        newcombe_interval(1, -1, 0, 0)
+    with pytest.raises(ValueError, match="a proportion of 0"):
+        newcombe_interval(0, 0, 0, 0)
 
 
 DIFFERENCES = st.lists(st.floats(-1, 1).map(lambda value: round(value, 3)), min_size=2, max_size=10).filter(

@@ -1,11 +1,13 @@
 """The paper's tables as the project's design quotes them, read from text, against the preset's rows."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from classify.presets import read_preset
+from classify.ratio import CONTROLS
 from classify.registry import MODELS
 from classify.settings import FitOptions
 from shared.errors import UserError
@@ -51,6 +53,22 @@ def test_the_demo_runs_two_models_at_the_three_ratios_on_fold_0() -> None:
         (model, ratio, 0) for model in ("custom_cnn", "efficientnet_lite0") for ratio in ("none", "1:5", "1:2")
     ]
     assert {cell.options.model for cell in cells} <= MODELS.keys()
+
+
+def test_each_row_of_the_preset_controlled_has_what_it_is_compared_with() -> None:
+    """Real images alone for every model, and for every control the synthetic images in whose place it stands."""
+    cells = read_preset("controlled")
+    rows = {
+        (c.options.model, c.options.ratio, c.options.control): replace(c.options, ratio="none", control="none")
+        for c in cells
+    }
+    assert len(rows) == len(cells)
+    assert {cell.fold for cell in cells} == {"all"}
+    for (model, ratio, control), others in rows.items():
+        assert rows[model, "none", "none"] == others  # no other setting differs
+        assert (model, ratio, "none") in rows
+        assert control in CONTROLS
+    assert {control for _, _, control in rows} == set(CONTROLS)
 
 
 HEAD = 'format = "rarescreen-table2"\nversion = 1\n'

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import shared.provenance
-from shared.provenance import commit, environment
+from shared.provenance import commit, environment, hardware
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -39,6 +39,29 @@ def test_the_environment_names_versions_and_no_place() -> None:
     text = json.dumps(found)
     for place in (str(Path.cwd()), str(Path.home()) + "/", platform.node()):
         assert place not in text
+
+
+def test_the_hardware_is_that_of_the_machine_and_names_no_place() -> None:
+    found = hardware()
+    assert found["threads"] == os.cpu_count()
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        total = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemTotal"))
+        assert found["memory_gib"] == pytest.approx(int(total.split()[1]) / 2**20, abs=0.1)
+    assert found["memory_gib"] is None or 0.1 < found["memory_gib"] < 100_000
+    assert found["processor"] == found["processor"].strip() != ""
+    text = json.dumps(found, allow_nan=False)
+    assert not set("/\\") & set(found["processor"])
+    for place in (str(Path.cwd()), str(Path.home()) + "/", platform.node()):
+        assert place not in text
+
+
+def test_a_machine_that_tells_little_has_hardware_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor : 0\n")
+    monkeypatch.setattr(os, "sysconf_names", {})
+    found = hardware()
+    assert found["memory_gib"] is None
+    assert found["processor"] == (platform.processor() or platform.machine()) != ""
 
 
 def test_the_commit_is_that_of_the_checkout(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,8 +80,16 @@ def test_what_json_has_not_is_not_written(value: float, tmp_path: Path) -> None:
         ('{"key": {}, "f1": NaN}', "line 2: not JSON"),
         ("[1]", "line 2: not a record"),
         ('{"key": {}}', "line 2: not a record"),
-        ('{"format": "rarescreen-record", "version": 1, "key": 3}', "line 2: not a record"),
-        ('{"format": "rarescreen-record", "version": 2, "key": {}}', "line 2: of record version 2, not 1"),
+        ('{"format": "rarescreen-record", "version": 2, "key": 3}', "line 2: not a record"),
+        (
+            '{"format": "rarescreen-record", "version": 3, "key": {}}',
+            "line 2: of record version 3, and this is version 2; update Rarescreen.$",
+        ),
+        (  # whose key tells neither control nor synthetic: two rows of today would be one
+            '{"format": "rarescreen-record", "version": 1, "key": {"model": "a", "ratio": "1:2"}}',
+            "line 2: of record version 1, and this is version 2; evaluate again, into another --records.$",
+        ),
+        ('{"format": "rarescreen-record", "version": "2", "key": {}}', "line 2: of record version 2, .* update"),
     ],
 )
 def test_a_line_that_is_no_record_is_named_and_nothing_is_lost(line: str, sentence: str, tmp_path: Path) -> None:
@@ -106,4 +114,4 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_each_line_says_what_it_is(tmp_path: Path) -> None:
     append_record(tmp_path / "records.jsonl", record("a", 0))
     line = json.loads((tmp_path / "records.jsonl").read_text())
-    assert (line["format"], line["version"]) == ("rarescreen-record", 1)
+    assert (line["format"], line["version"]) == ("rarescreen-record", 2)
