@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from classify.registry import model_label
 from classify.wording import control_words, listed, p_words, percent, percent_words, points, row_words, signed
 
 if TYPE_CHECKING:
@@ -36,6 +37,34 @@ def conclude(rows: Sequence[Row], against_none: Sequence[Contrast], against_cont
         ]
         found.append(" ".join(sentences))
     return found
+
+
+def rank_models(between: Sequence[Contrast]) -> list[str]:
+    """Say for each protocol which model does best without synthetic images, and beside which ones that is sure."""
+    found = []
+    for protocol in dict.fromkeys(each.row.protocol for each in between):
+        own = [each for each in between if each.row.protocol == protocol]
+        worse = {each.other for each in own if each.gain > 0}
+        best = next((each.row for each in own if each.row not in worse), None)
+        rivals = [each for each in own if each.row == best]
+        if best is None or not rivals:
+            continue
+        told = [_lead(each) for each in rivals]
+        where = "" if protocol == "strict" else f", protocol {protocol}"
+        name = model_label(best.model)
+        found.append(f"Models without synthetic images{where}: {name} does best, {listed(told)}.{_sure(rivals)}")
+    return found
+
+
+def _lead(contrast: Contrast) -> str:
+    low, high = map(signed, contrast.gain_interval)
+    lead = f"{100 * contrast.gain:.1f} points above" if contrast.gain > 0 else "and as well as"
+    return f"{lead} {model_label(contrast.other.model)} ({low} to {high}, {p_words(contrast.p_holm)})"
+
+
+def _sure(rivals: Sequence[Contrast]) -> str:
+    alike = [model_label(each.other.model) for each in rivals if not each.is_better]
+    return f" It cannot be told from {listed(alike)}." if alike else ""
 
 
 def _accuracies(tested: dict[RowKey, SetResult]) -> str:

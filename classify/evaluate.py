@@ -25,12 +25,12 @@ from classify.outcome import at_threshold
 from classify.registry import find_model, model_label
 from classify.shortcut import own_features, probe
 from classify.statistics import confusion_and_metrics
-from classify.training import peak_bytes
 from classify.wording import percent, percent_words, ratio_name, row_name
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import console, say
 from shared.errors import UserError
 from shared.nn.device import describe_device
+from shared.nn.memory import peak_bytes
 from shared.progress import progress
 from shared.provenance import environment, hardware
 from shared.records import Record, append_record, read_records

@@ -34,7 +34,6 @@ from classify.training import (
     Training,
     TrainSettings,
     all_shown,
-    peak_bytes,
     seeded,
 )
 from shared.bundle import Bundle
@@ -43,6 +42,7 @@ from shared.console import say
 from shared.errors import UserError
 from shared.files import claimed
 from shared.nn.device import choose_precision, describe_device, fastest_precision
+from shared.nn.memory import forget_peak, peak_bytes
 from shared.progress import progress
 from shared.provenance import environment
 from shared.splits import parts, require_fold
@@ -242,6 +242,7 @@ def _fit_claimed(cohort: Cohort, planned: Plan, classifier: Classifier, path: Pa
     config, mixture, device = planned.config, planned.mixture, place.device
     place.ranks.from_first(lambda: folder.begin(path, config, _document(cohort, planned, classifier, device)))
     _warn_of_seen(cohort, planned)
+    forget_peak(device)
     settings = train_settings(config, device)
     store = FeatureStore(place.cache)
     inputs = choose_inputs(classifier, mixture, all_shown(mixture, settings), store, config.seed)

@@ -148,6 +148,7 @@ def _contrast_blocks(table: Table) -> list[str]:
     for title, found in (
         ("**Against the same model without synthetic images**, on the same test images:", table.against_none),
         ("**Synthetic images against what stands in their place**, with the same budget:", table.against_controls),
+        ("**Models against each other**, without synthetic images, on the same test images:", table.between_models),
     ):
         if found:
             blocks += [title, _contrast_table(found)]
@@ -168,7 +169,7 @@ def _contrast_table(found: Sequence[Contrast]) -> str:
     rows = (
         [
             row_name(each.row),
-            ratio_name(each.other),
+            ratio_name(each.other) if each.other.model == each.row.model else row_name(each.other),
             str(each.n),
             points(each.gain, each.gain_interval),
             str(each.only_row_right),
@@ -285,8 +286,8 @@ def _cost_blocks(table: Table) -> list[str]:
     return [
         "**Cost, and validation beside test** (the paper's Table 6; time an image is its Equation 8: test time / "
         "images). Validation is the accuracy of the kept epochs; under protocol strict it chose them, so it is a "
-        "little too good. Peak memory is the most that the process had held by the end of the training, other rows "
-        "that it fitted before included:",
+        "little too good. Peak memory is the most that the process held during the training (on a GPU: its "
+        "tensors):",
         _grid(header, (_cost_cells(row) for row in table.rows), left=1),
     ]
 

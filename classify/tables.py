@@ -10,8 +10,8 @@ import rich.box
 import rich.table
 
 from classify.caveats import caveats_of
-from classify.conclusion import conclude
-from classify.contrast import Contrast, contrasts
+from classify.conclusion import conclude, rank_models
+from classify.contrast import Contrast, between_models, contrasts
 from classify.figures import FIGURES, draw_figures
 from classify.gather import RowKey, rows_of
 from classify.markdown import CONSOLE, console_cells, render
@@ -60,6 +60,7 @@ class Table:
     rows: tuple[Row, ...]
     against_none: tuple[Contrast, ...]
     against_controls: tuple[Contrast, ...]
+    between_models: tuple[Contrast, ...]  # without synthetic images
     conclusion: tuple[str, ...]  # in plain words, a sentence or more for each model
     missing: Mapping[tuple[str, str], Mapping[str, Published]]  # rows of the paper that were not run
     warnings: tuple[str, ...]
@@ -121,12 +122,14 @@ def summarize(
     rows = tuple(row for row, _ in made.values())
     judged = {key: (groups[key], verdicts) for key, (_, verdicts) in made.items() if verdicts is not None}
     against_none, against_controls = contrasts(judged)
+    between = between_models(judged)
     run = {(row.key.model, row.key.ratio) for row in rows if _is_of_paper(row.key)}
     return Table(
         rows=rows,
         against_none=tuple(against_none),
         against_controls=tuple(against_controls),
-        conclusion=tuple(conclude(rows, against_none, against_controls)),
+        between_models=tuple(between),
+        conclusion=(*conclude(rows, against_none, against_controls), *rank_models(between)),
         missing={key: values for key, values in published.items() if key not in run},
         warnings=tuple(caveats_of(groups)),
         environments=_distinct(
@@ -215,6 +218,7 @@ def _as_json(table: Table) -> dict[str, Any]:
         "rows": [asdict(row) for row in table.rows],
         "against_none": [asdict(each) for each in table.against_none],
         "against_controls": [asdict(each) for each in table.against_controls],
+        "between_models": [asdict(each) for each in table.between_models],
         "sentences": table.conclusion,
         "not_run": missing,
         "warnings": list(table.warnings),

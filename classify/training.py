@@ -6,8 +6,6 @@ same tensors.
 
 import contextlib
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -367,11 +365,3 @@ def _moving(classifier: Classifier) -> list[Tensor]:
 
 def _snapshot(classifier: Classifier) -> dict[str, Tensor]:
     return {name: tensor.cpu().clone() for name, tensor in trainable_state(classifier).items()}
-
-
-def peak_bytes(device: torch.device) -> int:
-    """Return the most memory that this process has held: of the GPU, or on a CPU of all its work so far."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

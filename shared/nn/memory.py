@@ -1,9 +1,13 @@
-"""How the C library's memory is used by work in large tensors."""
+"""How memory is used by work in large tensors, and how much of it."""
 
 import contextlib
 import ctypes
 import functools
+import resource
 import sys
+from pathlib import Path
+
+import torch
 
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -26,3 +30,22 @@ def keep_freed_memory() -> None:
         # Any of these calls ends glibc's own adaptation of the thresholds: so nothing else unless this one is taken.
         if mallopt(_M_MMAP_THRESHOLD, 2**30) or mallopt(_M_MMAP_THRESHOLD, _ALLOWED):
             mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let `peak_bytes` begin anew, where the system can (Linux: clear_refs in proc(5))."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Return the most memory held since `forget_peak`: of the GPU by tensors, or on a CPU by the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next((line for line in lines if line.startswith("VmHWM:")), "").split()[1])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -156,11 +156,17 @@ def test_each_model_and_protocol_has_a_paragraph_and_the_correction_is_that_of_t
         for ratio, right in (("none", SAME), ("1:2", NEAR))
     ]
     table = summarize(rows)
-    assert [text.split(", on 190")[0] for text in table.conclusion] == [
+    paragraphs = table.conclusion[:4]
+    assert [text.split(", on 190")[0] for text in paragraphs] == [
         "Custom CNN, protocol paper", "VGG16, protocol paper", "Custom CNN", "VGG16",
     ]  # fmt: skip
-    assert all("p = 0.12)" in text and "corrected for 4 comparisons.)" in text for text in table.conclusion)
-    assert all("So neither benefit nor harm is shown" in text for text in table.conclusion)
+    assert all("p = 0.12)" in text and "corrected for 4 comparisons.)" in text for text in paragraphs)
+    assert all("So neither benefit nor harm is shown" in text for text in paragraphs)
+    equal = "Custom CNN does best, and as well as VGG16 (-1.9 to +1.9, p = 1). It cannot be told from VGG16."
+    assert table.conclusion[4:] == (
+        f"Models without synthetic images, protocol paper: {equal}",
+        f"Models without synthetic images: {equal}",
+    )
 
 
 def test_rows_of_different_numbers_of_images_say_theirs() -> None:
@@ -173,3 +179,29 @@ def test_rows_of_different_numbers_of_images_say_theirs() -> None:
 
 def test_an_external_set_alone_has_no_paragraph() -> None:
     assert summarize([record((0, 180), (0, 188), set_name="external")]).conclusion == ()
+
+
+def test_the_best_model_without_synthetic_images_is_named_and_what_it_cannot_be_told_from() -> None:
+    """It leads one by 24 images of 190, p = 2 / 2^24, and the other by 1, p = 1: more than 3 / 190 is no chance."""
+    records = [
+        record(right, model=name) for name, right in (("vgg16", FAR), ("custom_cnn", SAME), ("resnet50", (94, 94)))
+    ]
+    table = summarize(records)
+    assert len(table.conclusion) == 4
+    leads = {each.other.model: each for each in table.between_models if each.row.model == "vgg16"}
+    shown = {
+        name: f"{100 * lead.gain:.1f} points above {label} ({100 * lead.gain_interval[0]:+.1f} to "
+        f"{100 * lead.gain_interval[1]:+.1f}, {p})"
+        for (name, lead), label, p in zip(
+            sorted(leads.items()), ("Custom CNN", "ResNet50"), ("p < 0.001", "p = 1"), strict=True
+        )
+    }
+    assert table.conclusion[-1] == (
+        f"Models without synthetic images: VGG16 does best, {shown['custom_cnn']} and {shown['resnet50']}. "
+        "It cannot be told from ResNet50."
+    )
+
+
+def test_one_model_is_ranked_with_nobody() -> None:
+    table, _ = said(record(SAME), record(NEAR, ratio="1:5"))
+    assert not table.between_models

@@ -246,3 +246,23 @@ def test_models_without_synthetic_images_are_compared_the_better_first() -> None
     assert len(found) == 3
     assert all(each.gain >= 0 and skills[each.row.model] > skills[each.other.model] for each in found)
     assert [each.p_holm for each in found] == pytest.approx(multipletests([e.p for e in found], method="holm")[1])
+
+
+def test_models_without_synthetic_images_stand_against_each_other_the_better_first() -> None:
+    """Every pair once, as a loop over the verdicts finds it, with Holm's correction over the pairs alone."""
+    skills = {"custom_cnn": 0.5, "vgg16": 1.5, "resnet50": 1.0}
+    records = [
+        fit(skill, number, fold=fold, model=model)
+        for number, (model, skill) in enumerate(skills.items())
+        for fold in range(3)
+    ]
+    rest = [fit(3.0, 9, model="vgg16", ratio="1:2"), fit(3.0, 8, model="vgg16", protocol="paper")]
+    found = between_models(gathered(records + rest))
+    assert len(found) == 3
+    for each in found:
+        one, two = ([r for r in records if r["key"]["model"] == key.model] for key in (each.row, each.other))
+        expected = naive(one, two)
+        assert each.gain == pytest.approx(expected["gain"])
+        assert each.gain > 0
+        assert each.p == pytest.approx(expected["p"])
+    assert [c.p_holm for c in found] == pytest.approx(multipletests([c.p for c in found], method="holm")[1])

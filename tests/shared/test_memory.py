@@ -36,3 +36,26 @@ def test_a_freed_block_is_used_again() -> None:
 def test_it_can_be_asked_for_twice() -> None:
     keep_freed_memory()
     keep_freed_memory()
+
+
+# A process of its own, since one that keeps freed memory goes on holding it.
+_MEASURE_PEAKS = """
+import torch
+from shared.nn.memory import forget_peak, peak_bytes
+cpu = torch.device("cpu")
+forget_peak(cpu)
+print(peak_bytes(cpu))
+block = torch.ones(300 << 20, dtype=torch.uint8)
+print(peak_bytes(cpu))
+del block
+forget_peak(cpu)
+print(peak_bytes(cpu))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems cannot forget")
+def test_the_peak_is_of_what_came_after_it_was_forgotten() -> None:
+    told = subprocess.run([sys.executable, "-c", _MEASURE_PEAKS], capture_output=True, check=True).stdout
+    before, high, after = map(int, told.split())
+    assert high - before > 0.9 * (300 << 20)
+    assert high - after > 0.9 * (300 << 20)
