@@ -314,7 +314,7 @@ def study(
 @click.option("--model", default="custom_cnn", metavar="NAME", help="As of `classify fit`.")
 @click.option(
     "--lr",
-    default="1e-5:1e-2:log",
+    default=("1e-5:1e-2:log",),
     metavar="LOW:HIGH:log",
     help="Learning rates; or a number, repeatable.",
     multiple=True,

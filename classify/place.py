@@ -9,6 +9,7 @@ import torch
 
 from shared.console import say
 from shared.interruption import Interruption, StopAskedError, watching_signals
+from shared.nn.device import choose_device
 from shared.nn.ranks import ALONE, Ranks, joined
 from shared.weights import ANYWHERE, WeightSource
 
@@ -48,3 +49,21 @@ def working(
         except StopAskedError:
             say("stopped; the state is saved, and the same command goes on.")
             raise SystemExit(interruption.exit_code) from None
+
+
+@contextlib.contextmanager
+def helping(
+    device: str, slot: int, interruption: Interruption, *, weights: Path | None = None, offline: bool = False
+) -> Iterator[Place]:
+    """Give a place to one of several processes that a command started, which gets its signals from `interruption`.
+
+    It is on GPU `slot`, if there are GPUs to choose from.
+
+    Raises: as `working`.
+    """
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{slot % torch.cuda.device_count()}"
+    try:
+        yield Place(choose_device(device), WeightSource(weights, offline), interruption=interruption)
+    except StopAskedError:
+        raise SystemExit(interruption.exit_code) from None

@@ -4,8 +4,8 @@ A cell is one fit and its evaluation: model x ratio x control x fold x seed. The
 (`shared.studies`), so the same command on several machines shares them, whatever dies. What is done is left as it is.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +15,51 @@ import torch
 
 from classify import folder
 from classify.evaluate import SETS, evaluate
-from classify.fit import Plan, fit_fold, plan
-from classify.place import Place, working
+from classify.fit import Plan, fit_fold, plan, resolve_precision
+from classify.place import Place, helping, working
 from classify.presets import read_preset
+from classify.settings import FitConfig
+from classify.study_checks import require_testable, require_writable
 from classify.study_options import CellGrid, StudyOptions, TableCell, table_cells
+from classify.study_records import RecordsFile
 from classify.tables import Table, write_table
 from shared.bundle import Bundle, read_bundle
-from shared.cohort import EXTERNAL, Cohort, read_cohort
+from shared.cohort import Cohort, read_cohort
 from shared.console import console, say
 from shared.errors import UserError
-from shared.files import require_new
 from shared.interruption import Interruption
 from shared.nn.at_once import Work, do_at_once
-from shared.records import Record, append_record, read_records
+from shared.records import Record
+from shared.splits import external_test_set
 from shared.studies.claim import Claim
 from shared.studies.patience import patiently
-from shared.studies.storage import Storage, open_storage, place_name
-from shared.studies.study import Study, forget_other_plan
+from shared.studies.storage import open_existing, open_storage, place_name
+from shared.studies.study import Study, forget_other_plan, require_same_plan
 from shared.studies.worker import Done, Worker
 
 STUDY = "table2"  # name of the study in a folder of its own, which may be moved
 UNIT = "fits"
 FEATURES = "features"
+WAY_OUT = "give --force to replace it, another --out or --study, or the same options to go on"
 
 
 class TableStudy:
     """The cells of one study as one process works on them (`shared.studies.worker.Shop`)."""
 
-    def __init__(self, options: StudyOptions, place: Place, *, force: bool | None = None) -> None:
+    def __init__(self, options: StudyOptions, place: Place) -> None:
         """Read what the options name.
 
         Raises `UserError`: a file or preset that cannot be read, or a cell that cannot be fitted.
         """
         self.options = options
+        if options.precision is not None:
+            resolve_precision(options.precision, place.device, head_alone=False)
         self.place = replace(place, cache=options.out / FEATURES)
-        self.force = options.force if force is None else force
         self.cohort: Cohort = read_cohort(options.cohort)
         self.bundles: list[Bundle] = [read_bundle(path) for path in options.bundles]
         self.grid: CellGrid = table_cells(read_preset(options.preset), self.cohort, options)
-        self.sets = SETS if (self.cohort.role == EXTERNAL).any() else SETS[:1]
+        self.sets = SETS if len(external_test_set(self.cohort)[0]) else SETS[:1]
+        self.records = RecordsFile(options.records, self.cohort.sha256, allow_seen=options.allow_seen)
 
     @property
     def is_single(self) -> bool:
@@ -62,12 +68,26 @@ class TableStudy:
 
     def plan(self, cell: TableCell) -> Plan:
         """Return the fit of a cell; raise `UserError` when it cannot be made."""
-        return plan(self.cohort, cell.fold, bundles=self.bundles, options=cell.options, device=self.place.device)
+        try:
+            return plan(self.cohort, cell.fold, bundles=self.bundles, options=cell.options, device=self.place.device)
+        except UserError as error:
+            raise UserError(f"--preset {self.options.preset}, {cell.name}: {error}") from error
+
+    @cached_property
+    def configs(self) -> dict[str, FitConfig]:
+        """The configuration of each cell by its name; raises `UserError` when one cannot be fitted, or tested."""
+        found = {}
+        for cell in self.grid.cells:
+            planned, path = self.plan(cell), self.path(cell)
+            require_testable(self.cohort, planned, self.sets, path, allow_seen=self.options.allow_seen)
+            folder.require_free(path, planned.config, force=self.options.force)
+            found[cell.name] = planned.config
+        return found
 
     def describe(self) -> dict[str, Any]:
         """Return what all workers must agree on, besides the names of the cells."""
-        configs = {cell.name: asdict(self.plan(cell).config) for cell in self.grid.cells}
-        return {"cohort": self.cohort.sha256, "fits": configs, "allow_seen": self.options.allow_seen}
+        fits = {name: asdict(config) for name, config in self.configs.items()}
+        return {"cohort": self.cohort.sha256, "fits": fits, "allow_seen": self.options.allow_seen}
 
     def path(self, cell: TableCell) -> Path:
         """Return the folder of a cell's model."""
@@ -83,17 +103,21 @@ class TableStudy:
         Raises: see `classify.fit.fit` and `classify.evaluate.evaluate`.
         """
         path = self.path(cell)
-        fit_fold(self.cohort, self.plan(cell), path, replace(self.place, interruption=interruption), force=self.force)
-        records = self.place.ranks.from_first(lambda: self._evaluated(cell, path))
+        interruption.check(self.place.ranks)  # it may have come while the cell before was tested
+        was_there = folder.is_finished(path)
+        fit_fold(
+            self.cohort, self.plan(cell), path, replace(self.place, interruption=interruption), force=self.options.force
+        )
+        records = self.place.ranks.from_first(lambda: self._evaluated(cell, self._recorded(cell) if was_there else {}))
         accuracy = records[0]["metrics"]["accuracy"]
         return Done(value=1 - accuracy, row={"records": records, "seconds": records[0]["times"]["train_s"]})
 
-    def _evaluated(self, cell: TableCell, path: Path) -> list[Record]:
-        found = self._recorded(cell)
-        stale = [name for name in self.sets if name not in found]
+    def _evaluated(self, cell: TableCell, known: dict[str, Record]) -> list[Record]:
+        """Return the records of a cell by test set, those that are not `known` anew."""
+        stale = [name for name in self.sets if name not in known]
         if stale:
             made = evaluate(
-                path,
+                self.path(cell),
                 cohort=self.cohort,
                 sets=stale,
                 records=self.options.records,
@@ -101,23 +125,14 @@ class TableStudy:
                 allow_seen=self.options.allow_seen,
                 operating=self.options.operating,
             )
-            found |= {record["key"]["set"]: record for record in made}
-        return [found[name] for name in self.sets]
+            known = known | {record["key"]["set"]: record for record in made}
+        return [known[name] for name in self.sets]
 
     def _recorded(self, cell: TableCell) -> dict[str, Record]:
         """Return the records of the model in a cell's folder that are there already, by test set."""
-        path = self.path(cell)
-        if not self.options.records.is_file() or not folder.is_finished(path):
-            return {}
-        wanted = folder.as_plain(folder.read_config(path)[0])
-        return {
-            record["key"]["set"]: record
-            for record in read_records(self.options.records)
-            if record.get("fit") == wanted
-            and record["key"].get("set") in self.sets
-            and record.get("cohort", {}).get("sha256") == self.cohort.sha256
-            and record.get("allow_seen") == self.options.allow_seen
-        }
+        wanted = self.configs[cell.name]
+        is_same = folder.is_finished(self.path(cell)) and folder.read_config(self.path(cell))[0] == wanted
+        return self.records.of(wanted, self.sets) if is_same else {}
 
 
 def study(options: StudyOptions) -> Table | None:
@@ -130,13 +145,15 @@ def study(options: StudyOptions) -> Table | None:
         UserError: whatever `fit`, `evaluate` or `write_table` refuses; what cannot be mixed shows before the first fit.
         SystemExit: a signal asked to stop; the same command goes on.
     """
-    require_new(options.table, force=True)
+    require_writable(options)
     with working(options.device, weights=options.weights, offline=options.offline) as place:
         shop = TableStudy(options, place)
         ranks, described = place.ranks, shop.describe()
         if options.dry_run:
+            _require_same(shop, described)
             _say_plan(shop)
             return None
+        _say_unused(shop)
         studies: list[Study[TableCell]] = []
         ranks.from_first(lambda: studies.append(_open(shop, described)))
         left = ranks.from_first(lambda: studies[0].left())
@@ -149,13 +166,32 @@ def study(options: StudyOptions) -> Table | None:
         return ranks.from_first(lambda: _conclude(shop, studies[0]))
 
 
+def _say_unused(shop: TableStudy) -> None:
+    used = {digest for config in shop.configs.values() for digest in config.bundles}
+    for bundle in shop.bundles:
+        if bundle.sha256 not in used:
+            say(f"note: {bundle.path} is not used, since no cell is of its class and fold with synthetic images.")
+
+
+def _study_name(options: StudyOptions) -> str:
+    return STUDY if options.storage is None else options.study_name or options.out.resolve().name
+
+
+def _require_same(shop: TableStudy, described: dict[str, Any]) -> None:
+    """Check the study without making it.
+
+    Raises `UserError`: the storage cannot be used, or has another study that `--force` is not to replace.
+    """
+    options = shop.options
+    storage = open_existing(options.storage, options.out)
+    if storage is not None and not options.force:
+        require_same_plan(storage, _study_name(options), described | shop.grid.describe(), way_out=WAY_OUT)
+
+
 def _open(shop: TableStudy, described: dict[str, Any], *, helps: bool = False) -> Study[TableCell]:
     options = shop.options
-    if options.study_name is not None and (options.storage is None or not options.study_name):
-        raise UserError(f"--study {options.study_name}: names a study in --storage; give both, or leave it out.")
+    storage, name = open_storage(options.storage, options.out), _study_name(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    storage: Storage = open_storage(options.storage, options.out)
-    name = STUDY if options.storage is None else options.study_name or options.out.resolve().name
     if options.force and not helps:
         forget_other_plan(storage, name, described | shop.grid.describe())
     return Study(
@@ -170,6 +206,7 @@ def _open(shop: TableStudy, described: dict[str, Any], *, helps: bool = False) -
         place=lambda: place_name(options.out),
         is_there=shop.is_there,
         helps=helps,
+        way_out=WAY_OUT,
     )
 
 
@@ -181,12 +218,11 @@ class OneWorker:
 
     def __call__(self, interruption: Interruption, slot: int) -> None:
         """Do cells on GPU `slot`, if there are GPUs to choose from, until none is left."""
-        device = self.options.device
-        if device in ("auto", "cuda") and torch.cuda.is_available():
-            device = f"cuda:{slot % torch.cuda.device_count()}"
-        with working(device, weights=self.options.weights, offline=self.options.offline) as place:
-            shop = TableStudy(self.options, replace(place, interruption=interruption))
-            Worker([shop], [_open(shop, shop.describe(), helps=True)], interruption, place.ranks, wait=False).go()
+        options = self.options
+        with helping(options.device, slot, interruption, weights=options.weights, offline=options.offline) as place:
+            shop = TableStudy(options, place)
+            studies = [_open(shop, shop.describe(), helps=True)]
+            Worker([shop], studies, interruption, place.ranks, wait=False, patient=options.wait).go()
 
 
 def _conclude(shop: TableStudy, work: Study[TableCell]) -> Table | None:
@@ -200,7 +236,7 @@ def _conclude(shop: TableStudy, work: Study[TableCell]) -> Table | None:
         say(f"{options.out}: other workers still have {standing.running} of the cells; the last one writes the table")
         return None
     if rows:
-        _record_all(options.records, [record for row in rows for record in row["records"]])
+        shop.records.add([record for row in rows for record in row["records"]])
         table = write_table([options.records], out=options.table, operating=options.operating, force=True)
     if standing.failed:
         name, reason = next(iter(standing.failed.items()))
@@ -209,18 +245,10 @@ def _conclude(shop: TableStudy, work: Study[TableCell]) -> Table | None:
     return table if rows else None
 
 
-def _record_all(path: Path, records: Sequence[Record]) -> None:
-    """Add what was evaluated in other places."""
-    known = {str(record["key"]) for record in read_records(path)} if path.exists() else set()
-    for record in records:
-        if str(record["key"]) not in known:
-            append_record(path, record)
-
-
 def _say_plan(shop: TableStudy) -> None:
     shown = rich.table.Table(title="cells", box=rich.box.SIMPLE, pad_edge=False)
     for column in ("cell", "images an epoch", "epochs", "learning rate", "done"):
-        shown.add_column(column, justify="left" if column == "cell" else "right")
+        shown.add_column(column, justify="left" if column == "cell" else "right", overflow="fold")
     for cell in shop.grid.cells:
         planned = shop.plan(cell)
         config = planned.config

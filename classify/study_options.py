@@ -10,19 +10,35 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler
 
+from classify.mixing import PROTOCOLS
 from classify.operating import Operating
 from classify.presets import ALL, Cell
-from classify.ratio import NONE
+from classify.ratio import NONE, Ratio
 from classify.settings import FitOptions
 from shared.cohort import Cohort
 from shared.errors import UserError
 
 AXES = ("model", "ratio", "control", "synthetic", "fold", "seed")
+MAX_JOBS = 1024
+LEAST_GRACE_S, MOST_GRACE_S = 1.0, 1e5
+
+
+def require_sharing(*, jobs: int, grace: float, storage: str | None, study_name: str | None) -> None:
+    """Raise `UserError` when workers cannot share a study like this."""
+    if not 1 <= jobs <= MAX_JOBS:
+        raise UserError(f"--jobs {jobs}: out of range; give 1 to {MAX_JOBS} cells at once.")
+    if not LEAST_GRACE_S <= grace <= MOST_GRACE_S:
+        raise UserError(f"--grace {grace:g}: out of range; give {LEAST_GRACE_S:g} to {MOST_GRACE_S:g} seconds.")
+    if study_name is not None and (storage is None or not study_name):
+        raise UserError(f"--study {study_name}: names a study in --storage; give both, or leave it out.")
 
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """Options of `classify study`, as on the command line."""
+    """Options of `classify study`, as on the command line.
+
+    Raises `UserError`: one that is out of range whatever the cohort and the preset are.
+    """
 
     cohort: Path
     out: Path
@@ -45,6 +61,14 @@ class StudyOptions:
     offline: bool = False
     dry_run: bool = False
     force: bool = False
+
+    def __post_init__(self) -> None:
+        require_sharing(jobs=self.jobs, grace=self.grace, storage=self.storage, study_name=self.study_name)
+        if self.protocol not in PROTOCOLS:
+            raise UserError(f"--protocol {self.protocol}: not known; give one of {', '.join(PROTOCOLS)}.")
+        for seed in self.seeds:
+            if seed < 0:
+                raise UserError(f"--seed {seed}: negative; give 0 or more.")
 
 
 @dataclass(frozen=True)
@@ -121,19 +145,37 @@ class CellGrid:
 def table_cells(rows: Sequence[Cell], cohort: Cohort, options: StudyOptions) -> CellGrid:
     """Return every cell that a preset's rows come to: each fold, each seed.
 
-    Raises `UserError`: two of them are the same place of the table.
+    Raises `UserError`: a row that cannot be, or two of them that are the same place of the table.
     """
     cells = []
     for row in rows:
         folds = range(cohort.folds) if row.fold == ALL else [int(row.fold)]
-        for fold in folds:
-            for seed in options.seeds or (row.options.seed,):
-                synthetic = row.options.synthetic or "positive"  # a bundle of negatives is for rows that say so
-                changes: dict[str, Any] = {"protocol": options.protocol, "seed": seed, "synthetic": synthetic}
-                if options.precision is not None:
-                    changes["precision"] = options.precision
-                cells.append(TableCell(replace(row.options, **changes), fold))
+        fits = [_options(row.options, seed, options) for seed in dict.fromkeys(options.seeds or (row.options.seed,))]
+        cells += [TableCell(fitted, fold) for fold in folds for fitted in fits]
     for name, count in Counter(cell.name for cell in cells).items():
         if count > 1:
             raise UserError(f"--preset {options.preset}: {name} stands there {count} times; give each cell once.")
     return CellGrid(tuple(cells))
+
+
+def _options(row: FitOptions, seed: int, options: StudyOptions) -> FitOptions:
+    """Return what a row's fit is asked for, in the words of its record's key: two places of the table differ in it."""
+    if row.protocol not in (FitOptions.protocol, options.protocol):
+        raise UserError(
+            f"--preset {options.preset}: has a cell of protocol {row.protocol}, and all cells of a study are of one; "
+            f"give --protocol {row.protocol}, or leave it out there."
+        )
+    try:
+        ratio = Ratio.parse(row.ratio)
+    except UserError as error:
+        raise UserError(f"--preset {options.preset}: {error}") from None
+    has_synthetic = ratio.synthetic and row.control == NONE
+    return replace(
+        row,
+        ratio=str(ratio),
+        protocol=options.protocol,
+        seed=seed,
+        # a bundle of negatives is for rows that say so
+        synthetic=row.synthetic if row.synthetic is not None and has_synthetic else "positive",
+        precision=row.precision if options.precision is None else options.precision,
+    )

@@ -82,6 +82,7 @@ class Progress:
     best_epoch: int = 0
     best_rank: tuple[float, float] = (-math.inf, -math.inf)
     seconds: float = 0.0
+    ended: bool = False  # by a watcher
     # of the epoch that is under way, a number a step
     losses: list[float] = field(default_factory=list)  # sums over the batch
     right: list[int] = field(default_factory=list)
@@ -141,7 +142,6 @@ class Training:
         self._label = torch.from_numpy(mixture.label).to(classifier.mean.device)
         self._best = _snapshot(classifier)
         self._own: dict[str, Any] | None = None  # what this process alone had in the middle of an epoch
-        self._ended = False
         self.progress = Progress()
         if checkpoint is not None:
             content = ranks.from_first(lambda: load_state(checkpoint) if checkpoint.exists() else None)
@@ -180,7 +180,7 @@ class Training:
         """Whether all epochs are done, or enough of them without a better one."""
         done, patience = len(self.progress.history), self.settings.patience
         late = patience is not None and self.progress.best_epoch and done - self.progress.best_epoch >= patience
-        return self._ended or bool(late) or done >= self.settings.epochs
+        return self.progress.ended or bool(late) or done >= self.settings.epochs
 
     def _step_through(self, epoch: int, bar: Bar) -> dict[str, float]:
         """Train on every entry once, in an order that follows from the seed and the epoch; return loss and accuracy."""
@@ -249,7 +249,7 @@ class Training:
             progress.best_epoch, self._best = epoch, _snapshot(self.classifier)
             progress.best_rank = progress.best_rank if score is None else score.rank
         if self._watcher is not None and score is not None:
-            self._ended = self._watcher(epoch, score)
+            progress.ended = self._watcher(epoch, score)
 
     def score(self, entries: Entries) -> Score | None:
         """Return the score over `entries`, None when there are none."""

@@ -122,8 +122,8 @@ def require_file(path: Path, what: str) -> Path:
     return path
 
 
-def require_new(path: Path, *, force: bool, inputs: Iterable[str | Path | None] = ()) -> None:
-    """Raise `UserError` when `path` cannot be a new file.
+def require_new(path: Path, *, force: bool, inputs: Iterable[str | Path | None] = (), option: str = "--out") -> None:
+    """Raise `UserError` when `path`, which `option` names, cannot be a new file.
 
     It exists and `force` was not given, it is or belongs to one of the `inputs` (files, folders, or names of something
     else), or it cannot be written.
@@ -131,13 +131,13 @@ def require_new(path: Path, *, force: bool, inputs: Iterable[str | Path | None] 
     path = Path(path)
     for given in (Path(each) for each in inputs if each is not None):
         if path.exists() and given.exists() and path.resolve().is_relative_to(given.resolve()):
-            raise UserError(f"{path}: what this command reads ({given}), which would be lost; give another --out.")
+            raise UserError(f"{path}: what this command reads ({given}), which would be lost; give another {option}.")
     if path.is_dir():
         raise UserError(f"{path}: a folder, where a file is to be written; name a file in it.")
     if path.exists() and not force:
-        raise UserError(f"{path}: exists already; give --force to replace it, or another --out.")
+        raise UserError(f"{path}: exists already; give --force to replace it, or another {option}.")
     parent = next(each for each in path.absolute().parents if each.exists())
     if not parent.is_dir():
-        raise UserError(f"{path}: {parent} is a file, where a folder must be; give another --out.")
+        raise UserError(f"{path}: {parent} is a file, where a folder must be; give another {option}.")
     if not os.access(parent, os.W_OK):
-        raise UserError(f"{path}: {parent} cannot be written to; give another --out.")
+        raise UserError(f"{path}: {parent} cannot be written to; give another {option}.")

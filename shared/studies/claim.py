@@ -74,7 +74,7 @@ class Claim(Generic[CellT]):
     def should_prune(self) -> bool:
         """Tell whether the scores so far are so far behind those of other cells that the rest is not worth its time."""
         try:
-            return self._trial.should_prune()
+            return bool(self._trial.should_prune())  # some pruners answer with a number of NumPy
         except AWAY:
             return False
 

@@ -37,6 +37,8 @@ MAX_REPEATS = 20  # of cells that are done, by a sampler whose ranges have no mo
 PLAN, ROUND = "plan", "round"
 DIED = "its worker was not heard of any more"
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+ENQUEUED = "fixed_params"  # what Optuna keeps of a trial that was enqueued
+WAY_OUT = "give another --out or --study, or the same options to go on"  # of who asks for another plan
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Study(Generic[CellT]):
         is_there: Callable[[CellT], bool] = lambda _: True,
         may_differ: Set[str] = frozenset(),
         helps: bool = False,
+        way_out: str = WAY_OUT,
     ) -> None:
         """Open the study, or make it.
 
@@ -84,6 +87,7 @@ class Study(Generic[CellT]):
                 anew.
             may_differ: entries of the plan that need not be the same.
             helps: whether it is one of several workers of one command, which has opened the study already.
+            way_out: what to do when the study has another plan.
 
         Raises `UserError`: the storage cannot be used, or has another study of this name.
         """
@@ -101,7 +105,7 @@ class Study(Generic[CellT]):
             )
             self._id = storage.optuna.get_study_id_from_name(name)
             plan = plan | search.describe()
-            if not _require_same(self._study, storage, plan, may_differ):
+            if not _require_same(self._study, storage, plan, may_differ, way_out):
                 self._study.set_user_attr(PLAN, _as_stored(plan))
             self._place = place()
             trials = self._trials()
@@ -133,7 +137,9 @@ class Study(Generic[CellT]):
             trials = self._trials()
             if not any(trial.state == TrialState.WAITING for trial in trials) and not self._may_sample(trials):
                 return None
-            self._study.sampler = self.search.make_sampler(self._seed + len(trials))
+            # What was given back and is enqueued again does not count: an interruption changes no choice.
+            chosen = sum(ENQUEUED not in trial.system_attrs for trial in trials)
+            self._study.sampler = self.search.make_sampler(self._seed + chosen)
             trial = self._study.ask(self.search.distributions())
             cell = self._cell(trial.params)
             number = self.storage.optuna.get_trial_id_from_study_id_trial_number(self._id, trial.number)
@@ -267,21 +273,29 @@ class Study(Generic[CellT]):
         return self.search.allows(len(self._names(trials)), rows, self.amount)
 
 
-def require_same_plan(storage: Storage, name: str, plan: dict[str, Any], may_differ: Set[str] = frozenset()) -> None:
+def require_same_plan(
+    storage: Storage,
+    name: str,
+    plan: dict[str, Any],
+    may_differ: Set[str] = frozenset(),
+    way_out: str = WAY_OUT,
+) -> None:
     """Raise `UserError` when the storage has a study of this name with another plan."""
     with reached(storage.name):
         if name in optuna.get_all_study_names(storage.optuna):
-            _require_same(optuna.load_study(study_name=name, storage=storage.optuna), storage, plan, may_differ)
+            study = optuna.load_study(study_name=name, storage=storage.optuna)
+            _require_same(study, storage, plan, may_differ, way_out)
 
 
-def _require_same(study: optuna.Study, storage: Storage, plan: dict[str, Any], may_differ: Set[str]) -> bool:
+def _require_same(
+    study: optuna.Study, storage: Storage, plan: dict[str, Any], may_differ: Set[str], way_out: str
+) -> bool:
     """Tell whether the study has a plan at all; raise `UserError` when it is another one."""
     stored = study.user_attrs.get(PLAN)
     different = "" if stored is None else in_words(stored, _as_stored(plan), may_change=may_differ)
     if different:
         raise UserError(
-            f"{storage.name}: study {study.study_name} is of another grid or cohort ({different}); give "
-            "another --out or --study, or the same options to go on."
+            f"{storage.name}: study {study.study_name} is of another grid or cohort ({different}); {way_out}."
         )
     return stored is not None
 
