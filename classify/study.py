@@ -131,7 +131,10 @@ class TableStudy:
     def _recorded(self, cell: TableCell) -> dict[str, Record]:
         """Return the records of the model in a cell's folder that are there already, by test set."""
         wanted = self.configs[cell.name]
-        is_same = folder.is_finished(self.path(cell)) and folder.read_config(self.path(cell))[0] == wanted
+        try:
+            is_same = folder.is_finished(self.path(cell)) and folder.read_config(self.path(cell))[0] == wanted
+        except UserError:  # damaged, or of another version: with `--force` it is fitted again
+            return {}
         return self.records.of(wanted, self.sets) if is_same else {}
 
 

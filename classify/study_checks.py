@@ -17,7 +17,8 @@ from shared.records import read_records
 def require_writable(options: StudyOptions) -> None:
     """Raise `UserError` when the models, the records or the table cannot be written where they are asked for."""
     out, records, table = options.out, options.records, options.table
-    inputs: list[str | Path] = [options.cohort, *options.bundles, options.preset]
+    preset = [options.preset] if options.preset.endswith(".toml") else []  # others are names, and no files
+    inputs: list[str | Path] = [options.cohort, *options.bundles, *preset]
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file, where the folder of the models should be; give another --out.")
     if not out.exists():
@@ -35,7 +36,7 @@ def require_writable(options: StudyOptions) -> None:
 
 
 def _require_records(path: Path) -> None:
-    """Raise `UserError` when a file has no records, or such as no table can be made of."""
+    """Raise `UserError` when a file holds something else than records, or such as no table can be made of."""
     try:
         rows_of(read_records(path))
     except UserError:

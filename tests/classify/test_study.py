@@ -186,6 +186,19 @@ def test_another_bundle_needs_force_and_concerns_its_cells_alone(
     assert {name for name in before if before[name] != after[name]} == {NAMES[3]}
 
 
+def test_a_damaged_model_needs_force_and_is_fitted_again(options: StudyOptions) -> None:
+    write_preset(options.cohort.parent, ROWS[0])
+    study(options)
+    before, records = fits(options.out), verdicts(options.records)
+    (options.out / NAMES[1] / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"none/fold1/config.json: damaged, .*; fit the model again with --force"):
+        study(options)
+    study(replace(options, force=True))
+    after = fits(options.out)
+    assert {name for name in before if before[name] != after[name]} == {NAMES[1]}
+    assert verdicts(options.records) == records
+
+
 def test_a_cell_that_fails_leaves_the_others_and_their_table(options: StudyOptions) -> None:
     """Its sentence is the last line; the same command tries it again."""
     write_preset(options.cohort.parent, *ROWS, f'{QUICK}, ratio = "1:1", optimizer = "sgd"'.replace("1e-3", "1e30"))

@@ -16,7 +16,7 @@ from classify.study_options import StudyOptions
 from shared.bundle import Bundle, write_bundle
 from shared.cohort import EXTERNAL, Cohort, read_cohort, write_cohort
 from shared.errors import UserError
-from shared.records import read_records
+from shared.records import VERSION, read_records
 from shared.splits import balanced_test_set
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_one_sentence_before_the_first_fit(
     (place / "notes").write_text("mine\n")
     record = {
         "format": "rarescreen-record",
-        "version": 1,
+        "version": VERSION,
         "key": {"model": "vgg16", "ratio": "none", "set": "balanced"},
     }
     (place / "old").write_text(json.dumps(record) + "\n")

@@ -78,7 +78,8 @@ def ended(options: StudyOptions) -> Counter[tuple[str, str]]:
 ONCE = Counter((name, "COMPLETE") for name in NAMES)
 
 
-@pytest.mark.parametrize("apart", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("apart", [False, True])
 def test_two_workers_share_the_cells(
     options: StudyOptions, alone: tuple[Any, Any], storage: str, tmp_path: Path, apart: bool
 ) -> None:

@@ -186,6 +186,23 @@ def test_trials_far_behind_are_ended_and_rank_last(options: TuneOptions, monkeyp
     assert (options.out / "tune.md").read_text().count(" (ended) |") == 3
 
 
+def test_hyperband_ends_trials_that_are_not_among_the_best_third(
+    options: TuneOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each trial is worse than the one before, so only the first one goes beyond the first rung, an epoch."""
+    made: list[Training] = []
+
+    def score(training: Training, entries: Any) -> Score:
+        if training not in made:
+            made.append(training)
+        return Score(loss=1.0, accuracy=0.5, balanced_loss=1.0, balanced_accuracy=0.9 - 0.1 * len(made))
+
+    monkeypatch.setattr(Training, "score", score)
+    tune(replace(options, budget="4cells", pruner="hyperband"))
+    rows = found(options.out)["trials"]
+    assert [(row["pruned"], row["epochs"]) for row in rows] == [(False, 2), (True, 1), (True, 1), (True, 1)]
+
+
 def test_an_ended_trial_ranks_behind_worse_ones_that_came_to_their_end(
     options: TuneOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ def options(make_cohort: Callable[..., Cohort], tmp_path: Path) -> TuneOptions:
     return write_search(tmp_path, make_cohort)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", pytest.param("random", marks=pytest.mark.slow)])
 def test_an_interrupted_search_goes_on_to_the_same_trials(
     options: TuneOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
 ) -> None:
@@ -81,6 +81,7 @@ def test_a_state_of_other_settings_is_not_taken_up(
     assert found(other.out) == found(tmp_path / "fresh")
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_trials(options: TuneOptions, tmp_path: Path) -> None:
     """From folders that have nothing in common; the ranking of each has all trials."""
     shared = replace(options, budget="4cells", storage=f"journal:{tmp_path}/j", study_name="s")
