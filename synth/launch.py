@@ -11,19 +11,14 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 
 import torch
-import torch.distributed as dist
 
-from shared.console import processes
 from shared.errors import UserError
-from shared.nn.device import choose_compile, choose_device, choose_precision, describe_device, describe_precision
+from shared.nn import ranks as shared_ranks
+from shared.nn.device import choose_compile, choose_precision, describe_device, describe_precision
 from stylegan2_ada import Ranks
 
-# How long a rank may keep the others waiting, when it looks for weights, say. One that is gone is noticed in seconds by
-# torchrun or by its closed connection: only one whose machine vanished is waited for.
-TIMEOUT = timedelta(minutes=10)
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # which torchrun passes on; by default not the last
 
 
@@ -66,19 +61,9 @@ def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
 
     Raises `UserError`: there is no such device.
     """
-    device = choose_device(device_name)
-    choose_precision("fp32", device)  # pictures and scores are exact unless a command asks otherwise
-    if processes() <= 1:
-        yield Ranks(), device
-        return
-    if device.type == "cuda":
-        device = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
-        torch.cuda.set_device(device)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
-    try:
+    with shared_ranks.joined(device_name) as (_, device):
+        choose_precision("fp32", device)  # pictures and scores are exact unless a command asks otherwise
         yield Ranks.joined(), device
-    finally:
-        dist.destroy_process_group()
 
 
 def relaunch(gpus: int) -> None:
