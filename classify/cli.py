@@ -270,6 +270,7 @@ def table(
 @click.option("--preset", default="demo", metavar="demo|paper|controlled|FILE.toml", help="The cells of Table 2.")
 @_BUNDLE
 @_PROTOCOL
+@click.option("--fold", "folds", type=int, multiple=True, help="Only cells of this fold, repeatable.  [default: all]")
 @click.option("--seed", "seeds", type=int, multiple=True, help="Fit each cell with each.  [default: the preset's]")
 @click.option("--out", type=FILE, required=True, help="Folder for the models and the study.")
 @_RECORDS

@@ -177,7 +177,10 @@ def _say_unused(shop: TableStudy) -> None:
 
 
 def _study_name(options: StudyOptions) -> str:
-    return STUDY if options.storage is None else options.study_name or options.out.resolve().name
+    if options.study_name is not None:
+        return options.study_name
+    folds = "".join(f"-fold{fold}" for fold in sorted(set(options.folds)))  # each a study beside the others in --out
+    return (STUDY if options.storage is None else options.out.resolve().name) + folds
 
 
 def _require_same(shop: TableStudy, described: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from classify.ratio import NONE, Ratio
 from classify.settings import FitOptions
 from shared.cohort import Cohort
 from shared.errors import UserError
+from shared.splits import require_fold
 
 AXES = ("model", "ratio", "control", "synthetic", "fold", "seed")
 MAX_JOBS = 1024
@@ -47,6 +48,7 @@ class StudyOptions:
     preset: str = "demo"
     bundles: tuple[Path, ...] = ()
     protocol: str = "strict"
+    folds: tuple[int, ...] = ()  # of the preset's rows only these; none given: all
     seeds: tuple[int, ...] = ()
     operating: Operating = field(default_factory=Operating)
     allow_seen: bool = False
@@ -66,6 +68,9 @@ class StudyOptions:
         require_sharing(jobs=self.jobs, grace=self.grace, storage=self.storage, study_name=self.study_name)
         if self.protocol not in PROTOCOLS:
             raise UserError(f"--protocol {self.protocol}: not known; give one of {', '.join(PROTOCOLS)}.")
+        for fold in self.folds:
+            if fold < 0:
+                raise UserError(f"--fold {fold}: negative; give 0 or more.")
         for seed in self.seeds:
             if seed < 0:
                 raise UserError(f"--seed {seed}: negative; give 0 or more.")
@@ -143,19 +148,29 @@ class CellGrid:
 
 
 def table_cells(rows: Sequence[Cell], cohort: Cohort, options: StudyOptions) -> CellGrid:
-    """Return every cell that a preset's rows come to: each fold, each seed.
+    """Return every cell that a preset's rows come to: each fold that is asked for, each seed.
 
-    Raises `UserError`: a row that cannot be, or two of them that are the same place of the table.
+    Raises `UserError`: a fold that the cohort has not, a row that cannot be, two of them that are the same place of the
+    table, or none at all.
     """
+    for fold in options.folds:
+        require_fold(cohort, fold)
     cells = []
     for row in rows:
-        folds = range(cohort.folds) if row.fold == ALL else [int(row.fold)]
+        folds = [fold for fold in _folds(row, cohort) if fold in (options.folds or (fold,))]
         fits = [_options(row.options, seed, options) for seed in dict.fromkeys(options.seeds or (row.options.seed,))]
         cells += [TableCell(fitted, fold) for fold in folds for fitted in fits]
+    if not cells:
+        asked = ", ".join(map(str, options.folds))
+        raise UserError(f"--fold {asked}: no cell of --preset {options.preset} is of it; leave --fold out for all.")
     for name, count in Counter(cell.name for cell in cells).items():
         if count > 1:
             raise UserError(f"--preset {options.preset}: {name} stands there {count} times; give each cell once.")
     return CellGrid(tuple(cells))
+
+
+def _folds(row: Cell, cohort: Cohort) -> Sequence[int]:
+    return range(cohort.folds) if row.fold == ALL else [int(row.fold)]
 
 
 def _options(row: FitOptions, seed: int, options: StudyOptions) -> FitOptions:

@@ -133,6 +133,23 @@ def test_what_is_gone_is_made_again_and_nothing_else(done: StudyOptions) -> None
     assert figures(done.table) == table
 
 
+def test_a_study_in_slices_of_folds_is_the_whole_one(options: StudyOptions, tmp_path: Path) -> None:
+    """Beside each other in one folder: the records come to the same table, and no cell is fitted twice."""
+    study(options)
+    sliced = replace(options, out=tmp_path / "m", records=tmp_path / "r.jsonl", table=tmp_path / "t.md")
+    for fold, cells in ((1, 2), (0, 3)):
+        bundles = tuple(path for path in options.bundles if path.stem == f"bundle{fold}")
+        made = run(replace(sliced, bundles=bundles), "--fold", str(fold))
+        assert made.exit_code == 0, made.output
+        assert f"{cells} cells, {cells} to do" in made.stderr
+    assert verdicts(sliced.records) == verdicts(options.records)
+    assert figures(sliced.table) == figures(options.table)
+    before = fits(sliced.out)
+    assert "2 cells, 0 to do" in run(sliced, "--fold", "1").stderr
+    assert fits(sliced.out) == before
+    assert set(before) == set(NAMES)
+
+
 def test_a_dry_run_writes_nothing_and_refuses_what_the_run_would(options: StudyOptions) -> None:
     before = sorted(options.cohort.parent.rglob("*"))
     shown = run(options, "--dry-run")

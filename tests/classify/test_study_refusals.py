@@ -53,6 +53,12 @@ def test_a_preset_that_cannot_be_done_is_one_sentence(options: StudyOptions, row
     assert sorted(options.cohort.parent.iterdir()) == before
 
 
+def test_a_fold_that_no_row_is_of_is_one_sentence(options: StudyOptions) -> None:
+    preset = write_preset(options.cohort.parent, f'{QUICK}, ratio = "none", fold = 0')
+    with pytest.raises(UserError, match=rf"^--fold 1: no cell of --preset {re.escape(str(preset))} is of it; leave"):
+        study(replace(options, folds=(1,)))
+
+
 def _quick(row: str) -> str:
     """Return a row with the quick settings that it does not give itself."""
     given = {setting.split(" = ")[0] for setting in row.split(", ")}
@@ -70,6 +76,8 @@ def _quick(row: str) -> str:
         ({"preset": "best"}, "--preset best: no such preset"),
         ({"preset": "none.toml"}, "none.toml: no such file"),
         ({"protocol": "loose"}, "--protocol loose: not known; give one of strict, paper"),
+        ({"folds": (0, -1)}, "--fold -1: negative"),
+        ({"folds": (2,)}, "--fold 2: out of range, since the cohort has 2 folds"),
         ({"seeds": (0, -1)}, "--seed -1: negative"),
         ({"jobs": 0}, "--jobs 0: out of range; give 1 to 1024"),
         ({"grace": 0.0}, "--grace 0: out of range; give 1 to 100000 seconds"),
