@@ -43,8 +43,8 @@ def _of_settings(rows: Mapping[RowKey, Sequence[Record]]) -> Iterator[str]:
         # More epochs are what that control is, and as many as the fold's own images make.
         apart = OF_ONE_FIT | ({"epochs"} if key.control == "epochs" else set())
         settings = [{name: value for name, value in record["fit"].items() if name not in apart} for record in group]
-        if _differing(settings):
-            yield f"{row_name(key)}: its folds were fitted with different settings."
+        if names := _differing(settings):
+            yield f"{row_name(key)}: its folds were fitted with different settings ({', '.join(names)})."
         of_models[key.model, key.protocol].append({k: v for k, v in settings[0].items() if k not in OF_ONE_ROW})
     for (model, _), of_rows in of_models.items():
         names = _differing(of_rows)

@@ -2,15 +2,17 @@
 
 import contextlib
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
 from classify import folder
 from classify.guard import count_seen, seen_by_bundle, seen_by_fit
 from classify.inputs import FeatureStore, choose_inputs
+from classify.longer import go_on, has_longer
 from classify.mixing import PROTOCOLS, Mixture, mix, more_epochs
 from classify.models import (
     Classifier,
@@ -217,8 +219,19 @@ def make_classifier(config: FitConfig, place: Place) -> Classifier:
     return classifier.to(place.device)
 
 
-def fit_fold(cohort: Cohort, planned: Plan, path: Path, place: Place, *, force: bool) -> None:
+def fit_fold(
+    cohort: Cohort,
+    planned: Plan,
+    path: Path,
+    place: Place,
+    *,
+    force: bool,
+    others: Mapping[Path, FitConfig] = MappingProxyType({}),
+) -> None:
     """Fit one classifier into the folder `path`, unless it is there already.
+
+    It goes on from the end of a shorter one among `others`, configurations by folder, and keeps its own end if a longer
+    one is there (`classify.longer`).
 
     Raises: see `fit`.
     """
@@ -235,12 +248,15 @@ def fit_fold(cohort: Cohort, planned: Plan, path: Path, place: Place, *, force: 
                 (path / folder.MODEL).touch()  # so that make sees it is up to date
             say(f"{planned.title}: done before, in {path}")
             return
-        _fit_claimed(cohort, planned, classifier or make_classifier(config, place), path, place)
+        _fit_claimed(cohort, planned, classifier or make_classifier(config, place), path, place, others)
 
 
-def _fit_claimed(cohort: Cohort, planned: Plan, classifier: Classifier, path: Path, place: Place) -> None:
+def _fit_claimed(
+    cohort: Cohort, planned: Plan, classifier: Classifier, path: Path, place: Place, others: Mapping[Path, FitConfig]
+) -> None:
     config, mixture, device = planned.config, planned.mixture, place.device
     place.ranks.from_first(lambda: folder.begin(path, config, _document(cohort, planned, classifier, device)))
+    place.ranks.from_first(lambda: go_on(path, others))
     _warn_of_seen(cohort, planned)
     forget_peak(device)
     settings = train_settings(config, device)
@@ -252,6 +268,7 @@ def _fit_claimed(cohort: Cohort, planned: Plan, classifier: Classifier, path: Pa
         mixture,
         settings,
         checkpoint=path / folder.CHECKPOINT,
+        end=path / folder.END if has_longer(config, others) else None,
         ranks=place.ranks,
         interruption=place.interruption,
     )

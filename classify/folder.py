@@ -23,12 +23,13 @@ FORMAT = "rarescreen-model"
 VERSION = 2
 MAX_JSON_BYTES = 1 << 27
 
-CONFIG, MODEL, HISTORY, SEEN, CHECKPOINT = (
+CONFIG, MODEL, HISTORY, SEEN, CHECKPOINT, END = (
     "config.json",
     "model.safetensors",
     "history.json",
     "seen.json",
     "checkpoint.pt",
+    "end.pt",  # the state after the last epoch, where a longer fit wants to go on from it
 )
 Json = dict[str, Any]
 
@@ -113,7 +114,7 @@ def take(folder: Path, config: FitConfig) -> bool:
         return False
     if _is_of(folder, config):
         return is_finished(folder)
-    for name in (MODEL, HISTORY, SEEN, CHECKPOINT, CONFIG):
+    for name in (MODEL, HISTORY, SEEN, CHECKPOINT, END, CONFIG):
         (folder / name).unlink(missing_ok=True)
     return False
 

@@ -84,6 +84,11 @@ class TableStudy:
             found[cell.name] = planned.config
         return found
 
+    @cached_property
+    def fits(self) -> dict[Path, FitConfig]:
+        """The configuration of each cell by its model's folder."""
+        return {self.path(cell): self.configs[cell.name] for cell in self.grid.cells}
+
     def describe(self) -> dict[str, Any]:
         """Return what all workers must agree on, besides the names of the cells."""
         fits = {name: asdict(config) for name, config in self.configs.items()}
@@ -105,9 +110,8 @@ class TableStudy:
         path = self.path(cell)
         interruption.check(self.place.ranks)  # it may have come while the cell before was tested
         was_there = folder.is_finished(path)
-        fit_fold(
-            self.cohort, self.plan(cell), path, replace(self.place, interruption=interruption), force=self.options.force
-        )
+        place = replace(self.place, interruption=interruption)
+        fit_fold(self.cohort, self.plan(cell), path, place, force=self.options.force, others=self.fits)
         records = self.place.ranks.from_first(lambda: self._evaluated(cell, self._recorded(cell) if was_there else {}))
         accuracy = records[0]["metrics"]["accuracy"]
         return Done(value=1 - accuracy, row={"records": records, "seconds": records[0]["times"]["train_s"]})

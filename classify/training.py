@@ -116,6 +116,7 @@ class Training:
         settings: TrainSettings,
         *,
         checkpoint: Path | None = None,
+        end: Path | None = None,
         ranks: Ranks = ALONE,
         interruption: Interruption | None = None,
         watcher: Watcher | None = None,
@@ -128,6 +129,7 @@ class Training:
             mixture: what it learns from and is chosen by.
             settings: see there.
             checkpoint: where its state is kept meanwhile; None keeps none.
+            end: where its state after the last epoch is kept, for a longer fit to go on from; None keeps none.
             ranks: processes that share the batches.
             interruption: signals that ask to stop.
             watcher: is told of each epoch.
@@ -136,7 +138,7 @@ class Training:
         """
         self.classifier, self.inputs, self.mixture, self.settings = classifier, inputs, mixture, settings
         self.ranks, self._interruption, self._watcher = ranks, interruption or Interruption(), watcher
-        self._checkpoint = checkpoint
+        self._checkpoint, self._end = checkpoint, end
         self._parameters = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
         self._optimizer = OPTIMIZERS[settings.optimizer](self._parameters, settings.lr)
         self._label = torch.from_numpy(mixture.label).to(classifier.mean.device)
@@ -169,8 +171,10 @@ class Training:
             self._count_time()
             self._close_epoch(epoch, trained, scores, bar)
             if self._vote():
-                self._save(None)
+                self._save(None, self._checkpoint)
                 self._interruption.check(self.ranks)
+        if self._end is not None:
+            self._save(None, self._end)
         self.classifier.load_state_dict(self._best, strict=False)
         self.classifier.eval()
         return self.progress
@@ -200,7 +204,7 @@ class Training:
                 bar.advance(len(entries))
                 if step + 1 < steps and self._vote():
                     self._note(told)
-                    self._save(self._own_state())
+                    self._save(self._own_state(), self._checkpoint)
                     self._interruption.check(self.ranks)
         self._note(told)
         found = {"loss": math.fsum(progress.losses) / len(order), "accuracy": sum(progress.right) / len(order)}
@@ -284,10 +288,10 @@ class Training:
         self.progress.seconds += now - self._counted_s
         self._counted_s = now
 
-    def _save(self, own: dict[str, Any] | None) -> None:
+    def _save(self, own: dict[str, Any] | None, path: Path | None) -> None:
         self._count_time()
         everyones = self.ranks.gather(own)
-        if self._checkpoint is not None and self.ranks.first:
+        if path is not None and self.ranks.first:
             content = {
                 "now": _snapshot(self.classifier),
                 "best": self._best,
@@ -295,7 +299,7 @@ class Training:
                 "progress": asdict(self.progress),
                 "own": everyones,
             }
-            save_state(self._checkpoint, content)
+            save_state(path, content)
         self._saved_s = time.monotonic()
 
     def _own_state(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_the_phantom_is_named() -> None:
 @pytest.mark.parametrize("change", [{"lr": 0.2}, {"precision": "bf16"}, {"head": (64,)}, {"patience": 3}])
 def test_folds_of_different_settings_are_named_by_their_row(change: dict[str, Any]) -> None:
     assert said(record(ratio="1:2"), record(ratio="1:2", fold=1, **change)) == [
-        "Custom CNN, 1:2: its folds were fitted with different settings."
+        f"Custom CNN, 1:2: its folds were fitted with different settings ({', '.join(change)})."
     ]
 
 
