@@ -142,7 +142,7 @@ def _resolve(
         synthetic=supply.synthetic,
         fold=fold,
         seed=options.seed,
-        image_size=resolve_image_size(spec, options.image_size or spec.image_size or cohort.size, depth),
+        image_size=resolve_image_size(spec, _first(options.image_size, spec.image_size, cohort.size), depth),
         unfreeze=unfreeze,
         depth=depth,
         head=head,
@@ -166,6 +166,10 @@ def _resolve(
         raise UserError(f"--seed {config.seed}: negative; give 0 or more.")
     _require_known("optimizer", config.optimizer, OPTIMIZERS)
     return config
+
+
+def _first(*sizes: int | None) -> int | None:
+    return next((size for size in sizes if size is not None), None)
 
 
 def _require_known(option: str, value: str, known: Collection[str]) -> None:

@@ -158,7 +158,7 @@ def finish(folder: Path, tensors: Mapping[str, Tensor], history: Json, seen: Seq
     write_json(folder / HISTORY, stamp | history)
     with whole_file(folder / MODEL) as part:
         contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, part, {"format": FORMAT, "version": str(VERSION)})
+        save_file(contiguous, part, {FORMAT: str(VERSION)})  # one key: the order of several is at random
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 

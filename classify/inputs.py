@@ -229,4 +229,4 @@ def _save(path: Path, known: dict[bytes, Features]) -> None:
         return
     digests = np.frombuffer(b"".join(known), np.uint8).reshape(-1, DIGEST_BYTES)
     with whole_file(path) as part:
-        save_file({"digests": digests, "features": features}, part, {"format": "rarescreen-features", "version": "1"})
+        save_file({"digests": digests, "features": features}, part, {"rarescreen-features": "1"})

@@ -147,7 +147,7 @@ def resolve_depth(spec: ModelSpec, depth: int | None) -> int | None:
 
 def resolve_image_size(spec: ModelSpec, image_size: int | None, depth: int | None = None) -> int:
     """Return the side of the network's input in px; raise `UserError` when the network cannot take it."""
-    size = image_size or spec.image_size
+    size = spec.image_size if image_size is None else image_size
     if size is None:
         raise UserError(f"--image-size: {spec.name} has no size of its own; give the side of its input in px.")
     step = 1 if depth is None else 2 ** (depth - 1)

@@ -158,6 +158,7 @@ def test_settings_come_from_the_user_and_else_from_the_registry(small: Cohort) -
         (FitOptions(protocol="loose"), "--protocol loose: .* strict, paper"),
         (FitOptions(precision="fp8"), "--precision fp8: unknown"),
         (FitOptions(image_size=48), "--image-size 48"),
+        (FitOptions(image_size=0), "--image-size 0"),
         (FitOptions(depth=0), "--depth 0"),
         (FitOptions(model="resnet50", depth=4), "--depth 4: resnet50"),
         (FitOptions(head=(0,)), "--head 0"),
