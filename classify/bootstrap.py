@@ -27,7 +27,7 @@ NUMBERS_AT_ONCE = 2_000_000  # weights of a block of resamples: 16 MB
 
 Interval = tuple[float, float]
 Statistic = Callable[[Values], Values]
-"""From weights [B, V], how often each verdict counts in each of B resamples, to values [B]; undefined is nan."""
+"""From weights [B, V], how much each verdict counts in each of B resamples, to values [B]; undefined is nan."""
 
 
 def group_bootstrap(
@@ -35,48 +35,19 @@ def group_bootstrap(
 ) -> Interval | None:
     """Return the 95 % percentile interval of `statistic`, which sees weights for the V `verdicts`.
 
-    None when the statistic is undefined on the verdicts themselves, or in more than 5 % of the resamples; fewer are
-    left out. Groups are drawn within strata: the fold that judges them (those that several judge are together), and
-    whether they hold a positive. So every resample has positives wherever the data has them, and negatives too unless
+    A verdict's weight is how often its group was drawn, times its share (`Verdicts.share`). None when the statistic is
+    undefined on the verdicts themselves, or in more than 5 % of the resamples; fewer are left out. Groups are drawn
+    within strata: the fold that judges them (those that several judge are together), and whether they hold a positive. So
+    every resample has positives wherever the data has them, and negatives too unless
     all of a fold's negatives share groups with positives. The same groups and seed give the same resamples, whatever
     the order of the verdicts.
     """
     groups, member = np.unique(verdicts.group, return_inverse=True)
+    share = verdicts.share
     return _percentiles(
-        lambda weights: statistic(weights[:, member]),
+        lambda weights: statistic(weights[:, member] * share),
         _strata(verdicts, groups),
         len(verdicts),
-        resamples=resamples,
-        seed=seed,
-    )
-
-
-def paired_interval(
-    first: Verdicts,
-    of_first: Statistic,
-    second: Verdicts,
-    of_second: Statistic,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval | None:
-    """Return the 95 % percentile interval of `of_first` - `of_second`, both over the same resamples of the groups.
-
-    As `group_bootstrap`. The studies may differ in seeds, and so in their number of verdicts, but not in groups: what
-    is hard for both cancels only then.
-
-    Raises `ValueError`: a group that only one of them judged.
-    """
-    groups, member = np.unique(first.group, return_inverse=True)
-    others, member_of_second = np.unique(second.group, return_inverse=True)
-    if not np.array_equal(groups, others):
-        missing = len(np.setxor1d(groups, others))
-        raise ValueError(f"paired interval: {missing} groups were judged by only one of the two.")
-    both = Verdicts.join([first, second])
-    return _percentiles(
-        lambda weights: of_first(weights[:, member]) - of_second(weights[:, member_of_second]),
-        _strata(both, groups),
-        len(both),
         resamples=resamples,
         seed=seed,
     )

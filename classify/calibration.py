@@ -53,19 +53,22 @@ class ReliabilityBin:
 
     low: float
     high: float
-    n: int
+    n: int  # verdicts
     mean_probability: float
     share_positive: float
-    interval: tuple[float, float]  # 95 %, of the share (Wilson 1927), each verdict counted as independent
+    interval: tuple[float, float]  # 95 %, of the share (Wilson 1927), in which each image counts once
 
 
-def reliability_bins(probability: Values, label: Integers, bins: int = 10) -> list[ReliabilityBin]:
+def reliability_bins(
+    probability: Values, label: Integers, bins: int = 10, weight: Values | None = None
+) -> list[ReliabilityBin]:
     """Return what a reliability diagram shows: `bins` of equal width over 0..1, without those that hold no image.
 
     Args:
         probability: [V] of the positive class, in 0..1.
         label: [V] 0 or 1.
         bins: how many, at least 1.
+        weight: [V] that a verdict has among those on its image, 1 / their number; None for one verdict an image.
 
     Raises `ValueError`: no bin, or a probability outside 0..1.
     """
@@ -73,18 +76,19 @@ def reliability_bins(probability: Values, label: Integers, bins: int = 10) -> li
         raise ValueError("reliability: there must be a bin, and probabilities in 0..1.")
     edges = np.linspace(0, 1, bins + 1)
     place = np.minimum(np.searchsorted(edges, probability, side="right") - 1, bins - 1)
+    weight = np.ones(len(probability)) if weight is None else weight
     found = []
     for number in np.unique(place):
         inside = place == number
-        n, positives = int(inside.sum()), int(label[inside].sum())
+        images, positives = float(weight[inside].sum()), float(weight[inside] @ label[inside])
         found.append(
             ReliabilityBin(
                 low=float(edges[number]),
                 high=float(edges[number + 1]),
-                n=n,
-                mean_probability=float(probability[inside].mean()),
-                share_positive=positives / n,
-                interval=wilson_interval(positives, n),
+                n=int(inside.sum()),
+                mean_probability=float(np.average(probability[inside], weights=weight[inside])),
+                share_positive=positives / images,
+                interval=wilson_interval(positives, images),
             )
         )
     return found

@@ -208,8 +208,6 @@ def _report(records: Sequence[Record], operating: Operating) -> None:
         key = record["key"]
         cells = [model_label(key["model"]), ratio_name(RowKey.of(record)), key["fold"], key["set"], record["n"]]
         metrics = record["metrics"]
-        if metrics["sensitivity"] is None:  # no positives to find: a precision of 0 would look like a failure
-            metrics = metrics | {"precision": None, "f1": None}
         table.add_row(*map(str, cells), *(percent(metrics[name]) for name in SHORT))
     console().print(table)
     for record in records:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from classify.contrast import Contrast
     from classify.gather import RowKey
     from classify.outcome import SetResult
     from classify.tables import Row, Table
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 CAPTIONS = {
     "accuracy": "Accuracy by configuration (the paper's Figure 5) with 95 % intervals, where ticks are folds; and the "
-    "gain over the same model without synthetic images",
+    "gain over the same model without synthetic images, filled where it is beyond chance among test images when "
+    "corrected for all comparisons (intervals are not)",
     "confusion": "Confusion matrices (the paper's Figures 6 and 7): verdicts of all folds and seeds, so an image "
     "counts once for each model that judged it",
     "curves": "Loss and accuracy over epochs (the paper's Figures 8 and 9): means over folds and seeds, as far as all "
@@ -64,7 +66,7 @@ def _accuracy_panels(table: Table) -> list[DotPanel]:
         return None if interval is None else (100 * interval[0], 100 * interval[1])
 
     accuracies, gains = [], []
-    against_none = {each.row: each for each in table.against_none}
+    against_none = {each.row: each for each in table.contrasts.against_none}
     for row in table.rows:
         if row.balanced is not None:
             name, model, accuracy = row_name(row.key), row.key.model, row.balanced.measured["accuracy"]
@@ -74,12 +76,17 @@ def _accuracy_panels(table: Table) -> list[DotPanel]:
             gains.append(
                 Dot(name, None, group=model)
                 if gain is None
-                else Dot(name, percent(gain.gain), both(gain.gain_interval), model)
+                else Dot(name, percent(gain.gain), both(gain.gain_interval), model, hollow=not _is_told(gain))
             )
+    # An interval that leaves out zero is one of many.
     panels = [DotPanel("Accuracy", "% of the balanced test sets", accuracies)]
     if against_none:
         panels.append(DotPanel("Gain over none", "points of accuracy", gains, 0.0, "no difference"))
     return panels
+
+
+def _is_told(gain: Contrast) -> bool:
+    return gain.is_better or gain.is_worse
 
 
 def _matrices(rows: Sequence[Row], records: Sequence[Record]) -> list[Matrix]:

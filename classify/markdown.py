@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 SHOWN = {"precision": "Precision", "sensitivity": "Sensitivity", "f1": "F1", "accuracy": "Accuracy"}
 SHORT = {"precision": "prec.", "sensitivity": "sens.", "f1": "F1", "accuracy": "acc."}  # for consoles of 80 columns
-CHANCE = 0.5
 CONSOLE = ("model", "ratio", *SHORT.values(), "paper: acc.")
 
 
@@ -122,8 +121,8 @@ def _external(result: SetResult | None) -> str:
     accuracy = None if result is None else result.measured["accuracy"].value
     if result is None or accuracy is None:
         return UNDEFINED
-    right = accuracy * result.n
-    return f"{right:.0f}/{result.n}, {percent_interval(result.measured['accuracy'])}"
+    right = round(accuracy * result.n, 1)  # not whole where models differ
+    return f"{right:g}/{result.n}, {percent_interval(result.measured['accuracy'])}"
 
 
 def _published(paper: Mapping[str, Published]) -> str:
@@ -144,40 +143,43 @@ def _published_external(paper: Mapping[str, Published]) -> str:
 
 
 def _contrast_blocks(table: Table) -> list[str]:
-    blocks = []
+    of, blocks = table.contrasts, []
     for title, found in (
-        ("**Against the same model without synthetic images**, on the same test images:", table.against_none),
-        ("**Synthetic images against what stands in their place**, with the same budget:", table.against_controls),
-        ("**Models against each other**, without synthetic images, on the same test images:", table.between_models),
+        ("**Against the same model without synthetic images**, on the same test images:", of.against_none),
+        ("**Synthetic images against what stands in their place**, with the same budget:", of.against_controls),
+        ("**Synthetic images in both classes against positives alone**:", of.against_positive),
+        ("**Models against each other**, without synthetic images, on the same test images:", of.between_models),
+        ("**With synthetic images against the linear probe without them**:", of.against_probe),
     ):
         if found:
             blocks += [title, _contrast_table(found)]
     if blocks:
+        several = max(each.seeds for family in vars(of).values() for each in family) > 1
+        signs = ", or with several seeds the same test of an image's mean verdict" if several else ""
         blocks.append(
-            "Gains are in accuracy, with 95 % intervals: Newcombe's for pairs, or that of a bootstrap over patients or "
-            "cases where it goes further. *only this* and *only that* count the images that one of the two gets right; "
-            "McNemar's exact test asks whether they are as many, and Holm's method corrects it for all comparisons of "
-            "its table. The last column is the corrected resampled t test over folds (Nadeau and Bengio, 2003), which "
-            "asks what other training images would change."
+            "Gains are in accuracy, with 95 % intervals for these models on other images: Newcombe's for pairs, or "
+            "that of a bootstrap over patients or cases where it goes further. *only this* and *only that* count the "
+            f"images that one of the two gets right; McNemar's exact test{signs} asks whether they are as many. That "
+            "says nothing of other trainings: p (folds), the corrected resampled t test (Nadeau and Bengio, 2003), "
+            "asks what these would change, and with few folds finds large differences only. Holm's method corrects "
+            f"either for all {of.count} comparisons."
         )
     return blocks
 
 
 def _contrast_table(found: Sequence[Contrast]) -> str:
-    header = ["Row", "against", "n", "Gain", "only this", "only that", "p (McNemar)", "p (Holm)", "Gain in AUC"]
-    header.append("p (folds)")
+    header = ["Row", "against", "n", "Gain", "only this", "only that", "p (McNemar)", "by Holm", "p (folds)", "by Holm"]
+    header.append("Gain in AUC")
     rows = (
         [
             row_name(each.row),
             ratio_name(each.other) if each.other.model == each.row.model else row_name(each.other),
             str(each.n),
             points(each.gain, each.gain_interval),
-            str(each.only_row_right),
-            str(each.only_other_right),
-            p_value(each.p),
-            p_value(each.p_holm),
+            f"{round(each.only_row_right, 1):g}",
+            f"{round(each.only_other_right, 1):g}",
+            *map(p_value, (each.p, each.p_holm, each.p_folds, each.p_folds_holm)),
             UNDEFINED if each.auc_gain is None else points(each.auc_gain, each.auc_interval),
-            p_value(each.p_folds),
         ]
         for each in found
     )
@@ -191,6 +193,12 @@ def _beyond_blocks(table: Table) -> list[str]:
     asked = 100 * table.operating.sensitivity
     return [
         "**Beyond accuracy**, on the balanced test set:",
+        _grid(
+            ["Row", "Precision", "F1", "TP", "FP", "TN", "FN", "Patients or cases"],
+            (_count_cells(row.key, row.balanced) for row in tested if row.balanced is not None),
+            left=1,
+        ),
+        "In %, and counts of all models together. Patients or cases are what the bootstrap draws.",
         _grid(
             ["Row", "AUC", "Average precision", "Brier", "after T", "Calibration error", "after T", "T"],
             (_probability_cells(row.key, row.balanced) for row in tested if row.balanced is not None),
@@ -216,6 +224,12 @@ def _beyond_blocks(table: Table) -> list[str]:
             left=2,
         ),
     ]
+
+
+def _count_cells(key: RowKey, result: SetResult) -> list[str]:
+    counts = result.confusion
+    shares = [percent_interval(result.measured[name]) for name in ("precision", "f1")]
+    return [row_name(key), *shares, *map(str, (counts.tp, counts.fp, counts.tn, counts.fn, result.groups))]
 
 
 def _probability_cells(key: RowKey, result: SetResult) -> list[str]:
@@ -248,12 +262,7 @@ def _shortcut_blocks(rows: Sequence[Row]) -> list[str]:
         "was not fitted on (mean over models); 0.5 is chance:",
         _grid(header, cells, left=1),
     ]
-    told = [
-        row_name(row.key)
-        for row in probed
-        if row.synthetic_probe is not None and row.synthetic_probe.interval is not None
-        if row.synthetic_probe.interval[0] > CHANCE and row.key.synthetic != "both"
-    ]
+    told = [row_name(row.key, " at ") for row in probed if row.knows_synthetic]
     if told:
         blocks.append(
             f"The features of {listed(told)} tell synthetic from real positives. Only positives are synthetic there, "

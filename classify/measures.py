@@ -38,15 +38,15 @@ def specificity(positive: Flags, label: Integers, weights: Values) -> Values:
 
 
 def precision(positive: Flags, label: Integers, weights: Values) -> Values:
-    """Return the share of positives among what is called so: TP / (TP + FP)."""
-    return _share(label == 1, positive, weights)
+    """Return the share of positives among what is called so: TP / (TP + FP); nan without any positive to call so."""
+    return _where_positives(label, weights, _share(label == 1, positive, weights))
 
 
 def f1(positive: Flags, label: Integers, weights: Values) -> Values:
-    """Return the harmonic mean of precision and sensitivity: 2 TP / (2 TP + FP + FN)."""
+    """Return the harmonic mean of precision and sensitivity: 2 TP / (2 TP + FP + FN); nan without positives."""
     true, false = positive & (label == 1), positive != (label == 1)
     twice = 2 * _sum(true, weights)
-    return _ratio(twice, twice + _sum(false, weights))
+    return _where_positives(label, weights, _ratio(twice, twice + _sum(false, weights)))
 
 
 def balanced_accuracy(positive: Flags, label: Integers, weights: Values) -> Values:
@@ -72,21 +72,23 @@ def at_verdict(name: str, positive: Flags, label: Integers) -> Statistic:
     return partial(AT_VERDICT[name], positive, label)
 
 
-def auc(score: Values, label: Integers, model: Integers, weights: Values) -> Values:
+def auc(score: Values, label: Integers, model: Integers, weights: Values, share: Values | None = None) -> Values:
     """Return the area under the ROC curve: how often a positive scores above a negative, ties half (Mann and Whitney).
 
     It is computed within each model (`Verdicts.model`) and averaged over them, since scores of different models have
-    no common scale. nan where a model lacks a class.
+    no common scale; a model counts as its verdicts do, `share` [V] (`Verdicts.share`). nan where one lacks a class.
     """
-    return _mean_over_models(_auc, score, label, model, weights)
+    return _mean_over_models(_auc, score, label, model, weights, share)
 
 
-def average_precision(score: Values, label: Integers, model: Integers, weights: Values) -> Values:
+def average_precision(
+    score: Values, label: Integers, model: Integers, weights: Values, share: Values | None = None
+) -> Values:
     """Return the average precision, sum over thresholds of (R_n - R_(n-1)) P_n, without interpolation.
 
     Within each model and averaged, as `auc`. nan where a model lacks positives. It depends on their share.
     """
-    return _mean_over_models(_average_precision, score, label, model, weights)
+    return _mean_over_models(_average_precision, score, label, model, weights, share)
 
 
 def brier_score(probability: Values, label: Integers, weights: Values) -> Values:
@@ -114,6 +116,11 @@ def _sum(which: Flags, weights: Values) -> Values:
     return weights @ which.astype(np.float64)
 
 
+def _where_positives(label: Integers, weights: Values, values: Values) -> Values:
+    """Return `values` [B], nan in resamples without positives: 0 would say that none of them was found."""
+    return np.where(_sum(label == 1, weights) > 0, values, np.nan)
+
+
 def _share(part: Flags, whole: Flags, weights: Values) -> Values:
     return _ratio(_sum(part & whole, weights), _sum(whole, weights))
 
@@ -124,14 +131,19 @@ def _ratio(above: Values, below: Values) -> Values:
 
 
 def _mean_over_models(
-    measure: Callable[[Values, Values], Values], score: Values, label: Integers, model: Integers, weights: Values
+    measure: Callable[[Values, Values], Values],
+    score: Values,
+    label: Integers,
+    model: Integers,
+    weights: Values,
+    share: Values | None,
 ) -> Values:
-    values = np.full(len(weights), np.nan)
-    models = np.unique(model)
-    if len(models):
-        rows = [np.flatnonzero(model == number) for number in models]
-        values = np.mean([measure(*_by_score(score[each], label[each], weights[:, each])) for each in rows], axis=0)
-    return values
+    rows = [np.flatnonzero(model == number) for number in np.unique(model)]
+    if not rows:
+        return np.full(len(weights), np.nan)
+    values = [measure(*_by_score(score[each], label[each], weights[:, each])) for each in rows]
+    counts = [1.0 if share is None else float(share[each].mean()) for each in rows]
+    return np.asarray(np.average(values, axis=0, weights=counts), np.float64)
 
 
 def _by_score(score: Values, label: Integers, weights: Values) -> tuple[Values, Values]:

@@ -92,8 +92,8 @@ def set_result(records: Sequence[Record], operating: Operating, least: int) -> t
             "validation": at_threshold(verdicts, verdicts.positive_at_threshold, operating),
         },
         reliability={
-            "as given": tuple(reliability_bins(verdicts.probability, verdicts.label, BINS)),
-            "calibrated": tuple(reliability_bins(verdicts.calibrated, verdicts.label, BINS)),
+            "as given": tuple(reliability_bins(verdicts.probability, verdicts.label, BINS, verdicts.weight_of_image)),
+            "calibrated": tuple(reliability_bins(verdicts.calibrated, verdicts.label, BINS, verdicts.weight_of_image)),
         },
         temperature=float(verdicts.temperature.mean()),
         parts=parts,
@@ -114,21 +114,23 @@ def over_folds(records: Sequence[Record], name: str) -> Spread | None:
 
 
 def _measured(verdicts: Verdicts) -> dict[str, Measured]:
-    positive, label, model = verdicts.positive, verdicts.label, verdicts.model
+    positive, label, model, share = verdicts.positive, verdicts.label, verdicts.model, verdicts.share
     found = {name: _at_verdict(name, verdicts, positive) for name in AT_VERDICT}
     statistics: dict[str, Statistic] = {
-        "auc": lambda w: auc(verdicts.score, label, model, w),
-        "average_precision": lambda w: average_precision(verdicts.score, label, model, w),
+        "auc": lambda w: auc(verdicts.score, label, model, w, share),
+        "average_precision": lambda w: average_precision(verdicts.score, label, model, w, share),
         "brier": lambda w: brier_score(verdicts.probability, label, w),
         "brier_calibrated": lambda w: brier_score(verdicts.calibrated, label, w),
-        "calibration_error": lambda w: calibration_error(verdicts.probability, label, w),
-        "calibration_error_calibrated": lambda w: calibration_error(verdicts.calibrated, label, w),
     }
+    # No interval: of few images it is too large, and of resamples, which are fewer still, once more.
+    for name, probability in (("", verdicts.probability), ("_calibrated", verdicts.calibrated)):
+        error = calibration_error(probability, label, share[None])[0]
+        found[f"calibration_error{name}"] = Measured(None if np.isnan(error) else float(error), None)
     return found | {name: _bootstrapped(verdicts, statistic) for name, statistic in statistics.items()}
 
 
 def _bootstrapped(verdicts: Verdicts, statistic: Statistic) -> Measured:
-    value = float(statistic(np.ones((1, len(verdicts))))[0])
+    value = float(statistic(verdicts.share[None])[0])
     return Measured(None if np.isnan(value) else value, group_bootstrap(verdicts, statistic))
 
 
@@ -147,7 +149,7 @@ def _at_verdict(name: str, verdicts: Verdicts, positive: Flags) -> Measured:
         "specificity": verdicts.label == 0,
         "precision": positive,
     }[name]
-    images = len(np.unique(verdicts.image[asked]))
+    images = float(verdicts.weight_of_image[asked].sum())
     low, high = wilson_interval(measured.value * images, images)
     if len(np.unique(verdicts.group)) < verdicts.n_images and measured.interval is not None:
         low, high = min(low, measured.interval[0]), max(high, measured.interval[1])

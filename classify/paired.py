@@ -4,40 +4,58 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binomtest, t
+from scipy.signal import convolve
+from scipy.stats import binom, t
 
 from classify.statistics import wilson_interval
 
 ALIKE = 1e-9  # a spread this much smaller than the differences is rounding
 
 
-def mcnemar_exact(only_a_right: int, only_b_right: int) -> float:
-    """Return the p value, both sides, of two classifiers being right equally often on the same images (McNemar 1947).
+def sign_flip_exact(ahead: Sequence[int], verdicts: Sequence[int]) -> float:
+    """Return the p value, both sides, of two classifiers being right equally often on the same images.
 
-    Exact: of the images that only one of them gets right, each is as often either's, so their split is binomial. The
-    images must be independent: one verdict each (`Verdicts.mean_over_seeds`), and for several images of a patient
-    `classify.bootstrap.paired_interval` is the test. No such image gives 1.
+    Of each image the difference d = `ahead` / `verdicts` is known: by how many of its verdicts (several seeds) one
+    classifier is ahead. If they are alike, d is as often +|d| as -|d|, so their sum has a distribution that is known
+    exactly. With one verdict an image this is McNemar's exact test (McNemar 1947). The images must be independent; for
+    several images of a patient `classify.bootstrap.group_bootstrap` is the test. No difference at all gives 1.
 
-    Raises `ValueError`: a negative count.
+    Args:
+        ahead: [N] from -`verdicts` to `verdicts`.
+        verdicts: [N] of each classifier, at least 1.
+
+    Raises `ValueError`: another number.
     """
-    if min(only_a_right, only_b_right) < 0:
-        raise ValueError(f"McNemar's test: {only_a_right} and {only_b_right} images; counts are not negative.")
-    n = only_a_right + only_b_right
-    return float(binomtest(only_a_right, n, 0.5).pvalue) if n else 1.0
+    counts = np.asarray(verdicts, np.int64)
+    if len(ahead) != len(counts) or (counts < 1).any() or (np.abs(ahead) > counts).any():
+        raise ValueError("test of signs: an image has no verdict, or more of them apart than it has.")
+    whole = math.lcm(*np.unique(counts).tolist())  # so that all d are whole numbers
+    d = np.asarray(ahead, np.int64) * (whole // counts)
+    chances = np.ones(1)  # of each sum of those |d| whose sign is +
+    for value, count in zip(*np.unique(np.abs(d[d != 0]), return_counts=True), strict=True):
+        steps = np.zeros(value * count + 1)
+        steps[::value] = binom.pmf(np.arange(count + 1), count, 0.5)
+        chances = np.maximum(convolve(chances, steps), 0.0)
+    middle = (len(chances) - 1) / 2
+    far = np.abs(np.arange(len(chances)) - middle) >= abs(d.sum()) / 2 - 1e-6
+    return min(1.0, float(chances[far].sum()))
 
 
-def newcombe_interval(both_right: int, only_a_right: int, only_b_right: int, none_right: int) -> tuple[float, float]:
+def newcombe_interval(
+    both_right: float, only_a_right: float, only_b_right: float, none_right: float
+) -> tuple[float, float]:
     """Return the 95 % interval of how much larger A's share of right images is than B's, on the same images.
 
     Newcombe's tenth method (1998, Statistics in Medicine 17:2635-2650): Wilson's interval of each share, and the
     correlation of the two. It has a width where a bootstrap has none, as with two classifiers that are always right.
+    Counts are images; means over several seeds may be broken.
 
     Raises `ValueError`: no image, or a negative count.
     """
     a, b, c, d = both_right, only_a_right, only_b_right, none_right
     if min(a, b, c, d) < 0:
         raise ValueError(f"Newcombe's interval: {a}, {b}, {c} and {d} images; counts are not negative.")
-    n = a + b + c + d
+    n = round(a + b + c + d)
     (low_a, high_a), (low_b, high_b) = wilson_interval(a + b, n), wilson_interval(a + c, n)
     share_a, share_b, excess = (a + b) / n, (a + c) / n, float(a * d - b * c)
     if excess > 0:  # continuity correction

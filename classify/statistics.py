@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 METRICS = ("precision", "sensitivity", "specificity", "f1", "accuracy", "balanced_accuracy")
 FLOAT32_DIGITS = 7  # torchmetrics divides in float32
+ROUNDING = 1e-9  # of sums of shares
 Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution
 
 Metrics = dict[str, float | None]
@@ -48,7 +49,8 @@ class Confusion:
 def confusion_and_metrics(predicted: npt.NDArray[np.int64], label: npt.NDArray[np.int64]) -> tuple[Confusion, Metrics]:
     """Return the counts and the metrics (0..1) of the verdicts `predicted` [N] for images of class `label` [N].
 
-    The figures are torchmetrics' own, except that a ratio whose denominator is zero is None, where torchmetrics says 0.
+    The figures are torchmetrics' own, except that a ratio whose denominator is zero is None, where torchmetrics says 0;
+    and so are precision and F1 where there is no positive to find.
     """
     import torch
     from torchmetrics.functional import classification as torchmetrics
@@ -64,10 +66,10 @@ def confusion_and_metrics(predicted: npt.NDArray[np.int64], label: npt.NDArray[n
     sensitivity = defined(positives, torchmetrics.binary_recall(verdict, truth))
     specificity = defined(negatives, torchmetrics.binary_specificity(verdict, truth))
     return counts, {
-        "precision": defined(tp + fp, torchmetrics.binary_precision(verdict, truth)),
+        "precision": defined((tp + fp) * positives, torchmetrics.binary_precision(verdict, truth)),
         "sensitivity": sensitivity,
         "specificity": specificity,
-        "f1": defined(2 * tp + fp + fn, torchmetrics.binary_f1_score(verdict, truth)),
+        "f1": defined(positives, torchmetrics.binary_f1_score(verdict, truth)),
         "accuracy": defined(counts.n, torchmetrics.binary_accuracy(verdict, truth)),
         "balanced_accuracy": None if sensitivity is None or specificity is None else (sensitivity + specificity) / 2,
     }
@@ -90,16 +92,16 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     return Spread(float(np.mean(defined)), std)
 
 
-def wilson_interval(right: float, n: int) -> tuple[float, float]:
+def wilson_interval(right: float, n: float) -> tuple[float, float]:
     """Return the 95 % interval of a proportion of `right` out of `n` > 0 (Wilson, 1927).
 
     Raises `ValueError`: `n` is not positive, or `right` not in 0..n.
     """
     if n <= 0:
         raise ValueError(f"Wilson's interval: a proportion of {n} has none.")
-    if not 0 <= right <= n:
+    if not -ROUNDING * n <= right <= (1 + ROUNDING) * n:
         raise ValueError(f"Wilson's interval: {right} of {n} is no proportion.")
-    p, z2 = right / n, Z_95**2
+    p, z2 = min(max(right / n, 0.0), 1.0), Z_95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)

@@ -11,7 +11,7 @@ import rich.table
 
 from classify.caveats import caveats_of
 from classify.conclusion import conclude, rank_models
-from classify.contrast import Contrast, between_models, contrasts
+from classify.contrast import Contrasts, contrasts
 from classify.figures import FIGURES, draw_figures
 from classify.gather import RowKey, rows_of
 from classify.markdown import CONSOLE, console_cells, render
@@ -29,6 +29,7 @@ from shared.records import Record, read_records
 
 FORMAT = "rarescreen-table2"
 VERSION = 2
+CHANCE = 0.5  # area under the curve of a probe that knows nothing
 LEAST = 10  # images of an attribute's value below which nothing is said of it
 
 
@@ -52,15 +53,20 @@ class Row:
     source_probe: Measured | None  # and external images from the study's negatives
     paper: Mapping[str, Published]
 
+    @property
+    def knows_synthetic(self) -> bool:
+        """Whether its features tell synthetic from real positives where only positives are synthetic."""
+        found = self.synthetic_probe
+        sure = found is not None and found.interval is not None and found.interval[0] > CHANCE
+        return sure and self.key.synthetic != "both"
+
 
 @dataclass(frozen=True)
 class Table:
     """Table 2 and what must be known to read it."""
 
     rows: tuple[Row, ...]
-    against_none: tuple[Contrast, ...]
-    against_controls: tuple[Contrast, ...]
-    between_models: tuple[Contrast, ...]  # without synthetic images
+    contrasts: Contrasts
     conclusion: tuple[str, ...]  # in plain words, a sentence or more for each model
     missing: Mapping[tuple[str, str], Mapping[str, Published]]  # rows of the paper that were not run
     warnings: tuple[str, ...]
@@ -121,15 +127,12 @@ def summarize(
     made = {key: _row(key, group, published, operating, least) for key, group in groups.items()}
     rows = tuple(row for row, _ in made.values())
     judged = {key: (groups[key], verdicts) for key, (_, verdicts) in made.items() if verdicts is not None}
-    against_none, against_controls = contrasts(judged)
-    between = between_models(judged)
+    compared = contrasts(judged)
     run = {(row.key.model, row.key.ratio) for row in rows if _is_of_paper(row.key)}
     return Table(
         rows=rows,
-        against_none=tuple(against_none),
-        against_controls=tuple(against_controls),
-        between_models=tuple(between),
-        conclusion=(*conclude(rows, against_none, against_controls), *rank_models(between)),
+        contrasts=compared,
+        conclusion=(*conclude(rows, compared), *rank_models(compared)),
         missing={key: values for key, values in published.items() if key not in run},
         warnings=tuple(caveats_of(groups)),
         environments=_distinct(
@@ -216,9 +219,7 @@ def _as_json(table: Table) -> dict[str, Any]:
     missing = [{"model": m, "ratio": ratio, "paper": dict(values)} for (m, ratio), values in table.missing.items()]
     return {
         "rows": [asdict(row) for row in table.rows],
-        "against_none": [asdict(each) for each in table.against_none],
-        "against_controls": [asdict(each) for each in table.against_controls],
-        "between_models": [asdict(each) for each in table.between_models],
+        **asdict(table.contrasts),
         "sentences": table.conclusion,
         "not_run": missing,
         "warnings": list(table.warnings),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
+from scipy.special import expit
 
 Values = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -89,6 +89,19 @@ class Verdicts:
         return _numbered(self.fold, self.seed)[1]
 
     @property
+    def share(self) -> Values:
+        """What a verdict counts for, [V]: each fold and image for one, however many seeds judged it."""
+        image = np.unique(self.image, return_inverse=True)[1].reshape(-1)
+        pair = _numbered(self.fold, image)[1]
+        return np.asarray(1.0 / np.bincount(pair)[pair], np.float64)
+
+    @property
+    def weight_of_image(self) -> Values:
+        """One over the number of verdicts on the same image, [V]: an image counts once, whoever judged it."""
+        image = np.unique(self.image, return_inverse=True)[1].reshape(-1)
+        return np.asarray(1.0 / np.bincount(image)[image], np.float64)
+
+    @property
     def n_images(self) -> int:
         """Number of distinct images."""
         return len(np.unique(self.image))
@@ -104,36 +117,6 @@ class Verdicts:
             raise ValueError("verdicts: nothing to join.")
         names = [field.name for field in fields(Verdicts)]
         return Verdicts(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-
-    def mean_over_seeds(self) -> "Verdicts":
-        """Return one verdict for each fold and image, ordered by (fold, image), so that two studies' rows correspond.
-
-        Score and threshold are averaged in log-odds, so the verdict is positive where the mean score is above the mean
-        threshold. The temperature is the seeds' arithmetic mean, the seed the smallest. Paired tests count verdicts as
-        independent, which those of two seeds on one image are not.
-
-        Raises `ValueError`: an image with two labels or two groups.
-        """
-        first, member = _numbered(self.fold, np.unique(self.image, return_inverse=True)[1].reshape(-1))
-        if (self.label != self.label[first][member]).any() or (self.group != self.group[first][member]).any():
-            raise ValueError("verdicts: an image has two labels or two groups.")
-        count = np.bincount(member)
-
-        def mean(values: Values) -> Values:
-            return np.asarray(np.bincount(member, weights=values) / count, np.float64)
-
-        seed = np.full(len(first), np.iinfo(np.int64).max)
-        np.minimum.at(seed, member, self.seed)
-        return Verdicts(
-            image=self.image[first],
-            group=self.group[first],
-            label=self.label[first],
-            score=mean(self.score),
-            temperature=mean(self.temperature),
-            threshold=np.asarray(expit(mean(logit(self.threshold))), np.float64),
-            fold=self.fold[first],
-            seed=seed,
-        )
 
 
 def _numbered(major: Integers, minor: Integers) -> tuple[Integers, Integers]:

@@ -68,7 +68,9 @@ def p_value(value: float | None) -> str:
     """Return a p value with two digits."""
     if value is None:
         return UNDEFINED
-    return "< 0.001" if value < 0.001 else f"{value:.2g}"
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.3f}" if 0.045 < value < 0.055 else f"{value:.2g}"  # the side of 0.05 must show
 
 
 def p_words(value: float) -> str:

@@ -19,7 +19,7 @@ POINTS_ALPHA = 0.45
 class Dot:
     """A value with its interval; those of one `group` share a colour. `points` are drawn small beside it (folds).
 
-    Without a value the line stays empty.
+    `hollow` ones are drawn as rings. Without a value the line stays empty.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Dot:
     interval: tuple[float, float] | None = None
     group: str = ""
     points: Sequence[float] = ()
+    hollow: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def draw_dots(axes: Axes, panel: DotPanel) -> None:
         if dot.interval is not None:
             axes.hlines(place, *dot.interval, colors=colour, linewidth=2.2)
         axes.plot(dot.points, [place + 0.22] * len(dot.points), "|", color=colour, alpha=POINTS_ALPHA, markersize=7)
-        axes.plot([dot.value], [place], "o", color=colour, markersize=6.5)
+        inside = axes.get_facecolor() if dot.hollow else colour
+        axes.plot([dot.value], [place], "o", color=colour, markersize=6.5, markerfacecolor=inside, markeredgewidth=1.6)
     if panel.level is not None:
         axes.axvline(panel.level, color=INK, linewidth=1, linestyle=(0, (4, 2)))
     axes.set_yticks(range(len(panel.dots)), [dot.name for dot in panel.dots])

@@ -10,7 +10,7 @@ from scipy.stats import binom
 from sklearn import metrics as sklearn
 
 from classify import bootstrap
-from classify.bootstrap import Statistic, group_bootstrap, paired_interval
+from classify.bootstrap import Statistic, group_bootstrap
 from classify.measures import accuracy, at_verdict, auc, mean
 from classify.statistics import wilson_interval
 from classify.verdicts import Verdicts
@@ -145,7 +145,7 @@ def test_an_image_that_five_models_judge_counts_once() -> None:
 @pytest.mark.parametrize(("called", "defined"), [(0, False), (1, False), (5, True)])
 def test_a_measure_that_is_undefined_too_often_has_no_interval(called: int, defined: bool) -> None:
     """Without a positive verdict there is no precision: of 10 images of which k are called, (1 - k/10)^10 of draws."""
-    found = verdicts(np.where(np.arange(10) < called, 1.0, -1.0), np.zeros(10))
+    found = verdicts(np.where(np.arange(10) < called, 1.0, -1.0), np.ones(10))
     interval = group_bootstrap(found, at_verdict("precision", found.positive, found.label), resamples=300)
     assert (interval is not None) == defined
     share = (1 - called / 10) ** 10
@@ -159,40 +159,11 @@ def test_a_class_that_is_missing_or_no_verdict_at_all_gives_no_interval() -> Non
     assert group_bootstrap(nothing, at_verdict("accuracy", nothing.positive, nothing.label)) is None
 
 
-def test_two_studies_are_compared_on_the_same_draws() -> None:
-    """The difference of accuracies is a mean over images, so its spread has the closed form too."""
-    rng = np.random.default_rng(6)
-    hard = rng.normal(scale=2, size=100)  # the same images are hard for both
-    first, second = (verdicts(hard + shift + rng.normal(size=100), np.ones(100)) for shift in (2.0, 1.0))
-    of_first, of_second = (at_verdict("accuracy", each.positive, each.label) for each in (first, second))
-    interval = paired_interval(first, of_first, second, of_second)
-    assert interval is not None
-    difference = first.right.astype(float) - second.right
-    assert np.mean(interval) == pytest.approx(difference.mean(), abs=0.01)
-    assert np.diff(interval)[0] == pytest.approx(2 * 1.96 * difference.std() / 10, rel=0.1)
-    apart = np.sqrt(first.right.var() + second.right.var()) / 10
-    assert np.diff(interval)[0] < 0.8 * 2 * 1.96 * apart
-    assert paired_interval(first, of_first, first, of_first) == (0.0, 0.0)
-    assert paired_interval(second, of_second, first, of_first) == pytest.approx((-interval[1], -interval[0]))
-
-
-def test_paired_studies_may_differ_in_seeds_and_order() -> None:
-    first = patients(7)
-    second = first.take(np.arange(len(first))[::-1])
-    twice = Verdicts.join([second, dataclasses.replace(second, seed=1 + second.seed)])
-    of_first, of_twice = (at_verdict("sensitivity", each.positive, each.label) for each in (first, twice))
-    assert paired_interval(first, of_first, twice, of_twice, resamples=200) == pytest.approx((0, 0), abs=1e-12)
-
-
-def test_what_only_one_study_judged_cannot_be_paired() -> None:
-    first = patients(9)
-    second = first.take(first.group > 102)
-    of_first, of_second = (at_verdict("accuracy", each.positive, each.label) for each in (first, second))
-    with pytest.raises(ValueError, match="3 groups were judged by only one"):
-        paired_interval(first, of_first, second, of_second)
-
-
-def test_an_undefined_difference_has_no_interval() -> None:
-    found = patients(10)
-    of_accuracy = at_verdict("accuracy", found.positive, found.label)
-    assert paired_interval(found, of_accuracy, found, lambda weights: np.full(len(weights), np.nan)) is None
+def test_a_fold_that_more_seeds_judge_counts_no_more() -> None:
+    """Fold 0 is easy; four seeds that say the same of it are one, in the value of a statistic and in its interval."""
+    found = patients(7)
+    easy = found.fold == found.fold.min()
+    again = [dataclasses.replace(found.take(easy), seed=found.seed[easy] + number) for number in (1, 2, 3)]
+    more = Verdicts.join([found, *again])
+    intervals = [group_bootstrap(each, at_verdict("accuracy", each.positive, each.label)) for each in (found, more)]
+    assert intervals[0] == pytest.approx(intervals[1])

@@ -78,13 +78,14 @@ def test_accuracies_and_gains_stand_on_the_same_lines(many: Table, asked: dict[s
         assert dot.interval == pytest.approx([100 * end for end in measured.interval])
         assert dot.points == pytest.approx([100 * value for value in row.by_fold])
         assert dot.group == row.key.model
-    against = {(each.row.model, each.row.ratio, each.row.control): each for each in many.against_none}
+    against = {(each.row.model, each.row.ratio, each.row.control): each for each in many.contrasts.against_none}
     for dot, row in zip(gain.dots, many.rows, strict=True):
         found = against.get((row.key.model, row.key.ratio, row.key.control))
         assert (dot.value is None) == (found is None) == row.key.is_baseline
         if found is not None:
             assert dot.value == pytest.approx(100 * found.gain)
             assert dot.interval == pytest.approx([100 * end for end in found.gain_interval])
+            assert dot.hollow == (not found.is_better and not found.is_worse)
     assert gain.level == 0
 
 

@@ -123,9 +123,10 @@ def test_comparisons_stand_with_counts_and_corrected_p_values() -> None:
         ("Custom CNN, 1:2, epochs", "none", "0", "0"),
     ]
     assert [row["p (McNemar)"] for row in against_none] == ["0.34", "< 0.001", "1"]
-    assert [row["p (Holm)"] for row in against_none] == ["0.69", "< 0.001", "1"]
+    assert [row["by Holm"] for row in against_none] == ["0.69", "< 0.001", "1"]  # four comparisons, two of p < 0.001
     assert [row["p (folds)"] for row in against_none] == ["–"] * 3
-    ((row,), found) = against_controls, table.against_controls
+    assert "Holm's method corrects either for all 4 comparisons." in markdown
+    ((row,), found) = against_controls, table.contrasts.against_controls
     assert (row["Row"], row["against"], row["n"]) == ("Custom CNN, 1:2", "1:2, epochs", "190")
     low, high = (f"{100 * end:+.1f}" for end in found[0].gain_interval)
     assert row["Gain"] == f"+10.0 points ({low} to {high})"
@@ -170,7 +171,7 @@ def test_probes_stand_with_their_means_and_what_they_may_mean() -> None:
     assert rows["Custom CNN, 1:2"]["synthetic or real positive"] == "0.85 (0.65 to 1.00)"
     assert rows["Custom CNN, none"]["external or study negative"] == "0.70"
     assert rows["Custom CNN, none"]["synthetic or real positive"] == "–"
-    assert "The features of Custom CNN, 1:2 tell synthetic from real positives." in markdown
+    assert "The features of Custom CNN at 1:2 tell synthetic from real positives." in markdown
     assert "Shortcut" not in shown(record())[0]
 
 

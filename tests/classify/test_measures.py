@@ -25,11 +25,18 @@ from classify.statistics import METRICS, confusion_and_metrics
 COUNTS = st.tuples(*[st.integers(0, 12)] * 4)
 NAN = float("nan")
 
+
+def where_positives(label: np.ndarray, value: float) -> float:
+    return value if label.any() else NAN
+
+
 SKLEARN: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "precision": lambda label, positive: sklearn.precision_score(label, positive, zero_division=NAN),
+    "precision": lambda label, positive: where_positives(
+        label, sklearn.precision_score(label, positive, zero_division=NAN)
+    ),
     "sensitivity": lambda label, positive: sklearn.recall_score(label, positive, zero_division=NAN),
     "specificity": lambda label, positive: sklearn.recall_score(label, positive, pos_label=0, zero_division=NAN),
-    "f1": lambda label, positive: sklearn.f1_score(label, positive, zero_division=NAN),
+    "f1": lambda label, positive: where_positives(label, sklearn.f1_score(label, positive, zero_division=NAN)),
     "accuracy": sklearn.accuracy_score,
     "balanced_accuracy": lambda label, positive: (
         (

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import record, scores_of
 from sklearn.metrics import average_precision_score, brier_score_loss, recall_score, roc_auc_score
+from torchmetrics.functional.classification import binary_calibration_error
 
 from classify.operating import Operating
 from classify.outcome import SetResult, set_result
@@ -107,6 +109,7 @@ def test_a_metric_over_folds_is_that_of_the_means_of_each_folds_seeds() -> None:
     of_folds = [statistics.mean(accuracy[0, seed] for seed in range(3)), accuracy[1, 0]]
     spread = found.metrics["accuracy"]
     assert spread is not None
+    assert found.measured["accuracy"].value == pytest.approx(statistics.mean(of_folds))
     assert spread.mean == pytest.approx(statistics.mean(of_folds))
     assert spread.std == pytest.approx(statistics.stdev(of_folds))
     assert found.metrics.keys() == set(METRICS)
@@ -127,9 +130,13 @@ def test_rankings_and_probabilities_are_scikit_learn_s_within_each_model() -> No
         assert found[name].value == pytest.approx(expected), name
     score, label = (np.concatenate([data[fold][part] for fold in data]) for part in (0, 1))
     assert found["brier"].value == pytest.approx(brier_score_loss(label, 1 / (1 + np.exp(-score))))
-    for name in ("auc", "average_precision", "brier", "calibration_error"):
+    for name in ("auc", "average_precision", "brier", "brier_calibrated"):
         low, high = found[name].interval  # type: ignore[misc]
-        assert low <= found[name].value <= high or name == "calibration_error"
+        assert low <= found[name].value <= high
+    probability = torch.from_numpy(1 / (1 + np.exp(-score)))
+    error = binary_calibration_error(probability, torch.from_numpy(label), n_bins=15, norm="l1")
+    assert found["calibration_error"].value == pytest.approx(float(error))
+    assert found["calibration_error"].interval is None  # a bootstrap's would lie above it
 
 
 def test_each_model_is_judged_at_the_threshold_and_temperature_of_its_own_validation() -> None:
@@ -172,6 +179,35 @@ def test_no_false_alarm_among_few_images_is_no_certainty_where_the_disease_is_ra
 def test_nothing_called_positive_has_no_precision_in_practice() -> None:
     ((_, precision),) = result_of([record((0, 95))]).at_threshold["0.5"].precision
     assert (precision.value, precision.interval) == (None, None)
+
+
+def test_a_fold_with_more_seeds_counts_no_more() -> None:
+    """Fold 0 is easier: two more seeds that say the same of it change no value and no interval."""
+    easy, hard = noisy(4, 80), noisy(5, 80)
+    once = [record(score=2 * easy[0], label=easy[1]), record(score=hard[0], label=hard[1], fold=1)]
+    more = [record(score=2 * easy[0], label=easy[1], seed=seed) for seed in (1, 2)]
+    require_same_measures(result_of(once + more), result_of(once))
+
+
+def test_precision_is_of_as_many_images_as_a_model_calls_positive() -> None:
+    """Each of two seeds calls other negatives positive: 20 images each, not the 30 that either calls."""
+    label = np.repeat([1, 0], 50)
+    called = [np.r_[np.arange(10), 50 + 10 * seed + np.arange(10)] for seed in range(2)]
+    scores = [np.where(np.isin(np.arange(100), rows), 1.0, -1.0) for rows in called]
+    found = result_of([record(score=each, label=label, seed=seed) for seed, each in enumerate(scores)])
+    assert found.measured["precision"].interval == pytest.approx(wilson_interval(10, 20))
+
+
+def test_bars_of_reliability_are_of_images() -> None:
+    score, label = noisy(6)
+    bars = [
+        [each.interval for each in result_of(records).reliability["as given"]]
+        for records in (
+            [record(score=score, label=label)],
+            [record(score=score, label=label, seed=seed) for seed in range(4)],
+        )
+    ]
+    assert np.ravel(bars[0]) == pytest.approx(np.ravel(bars[1]))
 
 
 def test_values_of_attributes_with_few_images_are_hidden_and_counted() -> None:

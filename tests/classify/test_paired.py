@@ -1,6 +1,9 @@
 """Paired tests, held to statsmodels, scipy, sums written out and published examples."""
 
 import math
+from fractions import Fraction
+from itertools import product
+from operator import mul
 
 import numpy as np
 import pytest
@@ -12,30 +15,85 @@ from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 from statsmodels.stats.contingency_tables import mcnemar
 
-from classify.paired import corrected_resampled_t, mcnemar_exact, newcombe_interval
+from classify.paired import corrected_resampled_t, newcombe_interval, sign_flip_exact
 from classify.statistics import wilson_interval
+from shared.multiple import holm
 
 COUNTS = st.integers(0, 40)
 
 
+def of_counts(only_a: int, only_b: int, alike: int = 3) -> float:
+    """Return the p of images that one verdict each tells apart, or does not."""
+    ahead = [1] * only_a + [-1] * only_b + [0] * alike
+    return sign_flip_exact(ahead, [1] * len(ahead))
+
+
 @given(COUNTS, COUNTS)
-def test_mcnemar_s_test_is_that_of_statsmodels(only_a: int, only_b: int) -> None:
+def test_with_one_verdict_an_image_it_is_mcnemar_s_test_of_statsmodels(only_a: int, only_b: int) -> None:
     expected = mcnemar([[17, only_a], [only_b, 5]], exact=True).pvalue if only_a + only_b else 1.0
-    assert mcnemar_exact(only_a, only_b) == pytest.approx(expected)
+    assert of_counts(only_a, only_b) == pytest.approx(expected)
 
 
 @given(COUNTS, COUNTS)
 def test_mcnemar_s_test_is_the_sum_of_splits_no_likelier(only_a: int, only_b: int) -> None:
     n = only_a + only_b
     unlikely = [k for k in range(n + 1) if math.comb(n, k) <= math.comb(n, only_a)]
-    assert mcnemar_exact(only_a, only_b) == pytest.approx(sum(math.comb(n, k) for k in unlikely) / 2**n)
+    assert of_counts(only_a, only_b) == pytest.approx(sum(math.comb(n, k) for k in unlikely) / 2**n)
 
 
-def test_mcnemar_s_test_in_closed_form_and_without_a_count() -> None:
-    assert mcnemar_exact(0, 5) == pytest.approx(2 / 2**5)
-    assert mcnemar_exact(0, 0) == mcnemar_exact(4, 4) == 1.0
-    with pytest.raises(ValueError, match="not negative"):
-        mcnemar_exact(-1, 3)
+def test_mcnemar_s_test_in_closed_form_and_without_an_image_apart() -> None:
+    assert of_counts(0, 5) == pytest.approx(2 / 2**5)
+    assert of_counts(0, 0) == 1.0
+    assert of_counts(4, 4) == pytest.approx(1.0)
+
+
+IMAGES = st.lists(
+    st.integers(1, 4).flatmap(lambda count: st.tuples(st.integers(-count, count), st.just(count))), max_size=9
+)
+
+
+@given(IMAGES)
+def test_with_several_seeds_it_is_the_share_of_all_signs_that_go_as_far(images: list[tuple[int, int]]) -> None:
+    shares = [Fraction(ahead, count) for ahead, count in images]
+    sums = [abs(sum(map(mul, signs, shares))) for signs in product((-1, 1), repeat=len(shares))]
+    expected = sum(each >= abs(sum(shares)) for each in sums) / len(sums)
+    assert sign_flip_exact([a for a, _ in images], [c for _, c in images]) == pytest.approx(expected)
+
+
+def test_seeds_that_say_the_same_are_one() -> None:
+    one = [1] * 9 + [-1] * 2 + [0] * 5
+    assert sign_flip_exact([7 * each for each in one], [7] * len(one)) == pytest.approx(of_counts(9, 2))
+
+
+@pytest.mark.parametrize(("ahead", "verdicts"), [([2], [1]), ([0], [0]), ([1, 1], [1])])
+def test_images_without_verdicts_have_no_test(ahead: list[int], verdicts: list[int]) -> None:
+    with pytest.raises(ValueError, match="test of signs"):
+        sign_flip_exact(ahead, verdicts)
+
+
+@pytest.mark.parametrize(("shift", "least", "most"), [(0.0, 0.0, 0.06), (0.02, 0.1, 0.5)])
+def test_the_test_of_images_takes_chance_in_training_for_an_effect_and_both_tests_together_do_not(
+    shift: float, least: float, most: float
+) -> None:
+    """Null studies: two rows against none, 5 folds of 190 images, and models whose accuracy differs by chance.
+
+    The binomial error of a share in 300 studies is 0.02.
+    """
+    rng, studies, alone, together = np.random.default_rng(0), 300, 0, 0
+    for _ in range(studies):
+        hard = rng.normal(size=(5, 190)) * 0.06
+        rows = [rng.random((5, 190)) < 0.93 + hard + rng.normal(size=(5, 1)) * shift for _ in range(3)]
+        of_images, of_folds = [], []
+        for row in rows[1:]:
+            d = row.astype(int) - rows[0].astype(int)
+            of_images.append(sign_flip_exact(d.ravel().tolist(), [1] * d.size))
+            found = corrected_resampled_t(d.mean(axis=1).tolist(), 682, 190)
+            of_folds.append(1.0 if found is None else found[1])
+        sure = np.array([holm(each, 2) for each in (of_images, of_folds)]) < 0.05
+        alone += bool(sure[0].any())
+        together += bool(sure.all(axis=0).any())
+    assert least <= alone / studies <= most
+    assert together / studies <= 0.05
 
 
 def test_newcombe_s_interval_is_that_of_his_example() -> None:

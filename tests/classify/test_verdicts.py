@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from judged import verdicts
 
@@ -57,44 +56,11 @@ def test_models_are_pairs_of_fold_and_seed() -> None:
     assert found.model.tolist() == [1, 0, 2, 0, 1]
 
 
-def test_the_mean_over_seeds_is_that_of_a_loop_and_its_order_that_of_fold_and_image() -> None:
-    rng = np.random.default_rng(1)
-    rows = [(fold, image, seed) for fold in (1, 0) for image in ("c", "a", "b") for seed in (5, 2, 9)]
-    rows = [rows[number] for number in rng.permutation(len(rows))]
-    score, threshold = rng.normal(size=len(rows)), rng.uniform(0.05, 0.95, len(rows))
-    found = verdicts(
-        score,
-        [int(image == "a") for _, image, _ in rows],
-        image=[image for _, image, _ in rows],
-        group=[ord(image) for _, image, _ in rows],
-        fold=[fold for fold, _, _ in rows],
-        seed=[seed for _, _, seed in rows],
-        threshold=threshold,
-    ).mean_over_seeds()
-    expected = sorted({(fold, image) for fold, image, _ in rows})
-    assert list(zip(found.fold.tolist(), found.image.tolist(), strict=True)) == expected
-    for row, (fold, image) in enumerate(expected):
-        mine = [number for number, each in enumerate(rows) if each[:2] == (fold, image)]
-        assert found.score[row] == pytest.approx(np.mean(score[mine]))
-        odds = scipy.stats.gmean(threshold[mine] / (1 - threshold[mine]))
-        assert found.threshold[row] == pytest.approx(odds / (1 + odds))
-        above = np.mean(score[mine] - np.log(threshold[mine] / (1 - threshold[mine]))) > 0
-        assert found.positive_at_threshold[row] == above
-        assert (found.label[row], found.group[row], found.seed[row]) == (image == "a", ord(image), 2)
-
-
-def test_thresholds_of_a_half_stay_so_and_a_mean_of_one_seed_changes_nothing() -> None:
-    found = verdicts([3.0, -2.0], [1, 0], temperature=[2.0, 3.0])
-    mean = found.mean_over_seeds()
-    for field in dataclasses.fields(Verdicts):
-        np.testing.assert_array_equal(getattr(mean, field.name), getattr(found, field.name))
-
-
-@pytest.mark.parametrize(("label", "group"), [([0, 1], [0, 0]), ([1, 1], [0, 1])])
-def test_an_image_has_one_truth_and_one_group(label: list[int], group: list[int]) -> None:
-    found = verdicts([1.0, 1.0], label, group=group, image=["a", "a"], seed=[0, 1])
-    with pytest.raises(ValueError, match="two labels or two groups"):
-        found.mean_over_seeds()
+def test_an_image_counts_once_in_each_fold_or_once_in_all() -> None:
+    """Three verdicts of two folds on image a, of which two are of one fold; one on b."""
+    found = verdicts(np.ones(4), np.ones(4), image=["a", "b", "a", "a"], fold=[0, 0, 0, 1], seed=[0, 0, 1, 0])
+    assert found.share.tolist() == [0.5, 1.0, 0.5, 1.0]
+    assert found.weight_of_image.tolist() == pytest.approx([1 / 3, 1.0, 1 / 3, 1 / 3])
 
 
 @pytest.mark.parametrize(
