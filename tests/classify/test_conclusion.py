@@ -1,9 +1,11 @@
 """What the table says in plain words, read as a whole: claims only what the tests behind it bear."""
 
+import math
 from typing import Any
 
 import pytest
 from recorded import record
+from scipy.stats import t
 
 from classify.tables import Table, summarize
 
@@ -17,64 +19,101 @@ def said(*records: dict[str, Any]) -> tuple[Table, str]:
     return table, paragraph
 
 
-def test_a_benefit_beyond_chance_is_said() -> None:
+IMAGES = "by more than chance among test images explains"
+BOTH = "by more than chance among test images and among trainings explains"
+OPEN = "but other trainings might change that"
+
+
+def folds(right: tuple[int, int], **changes: Any) -> list[dict[str, Any]]:
+    """Return records of five folds in which a row has nearly the same number right each time."""
+    return [record((right[0] - fold % 2, right[1]), fold=fold, **changes) for fold in range(5)]
+
+
+def test_a_benefit_of_one_fold_is_one_of_its_models() -> None:
     """Of 190 images 6 turn right and none wrong: p = 2 / 2^6 by McNemar. Wilson's intervals stand in brackets."""
     table, paragraph = said(record(SAME), record(NEAR, ratio="1:5"))
-    low, high = (f"{100 * end:+.1f}" for end in table.against_none[0].gain_interval)
+    low, high = (f"{100 * end:+.1f}" for end in table.contrasts.against_none[0].gain_interval)
     assert paragraph == (
         "Custom CNN, on 190 test images: accuracy is 89.5 % (84.3 to 93.1) without synthetic images and 92.6 % (88.0 "
         "to 95.6) with them at 1:5. Against training without synthetic images, that is +3.2 points at 1:5 "
-        f"({low} to {high}, p = 0.031). So synthetic images helped at 1:5 by more than chance explains. (In "
-        "brackets: 95 % intervals. p: McNemar's exact test.)"
+        f"({low} to {high}, p = 0.031). So the models trained with them at 1:5 do better {IMAGES}, {OPEN}. (In "
+        "brackets: 95 % intervals, and p: McNemar's exact test over images. One fold tells nothing of other trainings.)"
     )
+
+
+def test_a_benefit_in_every_fold_is_said_without_reserve() -> None:
+    """The folds' gains in images are 18 or 19, so t over them is far out."""
+    table, paragraph = said(*folds(SAME), *(record((94, 95), fold=fold, ratio="1:2") for fold in range(5)))
+    (found,) = table.contrasts.against_none
+    assert found.p_folds is not None
+    assert found.p_folds < 0.001
+    assert f", p < 0.001; over trainings p < 0.001). So synthetic images helped at 1:2 {BOTH}. (In" in paragraph
+    assert paragraph.endswith(
+        "(In brackets: 95 % intervals, and p: McNemar's exact test over images, and over trainings the corrected t "
+        "test of the folds.)"
+    )
+
+
+def test_a_benefit_that_one_fold_has_alone_is_left_open() -> None:
+    """40 images more of 950 are right, but all in one fold: p (folds) is that of t = 1 / sqrt(1 + 5 * 190 / 600)."""
+    apart = [record((85, 85), fold=fold, ratio=ratio) for ratio in ("none", "1:2") for fold in range(1, 5)]
+    _, paragraph = said(*apart, record((55, 85)), record((95, 85), ratio="1:2"))
+    p = 2 * t.sf(1 / math.sqrt(1 + 5 * 190 / 600), 4)
+    assert f", p < 0.001; over trainings p = {p:.2g})" in paragraph
+    assert f"So the models trained with them at 1:2 do better {IMAGES}, {OPEN}." in paragraph
+    assert "helped" not in paragraph
 
 
 def test_a_difference_within_chance_is_neither_benefit_nor_harm() -> None:
     """Four turn right and none wrong: p = 2 / 2^4."""
     table, paragraph = said(record(SAME), record((87, 87), ratio="1:5"))
-    (found,) = table.against_none
-    most = 100 * found.gain_interval[1]
-    least = -100 * found.gain_interval[0]
+    (found,) = table.contrasts.against_none
+    most, least = 100 * found.gain_interval[1], -100 * found.gain_interval[0]
     assert f" to +{most:.1f}, p = 0.12). So neither benefit nor harm is shown: gains above {most:.1f}" in paragraph
-    assert f"points and losses above {least:.1f} points are unlikely." in paragraph
+    assert f"and losses above {least:.1f} points are unlikely on other images." in paragraph
     assert "helped" not in paragraph
 
 
-def test_what_helps_beyond_chance_is_said_and_the_rest_is_left_open() -> None:
-    table, paragraph = said(record(SAME), record(FAR, ratio="1:2"), record((86, 86), ratio="1:5"))
-    low, high = table.against_none[0].gain_interval
+def test_an_interval_without_zero_among_many_is_no_benefit() -> None:
+    """Six turn right each time, p = 2 / 2^6, which of three comparisons is nothing."""
+    _, paragraph = said(record(SAME), *(record(NEAR, ratio=ratio) for ratio in ("1:5", "1:4", "1:3")))
+    assert "p = 0.094) and" in paragraph
     assert (
-        "without synthetic images, 90.5 % (85.5 to 93.9) with them at 1:5 and 99.5 % (97.1 to 99.9) at 1:2. "
-        f"Against training without synthetic images, that is +1.1 points at 1:5 ({100 * low:+.1f} to "
-        f"{100 * high:+.1f}, p = 0.5) and +10.0 points at 1:2 (" in paragraph
+        "So neither benefit nor harm is shown: the interval at 1:5, at 1:4 and at 1:3 leaves out zero, as one of 3 "
+        "comparisons may by chance." in paragraph
     )
-    assert "p < 0.001). So synthetic images helped at 1:2 by more than chance explains; at 1:5 neither benefit nor" in (
+
+
+def test_what_helps_beyond_chance_is_said_and_the_rest_is_left_open() -> None:
+    table, paragraph = said(
+        *folds(SAME), *(record(FAR, fold=fold, ratio="1:2") for fold in range(5)), *folds(SAME, ratio="1:5")
+    )
+    low, high = table.contrasts.against_none[0].gain_interval
+    assert f"So synthetic images helped at 1:2 {BOTH}; at 1:5 neither benefit nor harm is shown: gains above " in (
         paragraph
     )
-    assert (
-        f"harm is shown: gains above {100 * high:.1f} points and losses above {-100 * low:.1f} points are" in paragraph
-    )
-    assert paragraph.endswith("p: McNemar's exact test, corrected for 2 comparisons.)")
+    assert f"{100 * high:.1f} and losses above {-100 * low:.1f} points are unlikely on other images." in paragraph
+    assert paragraph.endswith("; corrected for 2 comparisons.)")
 
 
 def test_harm_is_said_too() -> None:
-    _, paragraph = said(record(SAME), record(LOW, ratio="1:2"))
-    assert "that is -13.2 points at 1:2 (" in paragraph
-    assert "So synthetic images did harm at 1:2 by more than chance explains. (In" in paragraph
-    _, mixed = said(record(SAME), record(FAR, ratio="1:5"), record(LOW, ratio="1:2"))
-    assert (
-        "So synthetic images helped at 1:5 by more than chance explains; they did harm at 1:2 by more than chance "
-        "explains." in mixed
-    )
+    far, low = ([record(right, fold=fold, ratio=r) for fold in range(5)] for right, r in ((FAR, "1:5"), (LOW, "1:2")))
+    _, paragraph = said(*folds(SAME), *low)
+    assert f"So synthetic images did harm at 1:2 {BOTH}. (In" in paragraph
+    _, mixed = said(*folds(SAME), *far, *low)
+    assert f"So synthetic images helped at 1:5 {BOTH}; synthetic images did harm at 1:2 {BOTH}." in mixed
+    _, alone = said(record(SAME), record(LOW, ratio="1:2"))
+    assert "that is -13.2 points at 1:2 (" in alone
+    assert f"So the models trained with them at 1:2 do worse {IMAGES}, {OPEN}." in alone
 
 
 def test_the_same_verdicts_everywhere_do_not_rule_everything_out() -> None:
     """A bootstrap of verdicts that are all alike would leave no room for any gain or loss."""
     table, paragraph = said(record(SAME), record(SAME, ratio="1:2"))
-    width = f"{100 * table.against_none[0].gain_interval[1]:.1f}"
+    width = f"{100 * table.contrasts.against_none[0].gain_interval[1]:.1f}"
     assert float(width) > 0
     assert f"that is 0.0 points at 1:2 (-{width} to +{width}, p = 1)." in paragraph
-    assert f"gains above {width} points and losses above {width} points are unlikely." in paragraph
+    assert f"gains above {width} and losses above {width} points are unlikely on other images." in paragraph
 
 
 def test_without_synthetic_rows_nothing_is_said_of_them() -> None:
@@ -107,45 +146,84 @@ def test_controls_that_do_as_well_take_the_benefit_away() -> None:
     assert ") and +10.0 points with more epochs at 1:2 (" in paragraph
     assert (
         "Synthetic images did neither better nor worse than oversampling at 1:2 and more epochs at 1:2, as far as can "
-        "be told. So the benefit at 1:2 may come from longer training, and not from the images. (In" in paragraph
+        "be told. So the benefit at 1:2 may be one that oversampling and more epochs give as well. (In" in paragraph
     )
-    assert "corrected for 3 comparisons" in paragraph
-    assert len(table.against_controls) == 2
+    assert "corrected for 5 comparisons" in paragraph
+    assert len(table.contrasts.against_controls) == 2
+
+
+def test_one_control_that_does_as_well_is_enough_for_doubt() -> None:
+    """Whatever the others do; it is the one that is named."""
+    _, paragraph = said(
+        record(SAME),
+        record(FAR, ratio="1:2"),
+        record(FAR, ratio="1:2", control="augmentation"),
+        record(SAME, ratio="1:2", control="epochs"),
+    )
+    assert f"Synthetic images did better than more epochs at 1:2 {IMAGES}, {OPEN}." in paragraph
+    assert "So the benefit at 1:2 may be one that stronger augmentation gives as well." in paragraph
 
 
 def test_controls_that_are_beaten_leave_the_benefit_with_the_images() -> None:
     _, paragraph = said(
-        record(SAME),
-        record(FAR, ratio="1:2"),
-        record(SAME, ratio="1:2", control="augmentation"),
-        record((86, 85), ratio="1:2", control="oversampling"),
+        *folds(SAME),
+        *(record(FAR, fold=fold, ratio="1:2") for fold in range(5)),
+        *folds(SAME, ratio="1:2", control="augmentation"),
+        *folds((86, 85), ratio="1:2", control="oversampling"),
     )
-    assert (
-        "Synthetic images did better than oversampling at 1:2 and stronger augmentation at 1:2 by more than chance "
-        "explains. (In" in paragraph
+    assert f"Synthetic images did better than oversampling at 1:2 and stronger augmentation at 1:2 {BOTH}. (In" in (
+        paragraph
     )
-    assert "may come from" not in paragraph
+    assert "may be one" not in paragraph
 
 
 def test_controls_that_are_better_are_named() -> None:
     _, paragraph = said(
         record(SAME), record(SAME, ratio="1:2"), record(FAR, ratio="1:2", control="epochs"),
     )  # fmt: skip
-    assert "Synthetic images did worse than more epochs at 1:2 by more than chance explains. (In" in paragraph
-    assert "may come from" not in paragraph  # there is no benefit
+    assert f"Synthetic images did worse than more epochs at 1:2 {IMAGES}, {OPEN}. (In" in paragraph
+    assert "may be one" not in paragraph  # there is no benefit
 
 
 def test_synthetic_images_in_both_classes_have_sentences_of_their_own() -> None:
+    far = [[record(FAR, fold=fold, ratio="1:2", synthetic=each) for fold in range(5)] for each in ("positive", "both")]
+    control = folds(SAME, ratio="1:2", control="oversampling")
+    table, paragraph = said(*folds(SAME), *far[0], *far[1], *control)
+    assert " with them at 1:2 and 99.5 % (98.8 to 99.8) at 1:2 in both classes." in paragraph
+    assert f"helped at 1:2 and at 1:2 in both classes {BOTH}." in paragraph
+    assert f"Synthetic images did better than oversampling at 1:2 {BOTH}." in paragraph
+    assert f"Synthetic images in both classes did better than oversampling at 1:2 {BOTH}." in paragraph
+    (found,) = table.contrasts.against_positive
+    width = f"{100 * found.gain_interval[1]:.1f}"
+    assert (
+        "Beside synthetic positives alone, those of both classes give 0.0 points at 1:2 in both classes "
+        f"(-{width} to +{width}, p = 1; over trainings p = 1)." in paragraph
+    )
+
+
+def test_features_that_know_what_is_synthetic_are_told_where_positives_alone_are() -> None:
+    def probe(low: float) -> dict[str, Any]:
+        return {"auc": 0.9, "interval": [low, 1.0], "n_one": 20, "n_other": 20}
+
     _, paragraph = said(
         record(SAME),
-        record(FAR, ratio="1:2"),
-        record(FAR, ratio="1:2", synthetic="both"),
-        record(SAME, ratio="1:2", control="oversampling"),
+        record(FAR, ratio="1:5", synthetic_probe=probe(0.4)),
+        record(FAR, ratio="1:2", synthetic_probe=probe(0.8)),
+        record(FAR, ratio="1:2", synthetic="both", synthetic_probe=probe(0.8)),
     )
-    assert "with them at 1:2 and 99.5 % (97.1 to 99.9) at 1:2 in both classes." in paragraph
-    assert "helped at 1:2 and at 1:2 in both classes by more than chance explains." in paragraph
-    assert "Synthetic images did better than oversampling at 1:2 by more than chance explains." in paragraph
-    assert "Synthetic images in both classes did better than oversampling at 1:2 by more than" in paragraph
+    assert (
+        "The features at 1:2 tell synthetic from real positives, so looking synthetic could be learnt as a sign of the "
+        "disease. (In" in paragraph
+    )
+
+
+def test_images_that_were_seen_or_chose_take_every_claim_back() -> None:
+    _, paragraph = said(record(SAME), record(FAR, ratio="1:2", allow_seen=True, seen=120))
+    assert "But 120 of these test images had been seen before, so none of this is to be relied on. (In" in paragraph
+    _, paper = said(record(SAME, protocol="paper"), record(FAR, ratio="1:2", protocol="paper"))
+    assert "But the epochs were chosen on these test images, so none of this is to be relied on. (In" in paper
+    _, clean = said(record(SAME), record(FAR, ratio="1:2"))
+    assert "relied" not in clean
 
 
 def test_each_model_and_protocol_has_a_paragraph_and_the_correction_is_that_of_the_whole_table() -> None:
@@ -160,7 +238,8 @@ def test_each_model_and_protocol_has_a_paragraph_and_the_correction_is_that_of_t
     assert [text.split(", on 190")[0] for text in paragraphs] == [
         "Custom CNN, protocol paper", "VGG16, protocol paper", "Custom CNN", "VGG16",
     ]  # fmt: skip
-    assert all("p = 0.12)" in text and "corrected for 4 comparisons.)" in text for text in paragraphs)
+    # four times 6 images against none, p = 2 / 2^6, and two pairs of models that are alike
+    assert all("p = 0.19)" in text and "; corrected for 6 comparisons." in text for text in paragraphs)
     assert all("So neither benefit nor harm is shown" in text for text in paragraphs)
     equal = "Custom CNN does best, and as well as VGG16 (-1.9 to +1.9, p = 1). It cannot be told from VGG16."
     assert table.conclusion[4:] == (
@@ -188,7 +267,7 @@ def test_the_best_model_without_synthetic_images_is_named_and_what_it_cannot_be_
     ]
     table = summarize(records)
     assert len(table.conclusion) == 4
-    leads = {each.other.model: each for each in table.between_models if each.row.model == "vgg16"}
+    leads = {each.other.model: each for each in table.contrasts.between_models if each.row.model == "vgg16"}
     shown = {
         name: f"{100 * lead.gain:.1f} points above {label} ({100 * lead.gain_interval[0]:+.1f} to "
         f"{100 * lead.gain_interval[1]:+.1f}, {p})"
@@ -198,10 +277,20 @@ def test_the_best_model_without_synthetic_images_is_named_and_what_it_cannot_be_
     }
     assert table.conclusion[-1] == (
         f"Models without synthetic images: VGG16 does best, {shown['custom_cnn']} and {shown['resnet50']}. "
-        "It cannot be told from ResNet50."
+        "It cannot be told from ResNet50. Beside Custom CNN, other trainings might change that."
+    )
+
+
+def test_models_with_synthetic_images_are_told_beside_the_linear_probe_without() -> None:
+    table = summarize([record(FAR, model="linear_probe"), record(SAME), record(NEAR, ratio="1:2")])
+    (found,) = table.contrasts.against_probe
+    low, high = (f"{100 * end:+.1f}" for end in found.gain_interval)
+    p = f"p = {found.p_holm:.2g}" if found.p_holm >= 0.001 else "p < 0.001"
+    assert table.conclusion[-1].endswith(
+        f" Against Linear probe without them, Custom CNN has -6.8 points at 1:2 ({low} to {high}, {p})."
     )
 
 
 def test_one_model_is_ranked_with_nobody() -> None:
     table, _ = said(record(SAME), record(NEAR, ratio="1:5"))
-    assert not table.between_models
+    assert not table.contrasts.between_models
