@@ -37,10 +37,9 @@ def group_bootstrap(
 
     A verdict's weight is how often its group was drawn, times its share (`Verdicts.share`). None when the statistic is
     undefined on the verdicts themselves, or in more than 5 % of the resamples; fewer are left out. Groups are drawn
-    within strata: the fold that judges them (those that several judge are together), and whether they hold a positive. So
-    every resample has positives wherever the data has them, and negatives too unless
-    all of a fold's negatives share groups with positives. The same groups and seed give the same resamples, whatever
-    the order of the verdicts.
+    within strata: the fold that judges them (those that several judge are together), and whether they hold a positive.
+    So every resample has positives wherever the data has them, and negatives too unless all of a fold's negatives share
+    groups with positives. The same groups and seed give the same resamples, whatever the order of the verdicts.
     """
     groups, member = np.unique(verdicts.group, return_inverse=True)
     share = verdicts.share

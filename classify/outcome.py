@@ -6,30 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classify.bootstrap import Interval, Statistic, group_bootstrap
+from classify.attributes import Part, accuracy_by_attribute
+from classify.bootstrap import Interval, Statistic
 from classify.calibration import (
     ReliabilityBin,
     precision_at_prevalence,
     precision_at_prevalence_statistic,
     reliability_bins,
 )
-from classify.gather import attributes_of, seen_images, verdicts_of
-from classify.measures import AT_VERDICT, at_verdict, auc, average_precision, brier_score, calibration_error
+from classify.gather import seen_images, verdicts_of
+from classify.measured import Measured, bootstrapped, measured_at_verdict
+from classify.measures import AT_VERDICT, auc, average_precision, brier_score, calibration_error
 from classify.operating import Operating
-from classify.statistics import METRICS, Confusion, Spread, spread, wilson_interval
+from classify.statistics import METRICS, Confusion, Spread, spread
 from classify.verdicts import Flags, Verdicts
 from shared.records import Record
 
 BINS = 10
-PROPORTIONS = {"accuracy", "sensitivity", "specificity", "precision"}
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A measure over all verdicts, with its 95 % interval; None where it is undefined."""
-
-    value: float | None
-    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -39,16 +32,6 @@ class AtThreshold:
     sensitivity: Measured
     specificity: Measured
     precision: tuple[tuple[float, Measured], ...]  # by prevalence in practice
-
-
-@dataclass(frozen=True)
-class Part:
-    """The images of one value of an attribute."""
-
-    attribute: str
-    value: str
-    n: int
-    accuracy: Measured
 
 
 @dataclass(frozen=True)
@@ -78,7 +61,7 @@ def set_result(records: Sequence[Record], operating: Operating, least: int) -> t
     """
     verdicts = verdicts_of(records, operating.sensitivity)
     confusion = sum((Confusion(**record["confusion"]) for record in records), Confusion(0, 0, 0, 0))
-    parts, hidden = _parts(records, verdicts, least)
+    parts, hidden = accuracy_by_attribute(records, verdicts, least)
     result = SetResult(
         folds=tuple(sorted({record["key"]["fold"] for record in records})),
         seeds=tuple(sorted({record["key"]["seed"] for record in records})),
@@ -115,7 +98,7 @@ def over_folds(records: Sequence[Record], name: str) -> Spread | None:
 
 def _measured(verdicts: Verdicts) -> dict[str, Measured]:
     positive, label, model, share = verdicts.positive, verdicts.label, verdicts.model, verdicts.share
-    found = {name: _at_verdict(name, verdicts, positive) for name in AT_VERDICT}
+    found = {name: measured_at_verdict(name, verdicts, positive) for name in AT_VERDICT}
     statistics: dict[str, Statistic] = {
         "auc": lambda w: auc(verdicts.score, label, model, w, share),
         "average_precision": lambda w: average_precision(verdicts.score, label, model, w, share),
@@ -126,42 +109,15 @@ def _measured(verdicts: Verdicts) -> dict[str, Measured]:
     for name, probability in (("", verdicts.probability), ("_calibrated", verdicts.calibrated)):
         error = calibration_error(probability, label, share[None])[0]
         found[f"calibration_error{name}"] = Measured(None if np.isnan(error) else float(error), None)
-    return found | {name: _bootstrapped(verdicts, statistic) for name, statistic in statistics.items()}
-
-
-def _bootstrapped(verdicts: Verdicts, statistic: Statistic) -> Measured:
-    value = float(statistic(verdicts.share[None])[0])
-    return Measured(None if np.isnan(value) else value, group_bootstrap(verdicts, statistic))
-
-
-def _at_verdict(name: str, verdicts: Verdicts, positive: Flags) -> Measured:
-    """Return a measure of verdicts; proportions have Wilson's interval, in which each image counts once.
-
-    Several photographs of a patient tell less than as many patients: where there are, the bootstrap over groups may
-    make the interval wider.
-    """
-    measured = _bootstrapped(verdicts, at_verdict(name, positive, verdicts.label))
-    if name not in PROPORTIONS or measured.value is None:
-        return measured
-    asked = {
-        "accuracy": np.ones(len(verdicts), bool),
-        "sensitivity": verdicts.label == 1,
-        "specificity": verdicts.label == 0,
-        "precision": positive,
-    }[name]
-    images = float(verdicts.weight_of_image[asked].sum())
-    low, high = wilson_interval(measured.value * images, images)
-    if len(np.unique(verdicts.group)) < verdicts.n_images and measured.interval is not None:
-        low, high = min(low, measured.interval[0]), max(high, measured.interval[1])
-    return Measured(measured.value, (low, high))
+    return found | {name: bootstrapped(verdicts, statistic) for name, statistic in statistics.items()}
 
 
 def at_threshold(verdicts: Verdicts, positive: Flags, operating: Operating) -> AtThreshold:
     """Return what the verdicts `positive` [V] come to, and the precision that they would have in practice."""
-    found, spared = (_at_verdict(name, verdicts, positive) for name in ("sensitivity", "specificity"))
+    found, spared = (measured_at_verdict(name, verdicts, positive) for name in ("sensitivity", "specificity"))
     precision = []
     for each in operating.prevalence:
-        measured = _bootstrapped(verdicts, precision_at_prevalence_statistic(positive, verdicts.label, each))
+        measured = bootstrapped(verdicts, precision_at_prevalence_statistic(positive, verdicts.label, each))
         precision.append((each, _widened(measured, found.value, spared.interval, each)))
     return AtThreshold(found, spared, tuple(precision))
 
@@ -178,17 +134,3 @@ def _widened(
     ends = [precision_at_prevalence(sensitivity, end, prevalence) for end in specificity or ()]
     reached = [end for end in (*ends, *(precision.interval or ())) if end is not None]
     return Measured(precision.value, (min(reached), max(reached)) if reached else None)
-
-
-def _parts(records: Sequence[Record], verdicts: Verdicts, least: int) -> tuple[tuple[Part, ...], int]:
-    """Return the accuracy for each value of each attribute, and of how many values too few images were there."""
-    shown, hidden = [], 0
-    for name, values in attributes_of(records):
-        texts = np.array(["not given" if value in (None, "") else str(value) for value in values])
-        for value in np.unique(texts):
-            own = verdicts.take(texts == value)
-            if own.n_images < least:
-                hidden += 1
-            else:
-                shown.append(Part(name, str(value), own.n_images, _at_verdict("accuracy", own, own.positive)))
-    return tuple(shown), hidden

@@ -15,8 +15,9 @@ from classify.contrast import Contrasts, contrasts
 from classify.figures import FIGURES, draw_figures
 from classify.gather import RowKey, rows_of
 from classify.markdown import CONSOLE, console_cells, render
+from classify.measured import Measured
 from classify.operating import Operating
-from classify.outcome import Measured, SetResult, set_result
+from classify.outcome import SetResult, set_result
 from classify.presets import Published, paper_values
 from classify.ratio import NONE
 from classify.registry import model_label

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from classify.gather import RowKey
-    from classify.outcome import Measured
+    from classify.measured import Measured
     from classify.statistics import Spread
 
 UNDEFINED = "–"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import record, scores_of
+from recorded import record
 from sklearn.metrics import average_precision_score, brier_score_loss, recall_score, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
@@ -208,37 +208,6 @@ def test_bars_of_reliability_are_of_images() -> None:
         )
     ]
     assert np.ravel(bars[0]) == pytest.approx(np.ravel(bars[1]))
-
-
-def test_values_of_attributes_with_few_images_are_hidden_and_counted() -> None:
-    score, label = scores_of((20, 14), (25, 15))
-    tone = ["1"] * 20 + ["2"] * 11 + ["3"] * 9
-    site = ["arm"] * 39 + [None]
-    made = record(score=score, label=label, attributes={"tone": tone, "site": site})
-    found = result_of([made])
-    shown = {(part.attribute, part.value): (part.n, part.accuracy.value) for part in found.parts}
-    right = (score > 0) == (label == 1)
-    assert shown == {
-        ("tone", "1"): (20, pytest.approx(right[:20].mean())),
-        ("tone", "2"): (11, pytest.approx(right[20:31].mean())),
-        ("site", "arm"): (39, pytest.approx(right[:39].mean())),
-    }
-    assert found.hidden_parts == 2  # the third tone, and what was not given
-    everything = result_of([made], least=1)
-    assert everything.hidden_parts == 0
-    assert ("site", "not given") in {(part.attribute, part.value) for part in everything.parts}
-
-
-def test_an_image_counts_once_for_its_attributes_too() -> None:
-    """Nine images that three seeds judge are nine, and too few."""
-    made = [record((5, 4), (5, 4), seed=seed, attributes={"tone": ["1"] * 9}) for seed in range(3)]
-    assert (result_of(made).parts, result_of(made).hidden_parts) == ((), 1)
-    assert [part.n for part in result_of(made, least=9).parts] == [9]
-
-
-def test_attributes_that_only_some_records_have_are_left_out() -> None:
-    made = [record((5, 4), (5, 4), fold=0, attributes={"tone": ["1"] * 9}), record((5, 4), (5, 4), fold=1)]
-    assert result_of(made, least=1).parts == ()
 
 
 def test_an_image_that_was_seen_counts_once() -> None:
