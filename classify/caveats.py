@@ -45,6 +45,11 @@ def _of_settings(rows: Mapping[RowKey, Sequence[Record]]) -> Iterator[str]:
         settings = [{name: value for name, value in record["fit"].items() if name not in apart} for record in group]
         if names := _differing(settings):
             yield f"{row_name(key)}: its folds were fitted with different settings ({', '.join(names)})."
+        seeds: dict[int, set[int]] = defaultdict(set)
+        for record in group:
+            seeds[record["key"]["fold"]].add(record["key"]["seed"])
+        if len({frozenset(each) for each in seeds.values()}) > 1:
+            yield f"{row_name(key)}: its folds have different seeds; each fold counts once."
         of_models[key.model, key.protocol].append({k: v for k, v in settings[0].items() if k not in OF_ONE_ROW})
     for (model, _), of_rows in of_models.items():
         names = _differing(of_rows)

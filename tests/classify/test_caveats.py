@@ -56,6 +56,13 @@ def test_the_phantom_is_named() -> None:
     assert warning.startswith(PHANTOM)
 
 
+def test_folds_of_different_seeds_are_named() -> None:
+    assert said(record(ratio="1:2"), record(ratio="1:2", fold=1), record(ratio="1:2", fold=1, seed=1)) == [
+        "Custom CNN, 1:2: its folds have different seeds; each fold counts once."
+    ]
+    assert said(*(record(fold=fold, seed=seed) for fold in range(2) for seed in range(2))) == []
+
+
 @pytest.mark.parametrize("change", [{"lr": 0.2}, {"precision": "bf16"}, {"head": (64,)}, {"patience": 3}])
 def test_folds_of_different_settings_are_named_by_their_row(change: dict[str, Any]) -> None:
     assert said(record(ratio="1:2"), record(ratio="1:2", fold=1, **change)) == [
