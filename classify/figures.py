@@ -26,8 +26,8 @@ CAPTIONS = {
     "corrected for all comparisons (intervals are not)",
     "confusion": "Confusion matrices (the paper's Figures 6 and 7): verdicts of all folds and seeds, so an image "
     "counts once for each model that judged it",
-    "curves": "Loss and accuracy over epochs (the paper's Figures 8 and 9): means over folds and seeds, as far as all "
-    "of them went",
+    "curves": "Loss and accuracy over epochs (the paper's Figures 8 and 9): means over folds and seeds, from the least "
+    "to the most of them, as far as all went",
     "reliability": "Reliability: what a probability is worth, as given and after temperature scaling; larger points "
     "are more images, and bars are 95 % intervals",
 }
@@ -139,7 +139,12 @@ def _curve_panels(records: Sequence[Record]) -> list[Panel]:
     panels = []
     for key, of_row in found.items():
         for name, series in of_row.items():
-            alike = [np.asarray(each.y) for other in found if other.model == key.model for each in found[other][name]]
+            alike = [
+                np.asarray(each.y if each.band is None else each.band)
+                for other in found
+                if other.model == key.model
+                for each in found[other][name]
+            ]
             shows = (min(map(np.min, alike)), max(map(np.max, alike)))
             panels.append(Panel(f"{row_name(key, chr(10))}: {name}", "epoch", MEASURES[name], series, shows=shows))
     return panels
@@ -149,13 +154,17 @@ def _series(fits: Sequence[Sequence[Mapping[str, Any]]], name: str) -> list[Seri
     """Return the curves of a row: validation, and training."""
     from shared.plots import Series
 
-    scale = 1 if name == "loss" else 100
-    means = {title: _mean_curve(fits, part, name) for part, title in PARTS.items()}
-    return [Series(title, np.arange(1, len(mean) + 1), scale * mean) for title, mean in means.items() if len(mean)]
+    scale, made = 1 if name == "loss" else 100, []
+    for part, title in PARTS.items():
+        values = scale * _of_fits(fits, part, name)
+        if values.size:
+            band = (values.min(axis=0), values.max(axis=0)) if len(values) > 1 else None
+            made.append(Series(title, np.arange(1, values.shape[1] + 1), values.mean(axis=0), band=band))
+    return made
 
 
-def _mean_curve(fits: Sequence[Sequence[Mapping[str, Any]]], part: str, name: str) -> np.ndarray:
-    """Return the mean over fits for each epoch that all of them have."""
+def _of_fits(fits: Sequence[Sequence[Mapping[str, Any]]], part: str, name: str) -> np.ndarray:
+    """Return the values of each fit for each epoch that all of them have, [fits, epochs]."""
     rows = [[each[part][name] for each in epochs if each.get(part) is not None] for epochs in fits]
     shortest = min(map(len, rows), default=0)
-    return np.array([row[:shortest] for row in rows]).mean(axis=0) if shortest else np.empty(0)
+    return np.array([row[:shortest] for row in rows]) if shortest else np.empty((0, 0))

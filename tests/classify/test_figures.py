@@ -124,6 +124,7 @@ def test_curves_are_means_over_folds_and_seeds_as_far_as_all_went(asked: dict[st
     assert (validation.name, training.name) == ("validation", "training")
     assert list(validation.x) == [1, 2, 3]
     assert list(validation.y) == pytest.approx([0.6 + 0.5, 0.5 + 0.5, 0.6 + 0.5])  # the external record is the same fit
+    assert np.array(validation.band) == pytest.approx(np.array([[0.6, 0.5, 0.6], [1.6, 1.5, 1.6]]))
     assert list(training.y) == pytest.approx([1, 1 / 2, 1 / 3])
     assert list(accuracy.series[0].y) == pytest.approx([85, 90, 85])
 
@@ -155,6 +156,7 @@ def test_a_training_without_validation_has_its_own_curve_alone(asked: dict[str, 
     row["best_epoch"] = 0
     draw_figures(summarize([row]), [row], dict.fromkeys(CAPTIONS, Path()))
     assert [[series.name for series in panel.series] for panel in asked["curves"]] == [["training"]] * 2
+    assert all(panel.series[0].band is None for panel in asked["curves"])  # one fit has no range
 
 
 def test_reliability_is_that_of_the_rows_bins(many: Table, asked: dict[str, list[Any]]) -> None:
