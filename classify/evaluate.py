@@ -18,10 +18,10 @@ from classify.gather import RowKey, settings_on_validation, verdicts_of
 from classify.guard import refuse_seen, seen_by_any
 from classify.inference import for_inference
 from classify.inputs import inference_batch
-from classify.markdown import SHORT
 from classify.models import Classifier
 from classify.operating import Operating
 from classify.outcome import at_threshold
+from classify.page.rows import SHORT
 from classify.registry import find_model, model_label
 from classify.shortcut import own_features, probe
 from classify.statistics import confusion_and_metrics

@@ -14,16 +14,18 @@ from classify.conclusion import conclude, rank_models
 from classify.contrast import Contrasts, contrasts
 from classify.figures import FIGURES, draw_figures
 from classify.gather import RowKey, rows_of
-from classify.markdown import CONSOLE, console_cells, render
 from classify.measured import Measured
 from classify.operating import Operating
 from classify.outcome import SetResult, set_result
+from classify.page import page
+from classify.page.rows import CONSOLE, console_cells
 from classify.presets import Published, paper_values
 from classify.ratio import NONE
 from classify.registry import model_label
 from classify.statistics import spread
 from classify.verdicts import Verdicts
 from shared.console import console, say
+from shared.document import to_markdown
 from shared.errors import UserError
 from shared.files import require_new, write_json, write_text
 from shared.records import Record, read_records
@@ -44,7 +46,7 @@ class Row:
     balanced: SetResult | None
     external: SetResult | None
     by_fold: tuple[float, ...]  # accuracy on the balanced set, means over seeds
-    validation: float | None  # accuracy of the kept epochs there, mean over models
+    validation: float | None  # balanced accuracy of the kept epochs there, mean over models
     allow_seen: bool
     train_s: float | None  # mean over models
     epochs: float | None  # trained, mean over models
@@ -110,7 +112,7 @@ def write_table(
         raise UserError(f"{names}: a record cannot be used ({problem}); evaluate again with this version.") from error
     for name in pictures.keys() - drawn:
         pictures[name].unlink(missing_ok=True)  # of an earlier table
-    write_text(out, render(table, {name: path.name for name, path in pictures.items() if name in drawn}))
+    write_text(out, to_markdown(page(table, {name: path.name for name, path in pictures.items() if name in drawn})))
     write_json(document, {"format": FORMAT, "version": VERSION} | _as_json(table))  # last: who finds it finds both
     return table
 
@@ -210,10 +212,10 @@ def _probed(found: Sequence[Mapping[str, Any] | None]) -> Measured | None:
 
 
 def _kept_validation(record: Record) -> float | None:
-    """Return the validation accuracy of the epoch that was kept."""
+    """Return the validation accuracy of the epoch that was kept, both classes weighed alike."""
     best = record["best_epoch"]
     scored = record["epochs"][best - 1]["validation"] if best else None
-    return None if scored is None else float(scored["accuracy"])
+    return None if scored is None else float(scored["balanced_accuracy"])
 
 
 def _as_json(table: Table) -> dict[str, Any]:

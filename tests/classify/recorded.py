@@ -124,7 +124,11 @@ def epochs(count: int) -> list[dict[str, Any]]:
         {
             "epoch": number,
             "train": {"loss": 1 / number, "accuracy": 1 - 0.2 / number},
-            "validation": {"loss": 0.5 + 0.1 * abs(number - 2), "accuracy": 0.9 - 0.05 * abs(number - 2)},
+            "validation": {
+                "loss": 0.5 + 0.1 * abs(number - 2),
+                "accuracy": 0.9 - 0.05 * abs(number - 2),
+                "balanced_accuracy": 0.88 - 0.05 * abs(number - 2),
+            },
         }
         for number in range(1, count + 1)
     ]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from classify.markdown import render
+from classify.page import page
 from classify.tables import Table, summarize, write_table
+from shared.document import to_markdown
 from shared.records import append_record
 
 
@@ -34,7 +35,7 @@ def grid(markdown: str, column: str) -> list[dict[str, str]]:
 def shown(*records: dict[str, Any], **options: Any) -> tuple[str, Table]:
     """Return the Markdown of a table without pictures, and the table."""
     table = summarize(records, command="classify table", **options)
-    return render(table, {}), table
+    return to_markdown(page(table, {})), table
 
 
 def written(tmp_path: Path, records: list[dict[str, Any]], **options: Any) -> tuple[str, dict[str, Any]]:

@@ -1,0 +1,61 @@
+"""Whether the features tell what they should not need to, and who is served worse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from classify.wording import UNDEFINED, listed, number_interval, percent_interval, row_name
+from shared.document import Block, Grid, Paragraph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from classify.tables import Row
+
+
+def shortcuts(rows: Sequence[Row]) -> list[Block]:
+    """Return what probes of the features found, and what it may mean."""
+    probed = [row for row in rows if row.synthetic_probe is not None or row.source_probe is not None]
+    if not probed:
+        return []
+    header = ["Row", "synthetic or real positive", "external or study negative"]
+    cells = [
+        [
+            row_name(row.key),
+            *(UNDEFINED if p is None else number_interval(p, 2) for p in (row.synthetic_probe, row.source_probe)),
+        ]
+        for row in probed
+    ]
+    blocks: list[Block] = [
+        Paragraph(
+            "**Shortcut checks.** AUC of a linear probe on what the classifier's last layer sees, on images that the "
+            "probe was not fitted on (mean over models); 0.5 is chance:"
+        ),
+        Grid(header, cells),
+    ]
+    told = [row_name(row.key, " at ") for row in probed if row.knows_synthetic]
+    if told:
+        blocks.append(
+            Paragraph(
+                f"The features of {listed(told)} tell synthetic from real positives. Only positives are synthetic "
+                'there, so "looks synthetic" could be learnt as "has the disease", which no test image rewards; '
+                "synthetic images in both classes (`--synthetic both`) take that away."
+            )
+        )
+    return blocks
+
+
+def attributes(rows: Sequence[Row]) -> list[Block]:
+    """Return the accuracy by attribute, and how many values have too few images."""
+    shown = [(row, part) for row in rows if row.balanced for part in row.balanced.parts]
+    hidden = max((row.balanced.hidden_parts for row in rows if row.balanced), default=0)
+    if not shown and not hidden:
+        return []
+    values = "1 value has" if hidden == 1 else f"{hidden} values have"
+    few = f" {values} too few images to say anything, and {'is' if hidden == 1 else 'are'} left out." if hidden else ""
+    cells = [
+        [row_name(row.key), part.attribute, part.value, str(part.n), percent_interval(part.accuracy)]
+        for row, part in shown
+    ]
+    table = [Grid(["Row", "Attribute", "Value", "n", "Accuracy"], cells, left=3)] if shown else []
+    return [Paragraph(f"**By attribute.**{few}"), *table]
