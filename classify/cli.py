@@ -340,7 +340,7 @@ def tune(**options: Any) -> None:
     """Search learning rate, layers and optimizer on the training part of one fold of COHORT.
 
     It sees neither the fold nor its validation images: the training part is divided once more. What it finds stands in
-    tuned.toml, a preset for `classify study`.
+    tuned.toml, a preset of that fold for `classify study`.
     """
     from classify import tune as stage
     from classify.tune_options import TuneOptions

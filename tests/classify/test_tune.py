@@ -120,7 +120,10 @@ def test_its_preset_is_one_that_a_study_runs(
     tune(replace(options, batch=16))
     best = found(options.out)["trials"][0]
     cells = read_preset(str(options.out / "tuned.toml"))
-    assert [(cell.options.ratio, cell.fold) for cell in cells] == [("none", "all"), ("1:5", "all"), ("1:2", "all")]
+    # The training part of the fold holds the test images of all others, so the settings are of no other.
+    assert [(cell.options.ratio, cell.fold) for cell in cells] == [(ratio, FOLD) for ratio in ("none", "1:5", "1:2")]
+    assert f"these are settings of fold {FOLD} alone" in (options.out / "tuned.toml").read_text()
+    assert "settings of another fold need a search of their own" in (options.out / "tune.md").read_text()
     for cell in cells:
         asked = cell.options
         assert (asked.model, asked.depth, list(asked.head), asked.optimizer, asked.epochs, asked.batch) == (
@@ -135,7 +138,10 @@ def test_its_preset_is_one_that_a_study_runs(
         write_bundle(place / f"bundle{fold}.h5", make_bundle(read_cohort(place / "cohort.h5"), fold=fold))
     made = options_in(place, preset=str(options.out / "tuned.toml"))
     assert study(made) is not None
-    assert [row["key"]["ratio"] for row in figures(made.table)["rows"]] == ["none", "1:5", "1:2"]
+    rows = figures(made.table)["rows"]
+    assert [(row["key"]["ratio"], row["balanced"]["folds"]) for row in rows] == [
+        (ratio, [FOLD]) for ratio in ("none", "1:5", "1:2")
+    ]
 
 
 @pytest.mark.parametrize(("budget", "trials"), [("2cells", 2), ("5epochs", 3), ("1h", 4)])
