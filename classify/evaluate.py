@@ -13,11 +13,11 @@ import rich.box
 import rich.table
 import torch
 
+from classify.features import inference_batch
 from classify.folder import FittedModel, as_plain, model_folders, read_model
 from classify.gather import RowKey, settings_on_validation, verdicts_of
 from classify.guard import refuse_seen, seen_by_any
 from classify.inference import for_inference
-from classify.inputs import inference_batch
 from classify.markdown import SHORT
 from classify.models import Classifier
 from classify.operating import Operating

@@ -15,8 +15,9 @@ import torch
 
 from classify import folder
 from classify.evaluate import SETS, evaluate
-from classify.fit import Plan, fit_fold, plan, resolve_precision
+from classify.fit import fit_fold
 from classify.place import Place, helping, working
+from classify.plan import Plan, plan, resolve_precision
 from classify.presets import read_preset
 from classify.settings import FitConfig
 from classify.study_checks import require_testable, require_writable

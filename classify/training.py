@@ -4,11 +4,9 @@ Every random draw of an epoch follows from the seed and the epoch's number, so a
 same tensors.
 """
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ from torch.nn import functional as F
 from classify.inputs import Inputs
 from classify.mixing import Entries, Mixture
 from classify.models import Classifier, trainable_state
+from classify.schedule import OPTIMIZERS, TrainSettings, batch_ends, order_in, seeded, shown_in
+from classify.score import Progress, Score, Watcher, score_of
 from shared.errors import UserError
 from shared.interruption import Interruption
 from shared.nn.ranks import ALONE, Ranks
@@ -28,81 +28,6 @@ from shared.progress import Bar
 
 CHECKPOINT_EVERY_S = 30.0
 EVALUATION_BATCH = 64
-FROZEN_VARIATIONS = 4  # of each image under random changes, when layers are frozen whose features are kept
-_STREAMS = {"weights": 0, "epoch": 1}  # keep the random streams apart
-
-
-def _can_fuse(parameters: Sequence[Tensor]) -> bool:
-    """Tell whether one kernel may do the whole step, which halves the time of a small head on a CPU."""
-    return all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-
-
-OPTIMIZERS: dict[str, Callable[[Sequence[Tensor], float], torch.optim.Optimizer]] = {
-    "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr, fused=_can_fuse(parameters)),
-    "adamw": lambda parameters, lr: torch.optim.AdamW(parameters, lr, fused=_can_fuse(parameters)),
-    "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr),
-    "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9, fused=_can_fuse(parameters)),
-}
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How long and how to step."""
-
-    epochs: int
-    lr: float
-    batch: int
-    optimizer: str
-    seed: int
-    patience: int | None = None  # epochs without a better one, after which it ends
-    dtype: torch.dtype = torch.float32  # of convolutions and products
-    variations: int = 0  # random changes of each image, in turn; 0: images as they are
-
-
-@dataclass(frozen=True)
-class Score:
-    """Loss (cross-entropy) and accuracy (0..1) over a set; `balanced_…` weigh the classes equally."""
-
-    loss: float
-    accuracy: float
-    balanced_loss: float
-    balanced_accuracy: float
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """Order of epochs: by balanced accuracy, ties by balanced loss."""
-        return self.balanced_accuracy, -self.balanced_loss
-
-
-@dataclass
-class Progress:
-    """Where a fit stands: what a checkpoint holds beside the tensors."""
-
-    history: list[dict[str, Any]] = field(default_factory=list)  # one row an epoch
-    best_epoch: int = 0
-    best_rank: tuple[float, float] = (-math.inf, -math.inf)
-    seconds: float = 0.0
-    ended: bool = False  # by a watcher
-    # of the epoch that is under way, a number a step
-    losses: list[float] = field(default_factory=list)  # sums over the batch
-    right: list[int] = field(default_factory=list)
-
-    @property
-    def epoch(self) -> int:
-        """The number of the epoch that is under way, from 1."""
-        return len(self.history) + 1
-
-
-Watcher = Callable[[int, Score], bool]  # told of each epoch; True ends the fit
-
-
-@contextlib.contextmanager
-def seeded(device: torch.device, seed: int, stream: str, *number: int) -> Iterator[None]:
-    """Seed torch's global generators for the block (dropout and initial weights take no other), then restore them."""
-    state = np.random.SeedSequence([seed, _STREAMS[stream], *(number or (0,))]).generate_state(1, np.uint64)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(int(state[0]) >> 1)
-        yield
 
 
 class Training:
@@ -182,27 +107,23 @@ class Training:
     @property
     def is_over(self) -> bool:
         """Whether all epochs are done, or enough of them without a better one."""
-        done, patience = len(self.progress.history), self.settings.patience
-        late = patience is not None and self.progress.best_epoch and done - self.progress.best_epoch >= patience
-        return self.progress.ended or bool(late) or done >= self.settings.epochs
+        return self.progress.is_over(self.settings.epochs, self.settings.patience)
 
     def _step_through(self, epoch: int, bar: Bar) -> dict[str, float]:
         """Train on every entry once, in an order that follows from the seed and the epoch; return loss and accuracy."""
         progress, batch = self.progress, self.settings.batch
         device, seed = self.classifier.mean.device, self.settings.seed
         shown = shown_in(self.mixture, self.settings, epoch)
-        order = np.random.default_rng([seed, _STREAMS["epoch"], epoch]).permutation(len(shown))
-        steps = -(-len(order) // batch)
+        order, ends = order_in(len(shown), seed, epoch), batch_ends(len(shown), batch)
         told: list[tuple[Tensor, Tensor]] = []  # on the device, so that no step waits for it
-        bar.advance(min(len(progress.losses) * batch, len(order)))
+        bar.advance([0, *ends][len(progress.losses)])
         self.classifier.train()
         with seeded(device, seed, "epoch", epoch, *([self.ranks.rank] if self.ranks.count > 1 else [])):
             self._restore_own()
-            for step in range(len(progress.losses), steps):
-                entries = shown[order[step * batch : (step + 1) * batch]]
-                told.append(self.step(entries))
-                bar.advance(len(entries))
-                if step + 1 < steps and self._vote():
+            for start, end in list(zip([0, *ends], ends, strict=False))[len(progress.losses) :]:
+                told.append(self.step(shown[order[start:end]]))
+                bar.advance(end - start)
+                if end < len(order) and self._vote():
                     self._note(told)
                     self._save(self._own_state(), self._checkpoint)
                     self._interruption.check(self.ranks)
@@ -259,17 +180,7 @@ class Training:
         """Return the score over `entries`, None when there are none."""
         if not len(entries):
             return None
-        logits = self.logits(entries)
-        target = torch.from_numpy(self.mixture.label[entries.index])
-        losses = F.cross_entropy(logits, target, reduction="none").double()
-        right = (logits.argmax(1) == target).double()
-        by_class = [target == value for value in torch.unique(target)]
-        return Score(
-            loss=float(losses.mean()),
-            accuracy=float(right.mean()),
-            balanced_loss=float(torch.stack([losses[rows].mean() for rows in by_class]).mean()),
-            balanced_accuracy=float(torch.stack([right[rows].mean() for rows in by_class]).mean()),
-        )
+        return score_of(self.logits(entries), torch.from_numpy(self.mixture.label[entries.index]))
 
     def logits(self, entries: Entries) -> Tensor:
         """Return the logits [E, 2] float32 of `entries`, on the CPU, in evaluation mode."""
@@ -337,20 +248,6 @@ class Training:
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).split("\n", 1)[0]
             raise UserError(f"{path}: not a checkpoint of this fit ({reason}); delete it and start again.") from error
-
-
-def shown_in(mixture: Mixture, settings: TrainSettings, epoch: int) -> Entries:
-    """Return what is shown in an epoch, from 1: the training entries, under a random change if there are any."""
-    if not settings.variations:
-        return mixture.train
-    return mixture.train.varied(1 + (epoch - 1) % settings.variations)
-
-
-def all_shown(mixture: Mixture, settings: TrainSettings) -> list[Entries]:
-    """Return all that a fit shows to its network, training and scores."""
-    epochs = range(1, min(max(settings.variations, 1), settings.epochs) + 1)
-    shown = [shown_in(mixture, settings, epoch) for epoch in epochs]
-    return [*shown, mixture.validation, mixture.choice]
 
 
 def _score_sets(mixture: Mixture) -> dict[str, Entries]:

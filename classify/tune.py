@@ -5,19 +5,19 @@ and judged on the fifth; neither the fold nor its validation images are touched.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from classify import folder
-from classify.fit import Plan, make_classifier, plan, train_settings
-from classify.inputs import FeatureStore, choose_inputs
+from classify.making import make_classifier, make_training, train
 from classify.place import Place, helping, working
+from classify.plan import Plan, plan
+from classify.score import Progress, Score, Watcher
 from classify.settings import FitConfig
-from classify.training import Progress, Score, Training, Watcher, all_shown
 from classify.tune_options import UNIT, TuneOptions, plan_trials
 from classify.tune_report import DOCUMENT, PICTURE, PRESET, TABLE, Found, write_findings
 from classify.tune_search import Trial
@@ -28,7 +28,6 @@ from shared.files import claimed, require_new
 from shared.interruption import Interruption
 from shared.nn.at_once import Work, do_at_once
 from shared.nn.device import describe_device
-from shared.progress import progress
 from shared.provenance import environment
 from shared.studies.claim import Claim
 from shared.studies.patience import patiently
@@ -110,26 +109,14 @@ class TuneStudy:
         self, trial: Trial, planned: Plan, checkpoint: Path, interruption: Interruption, claim: Claim[Trial] | None
     ) -> Progress:
         """Fit a trial, from the checkpoint on if there is one."""
-        classifier = make_classifier(planned.config, self.place)
-        settings = train_settings(planned.config, self.place.device)
-        shown = all_shown(planned.mixture, settings)
-        store = FeatureStore(self.options.out / FEATURES)
-        training = Training(
-            classifier,
-            choose_inputs(classifier, planned.mixture, shown, store, planned.config.seed),
-            planned.mixture,
-            settings,
-            checkpoint=checkpoint,
-            ranks=self.place.ranks,
-            interruption=interruption,
-            watcher=None if claim is None or self.place.ranks.count > 1 else _watcher(claim),
-        )
+        place = replace(self.place, cache=self.options.out / FEATURES, interruption=interruption)
+        watcher = None if claim is None or place.ranks.count > 1 else _watcher(claim)
+        classifier = make_classifier(planned.config, place)
+        training = make_training(planned, classifier, place, checkpoint=checkpoint, watcher=watcher)
         if claim is not None:
             for done in training.progress.history:  # by whoever had the trial before: it counts for this one
                 claim.report(done["epoch"], 1 - done["validation"]["balanced_accuracy"])
-        total = planned.config.epochs * len(planned.mixture.train)
-        with progress(trial.name.replace("_", " "), total, unit="images") as bar, _reproducible():
-            return training.run(bar)
+        return train(training, trial.name.replace("_", " "))
 
     def _row(self, trial: Trial, result: Progress, judged: int) -> Row:
         return asdict(trial) | {
@@ -162,13 +149,6 @@ def _watcher(claim: Claim[Trial]) -> Watcher:
         return claim.should_prune()
 
     return watch
-
-
-@contextlib.contextmanager
-def _reproducible() -> Iterator[None]:
-    """Keep cuDNN to algorithms that give the same bits twice: a trial that was interrupted ends as it would have."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        yield
 
 
 def tune(options: TuneOptions) -> None:

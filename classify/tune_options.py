@@ -9,9 +9,9 @@ from pathlib import Path
 from classify.backbones import largest_depth
 from classify.models import MAX_HEAD_LAYERS, MAX_HEAD_WIDTH
 from classify.registry import ModelSpec, find_model
+from classify.schedule import OPTIMIZERS
 from classify.settings import FitOptions
 from classify.study_options import require_sharing
-from classify.training import OPTIMIZERS
 from classify.tune_search import PRUNERS, SAMPLERS, Trial, TrialSearch
 from shared.errors import UserError
 from shared.studies.values import Budget, Range, read_values

@@ -11,12 +11,14 @@ import torch
 from fitting import CPU, QUICK, assert_near, here, run, same, tensors
 
 from classify import fit as stage
-from classify.fit import fit, plan
+from classify import plan as planning
+from classify.fit import fit
 from classify.folder import CHECKPOINT, CONFIG, MODEL, read_model
 from classify.guard import seen_by_bundle
+from classify.plan import plan
 from classify.ratio import Ratio
+from classify.schedule import OPTIMIZERS
 from classify.settings import FitConfig, FitOptions
-from classify.training import OPTIMIZERS
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import BusyError, UserError
@@ -40,7 +42,7 @@ def test_a_finished_fit_is_left_as_it_is_and_another_configuration_is_refused(
 ) -> None:
     place = shutil.copytree(done, tmp_path / "m")
     before = (place / MODEL).read_bytes()
-    monkeypatch.setattr(stage, "Training", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(stage, "make_training", lambda *_, **__: pytest.fail("trained again"))
     assert run(small, place) == place
     assert f"done before, in {place}" in capsys.readouterr().err
     assert (place / MODEL).read_bytes() == before
@@ -236,7 +238,7 @@ def test_the_fastest_precision_is_taken_unless_the_head_alone_trains(
     small: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fastest in ("bf16", "tf32", "fp32"):
-        monkeypatch.setattr(stage, "fastest_precision", lambda device, name=fastest: name)
+        monkeypatch.setattr(planning, "fastest_precision", lambda device, name=fastest: name)
         for asked in (None, "auto"):
             assert resolved(FitOptions(precision=asked), small).precision == fastest
             frozen = FitOptions(model="efficientnet_lite0", precision=asked)

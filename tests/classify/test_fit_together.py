@@ -10,9 +10,10 @@ import pytest
 import torch
 from fitting import CPU, assert_near, here, run, tensors
 
-from classify.fit import make_classifier, plan
 from classify.folder import CHECKPOINT, MODEL, read_model
+from classify.making import make_classifier
 from classify.models import trainable_state
+from classify.plan import plan
 from classify.settings import FitOptions
 from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.errors import UserError

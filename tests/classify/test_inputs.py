@@ -6,13 +6,16 @@ import pytest
 import torch
 from fitting import CPU
 
-from classify import inputs
+from classify import features, inputs
 from classify.augment import draw_changes, transform, vary
-from classify.inputs import FeatureInputs, FeatureStore, PixelInputs, Pixels, backbone_sha256, choose_inputs
+from classify.features import FeatureStore, backbone_sha256
+from classify.inputs import FeatureInputs, Inputs, PixelInputs, choose_inputs
 from classify.mixing import Entries, Mixture, mix
 from classify.models import Classifier, build_model, set_trainable
+from classify.pixels import Pixels
 from classify.prefix import Cut, cut
 from classify.ratio import Ratio
+from classify.schedule import Shown
 from classify.supply import Supply
 from shared.bundle import Bundle
 from shared.cohort import Cohort
@@ -54,11 +57,11 @@ def test_cached_features_give_the_same_logits_as_pixels(
 ) -> None:
     set_trainable(classifier, unfreeze, name="efficientnet_lite0")
     pixels, parts = pixels_of(mixture.images), frozen(classifier)
-    shown = [mixture.train, mixture.train.varied(2), mixture.validation]
+    shown = Shown([mixture.train, mixture.train.varied(2)], [mixture.validation])
     with torch.inference_mode():
         for folder in (None, tmp_path, tmp_path):  # without a folder, a new file, and one that is there
             found = FeatureInputs(classifier, parts, pixels, shown, FeatureStore(folder))
-            for entries in shown:
+            for entries in shown.all:
                 expected = PixelInputs(classifier, pixels).logits(entries)
                 torch.testing.assert_close(found.logits(entries), expected, rtol=1e-4, atol=1e-4)
 
@@ -82,8 +85,8 @@ def test_a_folder_saves_what_was_computed_before(
         computed.append(len(arguments[3]))
         return compute(*arguments)
 
-    compute = inputs._compute
-    monkeypatch.setattr(inputs, "_compute", count)
+    compute = features._compute
+    monkeypatch.setattr(features, "_compute", count)
     store = FeatureStore(tmp_path)
     plain = Entries(np.arange(4), np.zeros(4, np.int64))
     first = store.features(classifier, parts, pixels_of(images), plain)
@@ -148,14 +151,18 @@ def test_pixels_are_those_of_each_entrys_image_transform_and_change(small: Cohor
 def test_features_are_kept_where_layers_are_frozen_and_memory_allows(
     classifier: Classifier, mixture: Mixture, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = [mixture.train, mixture.validation]
-    assert isinstance(choose_inputs(classifier, mixture, shown, FeatureStore(), SEED), FeatureInputs)
+    shown = Shown([mixture.train], [mixture.validation])
+
+    def chosen() -> Inputs:
+        return choose_inputs(classifier, cut(classifier), mixture, shown, FeatureStore(), SEED)
+
+    assert isinstance(chosen(), FeatureInputs)
     distinct = len({*zip(mixture.train.index, mixture.train.transform, strict=True)}) + len(mixture.validation)
     monkeypatch.setattr(inputs, "MAX_KEPT_BYTES", 4 * 1280 * distinct)  # floats of 1280 features
-    assert isinstance(choose_inputs(classifier, mixture, shown, FeatureStore(), SEED), FeatureInputs)
+    assert isinstance(chosen(), FeatureInputs)
     monkeypatch.setattr(inputs, "MAX_KEPT_BYTES", 4 * 1280 * distinct - 1)
     capsys.readouterr()
-    assert isinstance(choose_inputs(classifier, mixture, shown, FeatureStore(), SEED), PixelInputs)
+    assert isinstance(chosen(), PixelInputs)
     assert "so they run in every epoch" in capsys.readouterr().err
     set_trainable(classifier, None, name="efficientnet_lite0")
-    assert isinstance(choose_inputs(classifier, mixture, shown, FeatureStore(), SEED), PixelInputs)
+    assert isinstance(chosen(), PixelInputs)

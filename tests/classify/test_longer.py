@@ -11,9 +11,10 @@ from table_studies import QUICK as QUICK_ROW
 from table_studies import figures, options_in, verdicts, write_files, write_preset
 
 from classify import fit as stage
-from classify.fit import fit_fold, plan
+from classify.fit import fit_fold
 from classify.folder import END, read_model
 from classify.longer import beginning, has_longer, shorter
+from classify.plan import plan
 from classify.settings import FitConfig, FitOptions
 from classify.study import study
 from classify.training import Training

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classify.augment import TRANSFORMS
-from classify.fit import Plan, plan, train_settings
 from classify.folder import read_model
+from classify.making import train_settings
 from classify.mixing import Entries, Mixture, mix, more_epochs
+from classify.plan import Plan, plan
 from classify.ratio import CONTROLS, NONE, Ratio
+from classify.schedule import FROZEN_VARIATIONS, all_shown, shown_in
 from classify.settings import FitOptions
 from classify.supply import Supply
-from classify.training import FROZEN_VARIATIONS, Training, all_shown, shown_in
+from classify.training import Training
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError
@@ -134,7 +136,7 @@ def test_frozen_layers_see_a_few_random_changes_in_turn(cohort: Cohort) -> None:
     settings = train_settings(frozen.config, CPU)
     found = [int(shown_in(frozen.mixture, settings, epoch).variation[0]) for epoch in range(1, 11)]
     assert found == [1 + number % FROZEN_VARIATIONS for number in range(10)]
-    kept = {int(each) for entries in all_shown(frozen.mixture, settings) for each in entries.variation}
+    kept = {int(each) for entries in all_shown(frozen.mixture, settings).all for each in entries.variation}
     assert kept == {0, *found}
 
 

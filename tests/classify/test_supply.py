@@ -10,8 +10,8 @@ from fitting import CPU, QUICK
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.fit import plan
 from classify.mixing import mix
+from classify.plan import plan
 from classify.ratio import Ratio
 from classify.supply import Supply, draw, find_supply
 from shared.bundle import ALL_FOLDS, Bundle

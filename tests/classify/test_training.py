@@ -19,8 +19,9 @@ from classify.folder import CHECKPOINT, MODEL, read_model
 from classify.mixing import Entries
 from classify.models import Classifier
 from classify.place import working
+from classify.score import Score
 from classify.settings import FitOptions
-from classify.training import Score, Training
+from classify.training import Training
 from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.errors import UserError
 from shared.interruption import EXIT_CODES, Interruption, StopAskedError

@@ -16,8 +16,9 @@ from table_studies import figures, options_in
 from classify import tune as stage
 from classify.folder import CONFIG
 from classify.presets import read_preset
+from classify.score import Score
 from classify.study import study
-from classify.training import Score, Training
+from classify.training import Training
 from classify.tune import tune
 from classify.tune_options import TuneOptions
 from shared.bundle import Bundle, write_bundle
