@@ -29,7 +29,7 @@ from classify.wording import percent, percent_words, ratio_name, row_name
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import console, say
 from shared.errors import UserError
-from shared.nn.device import describe_device
+from shared.nn.device import choose_precision, describe_device
 from shared.nn.memory import peak_bytes
 from shared.progress import progress
 from shared.provenance import environment, hardware
@@ -64,6 +64,8 @@ def evaluate(
 ) -> list[Record]:
     """Test the model in the folder `model`, or its `fold0` …, on `sets` of `cohort`; append to `records` and return.
 
+    Networks answer in full float32, without TF32.
+
     Raises `UserError`: no finished model, no such test set, a test image that was seen, or `records` that are not a
     file of records of this version, before anything is written.
     """
@@ -75,6 +77,7 @@ def evaluate(
         _check_classes(fitted, cohort)
         if not allow_seen:
             refuse_seen(fitted.seen, cohort, tested.rows, model=fitted.path, test_set=tested.name)
+    choose_precision("fp32", device)  # whatever was fitted before: a verdict is not to depend on it
     made = []
     for fitted in models:
         classifier = for_inference(fitted.load().to(device))
