@@ -1,74 +1,118 @@
 """What frozen layers make of pictures: computed once, and kept in a folder when one is given.
 
-The folder's files are keyed by all that decides on a feature: the backbone's weights, and the pixels themselves.
+The folder's files are keyed by all that decides on a feature: the backbone's weights, the precision, and the pixels
+themselves. What is computed is saved every half minute and when a signal comes, so an interrupted fit goes on there.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from classify.feature_file import FeatureFile, Features
 from classify.mixing import Entries
 from classify.models import Classifier
 from classify.pixels import Pixels
 from classify.prefix import Cut
-from shared.errors import UserError
-from shared.files import locked, whole_file
+from shared.interruption import Interruption
+from shared.nn.device import autocast, describe_precision
+from shared.nn.ranks import ALONE, Ranks
 from shared.progress import progress
 
 MAX_BATCH = 128
 CPU_BATCH_PIXELS = 8 * 224 * 224  # on a CPU small batches stay in its cache
-MAX_STORED_BYTES = 1 << 31  # of one feature file; beyond it, features stay in memory only
-DIGEST_BYTES = hashlib.sha256().digest_size
+SAVE_EVERY_S = 30.0
+MOST_OF_THE_TIME = 0.1  # that may go into saving: a file of gigabytes is written less often
 
-Features = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
 
 
 class FeatureStore:
     """Computes features, and keeps them in `folder` if there is one."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path | None = None, ranks: Ranks = ALONE, interruption: Interruption | None = None
+    ) -> None:
+        """Make a store; all of `ranks` ask it for the same features, and each gets them all."""
+        self._folder, self._ranks, self._interruption = folder, ranks, interruption or Interruption()
 
-    def features(self, classifier: Classifier, parts: Cut, pixels: Pixels, entries: Entries) -> Features:
-        """Return float32 [E, D] for `entries` of `pixels`.
+    def features(
+        self,
+        classifier: Classifier,
+        parts: Cut,
+        pixels: Pixels,
+        entries: Entries,
+        dtype: torch.dtype = torch.float32,
+    ) -> Features:
+        """Return float32 [E, D] for `entries` of `pixels`, computed in the precision of a fit in `dtype`.
 
         Images are taken in fixed batches, the last one filled up, so that a feature does not depend on its neighbours.
+
+        Raises:
+            UserError: the file of features is damaged.
+            shared.interruption.StopAskedError: a signal came; what was computed so far is saved.
         """
-        if self._folder is None or 4 * parts.width * len(entries) > MAX_STORED_BYTES:
-            return _compute(classifier, parts, pixels, entries)
-        path = self._folder / f"{backbone_sha256(classifier, parts.description)}.safetensors"
-        digests = _digests(pixels, entries)
-        with locked(path):
-            known = _load(path)
-            missing = np.array([row for row, digest in enumerate(digests) if digest not in known], np.int64)
-            if len(missing):
-                new = _compute(classifier, parts, pixels, entries[missing])
-                known |= {digests[row]: feature for row, feature in zip(missing, new, strict=True)}
-                _save(path, known)
-        return np.stack([known[digest] for digest in digests])
+        found = np.empty((len(entries), parts.width), np.float32)
+        file = self._file(classifier, parts, dtype)
+        digests = [] if file is None else _digests(pixels, entries)
+        known = np.zeros(len(entries), bool) if file is None else file.look_up(digests, found)
+        # The ranks go through the same batches, and one of them may read another machine's folder.
+        missing = np.flatnonzero(~np.logical_and.reduce(self._ranks.gather(known)))
 
+        def compute(chunk: Entries) -> Features:
+            with torch.inference_mode(), autocast(classifier.mean.device, dtype):
+                return cast(Features, parts.first(classifier.prepare(pixels[chunk])).float().cpu().numpy())
 
-def _compute(classifier: Classifier, parts: Cut, pixels: Pixels, entries: Entries) -> Features:
-    size = inference_batch(classifier)
-    found = np.empty((len(entries), parts.width), np.float32)
-    mode = classifier.training
-    classifier.eval()
-    with torch.inference_mode(), progress("features of the frozen layers", len(entries), unit="images") as bar:
-        for start in range(0, len(entries), size):
-            chunk = entries[np.arange(start, start + size).clip(max=len(entries) - 1)]
-            kept = min(size, len(entries) - start)
-            batch = parts.first(classifier.prepare(pixels[chunk]))
-            found[start : start + kept] = batch[:kept].float().cpu().numpy()
-            bar.advance(kept)
-    classifier.train(mode)
-    return found
+        mode = classifier.training
+        classifier.eval()
+        done = 0
+        for end in self._fill(found, entries, missing, compute, inference_batch(classifier)):
+            new = missing[done:end]
+            if file is not None and self._ranks.first:
+                file.add([digests[row] for row in new], found[new])
+            done = end
+            self._interruption.check(self._ranks)
+        classifier.train(mode)
+        return found
+
+    def _file(self, classifier: Classifier, parts: Cut, dtype: torch.dtype) -> FeatureFile | None:
+        if self._folder is None:
+            return None
+        precision = describe_precision(dtype, classifier.mean.device)
+        name = backbone_sha256(classifier, parts.description, precision)
+        return FeatureFile(self._folder / f"{name}.safetensors", parts.width)
+
+    def _fill(
+        self,
+        found: Features,
+        entries: Entries,
+        missing: Indices,
+        compute: Callable[[Entries], Features],
+        size: int,
+    ) -> Iterator[int]:
+        """Fill the rows `missing` of `found` batch by batch; give how many are done when they are to be saved.
+
+        That is now and then, when a signal has come, and at the end.
+        """
+        count, pause_s, saved_s = len(missing), SAVE_EVERY_S, time.monotonic()
+        with progress("features of the frozen layers", count, unit="images") as bar:
+            for start in range(0, count, size):
+                end = min(start + size, count)
+                rows = missing[np.arange(start, start + size).clip(max=count - 1)]
+                found[missing[start:end]] = compute(entries[rows])[: end - start]
+                bar.advance(end - start)
+                is_late = time.monotonic() - saved_s >= pause_s
+                if self._ranks.most(int(end == count or is_late or self._interruption.signal is not None)):
+                    asked_s = time.monotonic()
+                    yield end
+                    saved_s = time.monotonic()
+                    pause_s = max(SAVE_EVERY_S, (saved_s - asked_s) / MOST_OF_THE_TIME)
 
 
 def inference_batch(classifier: Classifier) -> int:
@@ -83,7 +127,7 @@ def _digests(pixels: Pixels, entries: Entries) -> list[bytes]:
     return [digest for rows in _pieces(len(entries)) for digest in _digests_of(pixels[entries[rows]], pixels.shape)]
 
 
-def _pieces(count: int) -> Iterator[npt.NDArray[np.int64]]:
+def _pieces(count: int) -> Iterator[Indices]:
     return (np.arange(start, min(start + MAX_BATCH, count)) for start in range(0, count, MAX_BATCH))
 
 
@@ -91,35 +135,17 @@ def _digests_of(images: Tensor, shape: tuple[int, ...]) -> list[bytes]:
     return [hashlib.sha256(repr(shape).encode() + image.tobytes()).digest() for image in images.cpu().numpy()]
 
 
-def backbone_sha256(classifier: Classifier, part: str = "all") -> str:
-    """Return the SHA-256 of all that decides on a feature: the backbone's structure and tensors, the preprocessing."""
+def backbone_sha256(classifier: Classifier, part: str = "all", precision: str = "fp32") -> str:
+    """Return the SHA-256 of all that decides on a feature beside the pixels.
+
+    That is the backbone's structure and tensors, the preprocessing, and the precision, which in full is not named (so
+    that files from before there was a choice are found).
+    """
     device = classifier.mean.device.type  # kernels of another kind round differently
-    digest = hashlib.sha256(f"{device} {classifier.image_size} {part} {classifier.backbone}".encode())
+    named = "" if precision == "fp32" else f"{precision} "
+    digest = hashlib.sha256(f"{named}{device} {classifier.image_size} {part} {classifier.backbone}".encode())
     tensors: Sequence[tuple[str, Tensor]] = sorted(classifier.backbone.state_dict().items())
     for name, tensor in (*tensors, ("mean", classifier.mean), ("std", classifier.std)):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _load(path: Path) -> dict[bytes, Features]:
-    if not path.exists():
-        return {}
-    way_out = "delete it, and the features are computed again."
-    try:
-        arrays = load_file(path)
-    except (SafetensorError, ValueError) as error:
-        raise UserError(f"{path}: a damaged feature file ({error}); {way_out}") from error
-    digests, features = arrays.get("digests"), arrays.get("features")
-    if digests is None or features is None or digests.shape != (len(features), DIGEST_BYTES) or features.ndim != 2:
-        raise UserError(f"{path}: not a feature file; {way_out}")
-    return {bytes(digest): feature for digest, feature in zip(digests, features, strict=True)}
-
-
-def _save(path: Path, known: dict[bytes, Features]) -> None:
-    features = np.stack(list(known.values()))
-    if features.nbytes > MAX_STORED_BYTES:
-        return
-    digests = np.frombuffer(b"".join(known), np.uint8).reshape(-1, DIGEST_BYTES)
-    with whole_file(path) as part:
-        save_file({"digests": digests, "features": features}, part, {"rarescreen-features": "1"})

@@ -6,7 +6,7 @@ other ratios find those of the real images again. The folder's files are keyed b
 themselves.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -19,8 +19,10 @@ from classify.mixing import Entries, Mixture
 from classify.models import Classifier
 from classify.pixels import Pixels, codes_of, fields_of
 from classify.prefix import Cut
-from classify.schedule import Shown
+from classify.schedule import Shown, TrainSettings
 from shared.console import say
+from shared.nn.memory import free_bytes
+from shared.nn.ranks import ALONE, Ranks
 
 MAX_KEPT_BYTES = 8 << 30  # of one fit's features in memory; beyond it frozen layers run in every epoch
 
@@ -30,10 +32,6 @@ class Inputs(Protocol):
 
     def logits(self, entries: Entries) -> Tensor:
         """Return the classifier's logits [E, 2] for `entries`, on its device."""
-
-
-def _distinct(shown: Sequence[Entries]) -> npt.NDArray[np.int64]:
-    return np.unique(np.concatenate([codes_of(entries) for entries in shown]))
 
 
 class PixelInputs:
@@ -48,35 +46,83 @@ class PixelInputs:
         return logits
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Features of pictures, which their numbers name."""
+
+    codes: npt.NDArray[np.int64]  # [P] ascending
+    features: Tensor  # [P, D] float32
+
+    def of(self, entries: Entries) -> Tensor:
+        rows = torch.from_numpy(np.searchsorted(self.codes, codes_of(entries)))
+        return self.features[rows.to(self.features.device)]
+
+
 class FeatureInputs:
     """Looks up what the frozen layers make of an image, and applies those that train."""
 
-    def __init__(self, classifier: Classifier, parts: Cut, pixels: Pixels, shown: Shown, store: FeatureStore) -> None:
-        """Compute the features of every distinct entry of `shown`."""
-        self._known = _distinct(shown.all)  # [P] ascending
+    def __init__(
+        self,
+        classifier: Classifier,
+        parts: Cut,
+        pixels: Pixels,
+        shown: Shown,
+        store: FeatureStore,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Compute the features of every distinct entry of `shown`, for a fit whose steps are in `dtype`.
+
+        What it trains on has them in this precision, what scores it in full: as the whole network would.
+        """
         self._rest, self._head = parts.rest, classifier.head
-        features = store.features(classifier, parts, pixels, Entries(*fields_of(self._known)))
-        self._features = torch.from_numpy(features).to(classifier.mean.device)  # [P, D] float32
+        self._device = classifier.mean.device
+        kept = []
+        for precision, codes in _wanted(shown, dtype).items():
+            found = store.features(classifier, parts, pixels, Entries(*fields_of(codes)), precision)
+            kept.append(_Kept(codes, torch.from_numpy(found).to(self._device)))
+        self._trained, self._scored = kept[0], kept[-1]
 
     def logits(self, entries: Entries) -> Tensor:
-        """Return the logits [E, 2] of the features found."""
-        rows = torch.from_numpy(np.searchsorted(self._known, codes_of(entries)))
-        logits: Tensor = self._head(self._rest(self._features[rows.to(self._features.device)]))
+        """Return the logits [E, 2] of the features found: within `shared.nn.device.autocast` those to train on."""
+        kept = self._trained if torch.is_autocast_enabled(self._device.type) else self._scored
+        logits: Tensor = self._head(self._rest(kept.of(entries)))
         return logits
 
 
-def choose_inputs(
-    classifier: Classifier, parts: Cut | None, mixture: Mixture, shown: Shown, store: FeatureStore, seed: int
-) -> Inputs:
-    """Return the inputs of a fit that will be `shown` these entries: features where frozen layers give them.
+def _wanted(shown: Shown, dtype: torch.dtype) -> dict[torch.dtype, npt.NDArray[np.int64]]:
+    """Return the numbers of the distinct pictures [P], ascending, by the precision of their features."""
+    uses = {dtype: shown.trained, torch.float32: shown.scored}
+    if len(uses) == 1:
+        uses = {dtype: [*shown.trained, *shown.scored]}
+    return {each: np.unique(np.concatenate([codes_of(of) for of in entries])) for each, entries in uses.items()}
 
-    `seed` is of the random changes.
+
+def choose_inputs(
+    classifier: Classifier,
+    parts: Cut | None,
+    mixture: Mixture,
+    shown: Shown,
+    store: FeatureStore,
+    settings: TrainSettings,
+    ranks: Ranks = ALONE,
+) -> Inputs:
+    """Return the inputs of a fit that will be `shown` these entries: features where `parts` gives them and memory is.
+
+    All of `ranks` get the same kind.
     """
-    pixels = Pixels(mixture.images, classifier.mean.device, seed)
+    pixels = Pixels(mixture.images, classifier.mean.device, settings.seed)
     if parts is None:
         return PixelInputs(classifier, pixels)
-    bytes_wanted = 4 * parts.width * len(_distinct(shown.all))
-    if bytes_wanted > MAX_KEPT_BYTES:
-        say(f"note: what the frozen layers give would take {bytes_wanted / 2**30:.1f} GiB, so they run in every epoch.")
+    wanted = 4 * parts.width * sum(map(len, _wanted(shown, settings.dtype).values()))
+    allowed = kept_bytes(classifier.mean.device)
+    if ranks.most(int(wanted > allowed)):
+        sizes = f"{wanted / 2**30:.1f} GiB, of the {allowed / 2**30:.1f} GiB that may be taken"
+        say(f"note: what the frozen layers give would take {sizes}, so they run in every epoch.")
         return PixelInputs(classifier, pixels)
-    return FeatureInputs(classifier, parts, pixels, shown, store)
+    return FeatureInputs(classifier, parts, pixels, shown, store, settings.dtype)
+
+
+def kept_bytes(device: torch.device) -> int:
+    """Return how much memory features may take: no more than half of what is free where they are made and kept."""
+    free = [free_bytes(each) for each in {device, torch.device("cpu")}]
+    return min([MAX_KEPT_BYTES, *(each // 2 for each in free if each is not None)])

@@ -71,8 +71,9 @@ def make_training(
     config, mixture = planned.config, planned.mixture
     settings = train_settings(config, place.device)
     parts = cut(classifier)
-    store = FeatureStore(place.cache)
-    inputs = choose_inputs(classifier, parts, mixture, all_shown(mixture, settings), store, config.seed)
+    store = FeatureStore(place.cache, place.ranks, place.interruption)
+    with reproducible():
+        inputs = choose_inputs(classifier, parts, mixture, all_shown(mixture, settings), store, settings, place.ranks)
     return Training(
         classifier,
         inputs,

@@ -22,6 +22,7 @@ from classify.schedule import OPTIMIZERS, TrainSettings, batch_ends, order_in, s
 from classify.score import Progress, Score, Watcher, score_of
 from shared.errors import UserError
 from shared.interruption import Interruption
+from shared.nn.device import autocast
 from shared.nn.ranks import ALONE, Ranks
 from shared.nn.resume import load_state, save_state
 from shared.progress import Bar
@@ -141,7 +142,7 @@ class Training:
             self.ranks.add_gradients(self._parameters)
             self._optimizer.step()
             return torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with autocast(device, dtype):
             logits = self.inputs.logits(own).float()
         target = self._label[torch.from_numpy(own.index).to(device)]
         loss = F.cross_entropy(logits, target, reduction="sum")

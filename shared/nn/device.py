@@ -77,6 +77,11 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if name == "bf16" else torch.float32
 
 
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Return the context in which a network's large convolutions and products run in `dtype`."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
 @contextlib.contextmanager
 def reproducible() -> Iterator[None]:
     """Keep cuDNN to algorithms that give the same bits twice; the precision stays what `choose_precision` set.
