@@ -14,7 +14,7 @@ import rich.table
 import torch
 
 from classify import folder
-from classify.evaluate import SETS, evaluate
+from classify.evaluate import evaluate
 from classify.fit import fit_fold
 from classify.place import Place, helping, working
 from classify.plan import Plan, plan, resolve_precision
@@ -24,6 +24,7 @@ from classify.study_checks import require_testable, require_writable
 from classify.study_options import CellGrid, StudyOptions, TableCell, table_cells
 from classify.study_records import RecordsFile
 from classify.tables import Table, write_table
+from classify.tested import SETS
 from shared.bundle import Bundle, read_bundle
 from shared.cohort import Cohort, read_cohort
 from shared.console import console, say

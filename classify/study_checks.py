@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from classify.evaluate import test_set
 from classify.figures import FIGURES
 from classify.gather import rows_of
 from classify.guard import refuse_seen, seen_by_bundle, seen_by_fit
 from classify.plan import Plan
 from classify.study_options import StudyOptions
+from classify.tested import test_set
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.files import require_new
