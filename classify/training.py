@@ -134,7 +134,10 @@ class Training:
         return found
 
     def step(self, entries: Entries) -> tuple[Tensor, Tensor]:
-        """Train on one batch, of which this process takes its share; return its loss (sum) and how many are right."""
+        """Train on one batch, of which this process takes its share; return its loss (sum) and how many are right.
+
+        Raises `UserError`: the share is one image, of which a batch normalisation sees a single value.
+        """
         own = entries[np.arange(self.ranks.rank, len(entries), self.ranks.count)]
         device, dtype = self._label.device, self.settings.dtype
         self._optimizer.zero_grad(set_to_none=True)
@@ -143,7 +146,12 @@ class Training:
             self._optimizer.step()
             return torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
         with autocast(device, dtype):
-            logits = self.inputs.logits(own).float()
+            try:
+                logits = self.inputs.logits(own).float()
+            except ValueError as error:  # torch's, of a batch norm over one value a channel
+                if len(own) > 1:
+                    raise
+                raise UserError(_too_few(self.settings.batch, self.ranks.count)) from error
         target = self._label[torch.from_numpy(own.index).to(device)]
         loss = F.cross_entropy(logits, target, reduction="sum")
         (loss / len(entries)).backward()  # type: ignore[no-untyped-call]
@@ -249,6 +257,20 @@ class Training:
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).split("\n", 1)[0]
             raise UserError(f"{path}: not a checkpoint of this fit ({reason}); delete it and start again.") from error
+
+
+def _too_few(batch: int, processes: int) -> str:
+    """Say that a batch normalisation cannot learn from one image."""
+    among = "" if processes == 1 else f" among {processes} processes"
+    more = (
+        f"--batch {2 * processes} or more"
+        if batch < 2 * processes
+        else "another --batch, so that no image is left over"
+    )
+    return (
+        f"--batch {batch}{among}: leaves a step with one image, whose last layers are a single pixel, and batch "
+        f"normalisation needs the spread of several; give {more}, or a larger --image-size."
+    )
 
 
 def _score_sets(mixture: Mixture) -> dict[str, Entries]:

@@ -164,6 +164,7 @@ def test_a_fit_steps_through_as_many_images_as_its_plan_says(
     images = 6 * 2 * (real if control == "epochs" else real + synthetic)
     assert fitted.config.epochs == len(fitted.history["epochs"]) == (3 if control == "epochs" else 2)
     assert sum(map(len, seen)) == images * fitted.config.epochs == 2 * 6 * 2 * (real + synthetic)
+    assert images % 16 > 1  # a single image would go with the batch before
     assert len(seen) == fitted.config.epochs * -(-images // 16)
     varied = {int(each) for entries in seen for each in entries.variation}
     assert varied == ({1, 2} if control == "augmentation" else {0})

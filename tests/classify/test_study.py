@@ -233,6 +233,15 @@ def test_a_cell_that_fails_leaves_the_others_and_their_table(options: StudyOptio
     assert not (options.out / "t.md").exists()
 
 
+def test_a_batch_of_one_that_cannot_be_learnt_from_ends_no_other_cell(options: StudyOptions) -> None:
+    """Batch normalisation has no spread of one image whose last layers are one pixel, which the first step shows."""
+    pixel = 'model = "efficientnet_lite0", image_size = 32, unfreeze = 2, epochs = 1, fold = 0'
+    write_preset(options.cohort.parent, f"{pixel}, batch = 1", f'{QUICK}, ratio = "none", fold = "all"')
+    ended = run(options)
+    assert sentence(ended).startswith("error: efficientnet_lite0/none/fold0: --batch 1: leaves a step with one image")
+    assert sorted(fits(options.out)) == NAMES[:2]
+
+
 def test_bundles_of_negatives_are_for_rows_that_say_so(
     options: StudyOptions, make_bundle: Callable[..., Bundle]
 ) -> None:
