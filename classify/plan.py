@@ -13,6 +13,7 @@ from classify.registry import find_model, model_label
 from classify.schedule import OPTIMIZERS
 from classify.settings import FitConfig, FitOptions
 from classify.supply import Supply, find_supply
+from classify.tested import test_set
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError
@@ -51,9 +52,11 @@ def plan(
 
     With `inner` it is a trial of a search, which has the train part alone (`shared.splits.inner_parts`).
 
-    Raises `UserError`: a setting out of range, or no bundle that fits or holds enough.
+    Raises `UserError`: a setting out of range, no bundle that fits or holds enough, or a fold that lacks a class.
     """
     require_fold(cohort, fold)
+    if not inner:
+        test_set(cohort, fold, "balanced")  # what could not be tested is not fitted
     ratio = Ratio.parse(options.ratio)
     require_control(options.control, ratio)
     _require_known("protocol", options.protocol, PROTOCOLS)

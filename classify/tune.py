@@ -18,6 +18,7 @@ from classify.place import Place, helping, working
 from classify.plan import Plan, plan
 from classify.score import Progress, Score, Watcher
 from classify.settings import FitConfig
+from classify.tested import test_set
 from classify.tune_options import UNIT, TuneOptions, plan_trials
 from classify.tune_report import DOCUMENT, PICTURE, PRESET, TABLE, Found, write_findings
 from classify.tune_search import Trial
@@ -49,7 +50,7 @@ class TuneStudy:
     def __init__(self, options: TuneOptions, place: Place) -> None:
         """Read the cohort.
 
-        Raises `UserError`: it cannot be read, or a trial at the end of a range cannot be built.
+        Raises `UserError`: it cannot be read, a trial at the end of a range cannot be built, or the fold lacks a class.
         """
         self.options, self.place = options, place
         self.rows: Callable[[], list[Row]] = list  # of the study, when it is open
@@ -57,6 +58,7 @@ class TuneStudy:
         self.search = plan_trials(options, self.cohort.size if options.image_size is None else options.image_size)
         for trial in self.search.corners():
             make_classifier(self.config(trial), place)
+        test_set(self.cohort, options.fold, "balanced")  # for which the settings are: it is not looked at
 
     def config(self, trial: Trial) -> FitConfig:
         """Return the configuration of a trial; raise `UserError` when it is out of range."""

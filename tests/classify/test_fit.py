@@ -179,6 +179,17 @@ def test_a_setting_out_of_range_is_refused_before_anything_is_written(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize("protocol", ["strict", "paper"])
+def test_a_fold_that_could_not_be_tested_is_not_fitted(small: Cohort, tmp_path: Path, protocol: str) -> None:
+    """All positives are in the other fold."""
+    fold = np.where((small.label == 1) & (small.fold == 0), 1, small.fold).astype(np.int8)
+    without = replace(small, fold=fold)
+    with pytest.raises(UserError, match=r"^--set balanced: fold 0 of .* lacks a class; prepare it with fewer --folds"):
+        run(without, tmp_path / "m", replace(QUICK, protocol=protocol))
+    assert not (tmp_path / "m").exists()
+    assert plan(without, 0, options=QUICK, device=CPU, inner=True).config.fold == 0  # which tests nothing
+
+
 def test_weights_that_are_missing_are_told_before_anything_is_written(
     small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

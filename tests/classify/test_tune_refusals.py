@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from searches import write_search
@@ -11,7 +12,7 @@ from searches import write_search
 from classify.cli import cli
 from classify.tune import tune
 from classify.tune_options import TuneOptions
-from shared.cohort import Cohort, write_cohort
+from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.errors import UserError
 
 
@@ -73,6 +74,16 @@ def test_another_search_in_the_same_folder_is_one_sentence(options: TuneOptions)
         tune(replace(options, fold=0))
     with pytest.raises(UserError, match=r"\(optimizers adam only there\)"):
         tune(replace(options, optimizers=("sgd",)))
+
+
+def test_a_fold_that_could_not_be_tested_is_not_searched_on(options: TuneOptions) -> None:
+    """Its preset could not be run."""
+    cohort = read_cohort(options.cohort)
+    fold = np.where((cohort.label == 1) & (cohort.fold == options.fold), 0, cohort.fold).astype(np.int8)
+    write_cohort(options.cohort, replace(cohort, images=np.asarray(cohort.images), fold=fold))
+    with pytest.raises(UserError, match=r"^--set balanced: fold 1 of .*cohort.h5 lacks a class"):
+        tune(options)
+    assert not options.out.exists()
 
 
 def test_a_cohort_too_small_to_be_divided_again_is_one_sentence(
