@@ -4,6 +4,8 @@ A cell is one fit and its evaluation: model x ratio x control x fold x seed. The
 (`shared.studies`), so the same command on several machines shares them, whatever dies. What is done is left as it is.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +22,7 @@ from classify.place import Place, helping, working
 from classify.plan import Plan, plan, resolve_precision
 from classify.presets import read_preset
 from classify.settings import FitConfig
-from classify.study_checks import require_testable, require_writable
+from classify.study_checks import Builder, require_testable, require_writable
 from classify.study_options import CellGrid, StudyOptions, TableCell, table_cells
 from classify.study_records import RecordsFile
 from classify.tables import Table, write_table
@@ -70,19 +72,28 @@ class TableStudy:
 
     def plan(self, cell: TableCell) -> Plan:
         """Return the fit of a cell; raise `UserError` when it cannot be made."""
-        try:
+        with self._naming(cell):
             return plan(self.cohort, cell.fold, bundles=self.bundles, options=cell.options, device=self.place.device)
+
+    @contextlib.contextmanager
+    def _naming(self, cell: TableCell) -> Iterator[None]:
+        """Say of what is refused in the block which cell it is."""
+        try:
+            yield
         except UserError as error:
             raise UserError(f"--preset {self.options.preset}, {cell.name}: {error}") from error
 
     @cached_property
     def configs(self) -> dict[str, FitConfig]:
         """The configuration of each cell by its name; raises `UserError` when one cannot be fitted, or tested."""
-        found = {}
+        found, builder = {}, Builder(self.place.weights, dry_run=self.options.dry_run)
         for cell in self.grid.cells:
             planned, path = self.plan(cell), self.path(cell)
             require_testable(self.cohort, planned, self.sets, path, allow_seen=self.options.allow_seen)
             folder.require_free(path, planned.config, force=self.options.force)
+            if not folder.is_done(path, planned.config):
+                with self._naming(cell):
+                    builder.require(planned.config)
             found[cell.name] = planned.config
         return found
 
