@@ -10,7 +10,7 @@ from classify.mixing import PROTOCOLS, Mixture, mix, more_epochs
 from classify.models import resolve_depth, resolve_head, resolve_image_size
 from classify.ratio import NONE, Ratio, require_control
 from classify.registry import find_model, model_label
-from classify.schedule import OPTIMIZERS
+from classify.schedule import MAX_LR, OPTIMIZERS
 from classify.settings import FitConfig, FitOptions
 from classify.supply import Supply, find_supply
 from classify.tested import test_set
@@ -104,12 +104,19 @@ def _resolve(
         value = getattr(config, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: too few; give 1 or more.")
-    if not 0 < config.lr < math.inf:
-        raise UserError(f"--lr {config.lr:g}: not a positive number; give one such as {spec.lr:g}.")
+    require_lr(config.lr, spec.lr)
     if config.seed < 0:
         raise UserError(f"--seed {config.seed}: negative; give 0 or more.")
     _require_known("optimizer", config.optimizer, OPTIMIZERS)
     return config
+
+
+def require_lr(lr: float, usual: float) -> None:
+    """Raise `UserError` when `lr` is no learning rate; `usual` is one."""
+    if not 0 < lr < math.inf:
+        raise UserError(f"--lr {lr:g}: not a positive number; give one such as {usual:g}.")
+    if lr > MAX_LR:
+        raise UserError(f"--lr {lr:g}: more than {MAX_LR:g}, with which nothing learns; give one such as {usual:g}.")
 
 
 def _first(*sizes: int | None) -> int | None:

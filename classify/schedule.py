@@ -11,7 +11,7 @@ from torch import Tensor
 from classify.mixing import Entries, Mixture
 
 FROZEN_VARIATIONS = 4  # of each image under random changes, when layers are frozen whose features are kept
-MAX_LR = 1e6  # far beyond what any network learns with; a step beyond 3e38 is no number at all in float32
+MAX_LR = 1e6  # far beyond what any network learns with: a step of 3e38 is no number in float32
 STREAMS = {"weights": 0, "epoch": 1}  # keep the random streams apart
 
 

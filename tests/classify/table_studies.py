@@ -25,6 +25,11 @@ from shared.records import read_records
 SPAWN = multiprocessing.get_context("spawn")
 HEAD = 'format = "rarescreen-table2"\nversion = 1\n'
 QUICK = 'model = "custom_cnn", depth = 1, head = [2], epochs = 1, lr = 1e-3'
+# Layer upon layer, steps that are too large multiply until the loss is no number any more.
+BURSTS = (
+    'model = "custom_cnn", depth = 1, head = [8, 8, 8, 8], dropout = 0.0, batch = 4, epochs = 1, lr = 1e6, '
+    'optimizer = "sgd"'
+)
 ROWS = (
     f'{QUICK}, ratio = "none", fold = "all"',
     f'{QUICK}, ratio = "1:2", fold = "all"',

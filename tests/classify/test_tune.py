@@ -238,14 +238,16 @@ def test_a_point_that_is_chosen_again_is_not_fitted_again(
 
 
 def test_a_trial_that_fails_is_told_and_no_other_ends(options: TuneOptions) -> None:
-    few = {"layers": "1", "width": (2,), "optimizers": ("sgd",), "budget": "2cells"}
-    tune(replace(options, lr=("1e-3", "1e30"), **few))
+    # four layers, in which steps that are too large multiply until the loss is no number any more
+    few = {"layers": "4", "width": (64,), "optimizers": ("sgd",), "batch": 4, "budget": "2cells"}
+    tune(replace(options, lr=("1e-3", "1e6"), **few))
     document = found(options.out)
     assert [row["lr"] for row in document["trials"]] == [1e-3]
-    assert list(document["failed"]) == ["lr1e+30_conv1_head2_sgd"]
+    assert list(document["failed"]) == ["lr1e+06_conv1_head64x32x16x8_sgd"]
     assert (
-        "- lr1e+30_conv1_head2_sgd: --lr 1e+30: the loss is no longer finite" in (options.out / "tune.md").read_text()
+        "- lr1e+06_conv1_head64x32x16x8_sgd: --lr 1e+06: the loss is no longer finite"
+        in (options.out / "tune.md").read_text()
     )
-    none_done = replace(options, lr=("1e30",), out=options.out / "none", **few | {"budget": "1cells"})
-    with pytest.raises(UserError, match=r"none: --lr 1e\+30: the loss is no longer finite in epoch 1; give a smaller"):
+    none_done = replace(options, lr=("1e6",), out=options.out / "none", **few | {"budget": "1cells"})
+    with pytest.raises(UserError, match=r"none: --lr 1e\+06: the loss is no longer finite in epoch 1; give a smaller"):
         tune(none_done)

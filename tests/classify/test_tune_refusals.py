@@ -35,6 +35,8 @@ def run(*arguments: object) -> Result:
         ("--image-size 20", "--image-size 20: custom_cnn cannot take it; give a multiple of 4 from 32 to 1024 px"),
         ("--image-size 2048", "--image-size 2048: custom_cnn cannot take it"),
         ("--lr 1e-3 --lr nan", "--lr nan: not a positive number"),
+        ("--lr 1e-3 --lr 1e39", "--lr 1e+39: more than 1e+06"),
+        ("--lr 1e-3:1e39:log", "--lr 0.001:1e+39:log: not within 0 to 1e+06; give a range"),
         ("--depth 7", "--depth 7: images of 32 px can be halved 5 times"),
         ("--budget 20", "--budget 20: not a budget"),
         ("--precision fp64", "--precision fp64: unknown"),
