@@ -48,8 +48,9 @@ def fit(
         shared.interruption.StopAskedError: a signal came; the state is saved.
     """
     plans = {fold: plan(cohort, fold, bundles=bundles, options=options, device=place.device) for fold in folds}
-    if options.ratio == NONE and bundles:
-        say("note: --ratio none uses no synthetic images, so --bundle is not used.")
+    if bundles and (options.ratio == NONE or options.control != NONE):
+        without = f"--control {options.control}" if options.control != NONE else f"--ratio {NONE}"
+        say(f"note: {without} uses no synthetic images, so --bundle is not used.")
     if len(folds) > 1 and (out / folder.CONFIG).is_file():
         raise UserError(f"{out}: holds the model of a single fold; give another --out for the folds together.")
     folders = [out if len(folds) == 1 else out / f"fold{fold}" for fold in folds]

@@ -12,7 +12,7 @@ from classify.ratio import NONE, Ratio, require_control
 from classify.registry import find_model, model_label
 from classify.schedule import MAX_LR, OPTIMIZERS
 from classify.settings import FitConfig, FitOptions
-from classify.supply import Supply, find_supply
+from classify.supply import Supply, find_supply, require_classes
 from classify.tested import test_set
 from shared.bundle import Bundle
 from shared.cohort import Cohort
@@ -59,6 +59,7 @@ def plan(
         test_set(cohort, fold, "balanced")  # what could not be tested is not fitted
     ratio = Ratio.parse(options.ratio)
     require_control(options.control, ratio)
+    require_classes(options.synthetic, ratio, options.control)
     _require_known("protocol", options.protocol, PROTOCOLS)
     supply = Supply()
     if ratio.synthetic and options.control == NONE:
@@ -95,7 +96,7 @@ def _resolve(
         patience=spec.patience if options.patience is None else options.patience,
         lr=float(spec.lr if options.lr is None else options.lr),
         batch=spec.batch if options.batch is None else options.batch,
-        optimizer=options.optimizer or spec.optimizer,
+        optimizer=spec.optimizer if options.optimizer is None else options.optimizer,
         precision=resolve_precision(options.precision, device, head_alone=unfreeze == 0),
         cohort=cohort.sha256,
         bundles=tuple(bundle.sha256 for bundle in supply.all),

@@ -61,7 +61,9 @@ class TableStudy:
         self.place = replace(place, cache=options.out / FEATURES)
         self.cohort: Cohort = read_cohort(options.cohort)
         self.bundles: list[Bundle] = [read_bundle(path) for path in options.bundles]
-        self.grid: CellGrid = table_cells(read_preset(options.preset), self.cohort, options)
+        rows = read_preset(options.preset)
+        self.has_paper = any(row.paper for row in rows)
+        self.grid: CellGrid = table_cells(rows, self.cohort, options)
         self.sets = SETS if len(external_test_set(self.cohort)[0]) else SETS[:1]
         self.records = RecordsFile(options.records, self.cohort.sha256, allow_seen=options.allow_seen)
 
@@ -191,6 +193,8 @@ def _say_unused(shop: TableStudy) -> None:
     for bundle in shop.bundles:
         if bundle.sha256 not in used:
             say(f"note: {bundle.path} is not used, since no cell is of its class and fold with synthetic images.")
+    if shop.has_paper and shop.options.preset.endswith(".toml"):  # a file, and none of ours
+        say(f"note: {shop.options.preset}: `paper` is not used, since tables print what the preset paper holds of it.")
 
 
 def _study_name(options: StudyOptions) -> str:

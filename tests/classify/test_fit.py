@@ -246,6 +246,10 @@ def test_a_bundle_without_a_ratio_is_noted_and_not_used(
     place = run(small, tmp_path / "m", replace(QUICK, epochs=1), bundles=[make_bundle(small)])
     assert "note: --ratio none uses no synthetic images" in capsys.readouterr().err
     assert read_model(place).config.bundles == ()
+    control = replace(QUICK, epochs=1, ratio="1:2", control="oversampling")
+    place = run(small, tmp_path / "control", control, bundles=[make_bundle(small)])
+    assert "note: --control oversampling uses no synthetic images, so --bundle is not used." in capsys.readouterr().err
+    assert read_model(place).config.bundles == ()
 
 
 def test_the_fastest_precision_is_taken_unless_the_head_alone_trains(

@@ -262,6 +262,15 @@ def test_bundles_of_negatives_are_for_rows_that_say_so(
     assert [row["key"]["synthetic"] for row in figures(options.table)["rows"]] == ["positive", "both"]
 
 
+def test_values_of_the_paper_in_a_preset_of_ones_own_are_told_to_be_of_no_use(options: StudyOptions) -> None:
+    write_preset(options.cohort.parent, f"{QUICK}, fold = 1, paper = {{ accuracy = [12.3] }}")
+    ended = run(options)
+    assert (
+        f"note: {options.preset}: `paper` is not used, since tables print what the preset paper holds" in ended.stderr
+    )
+    assert "12.3" not in options.table.read_text()
+
+
 def test_a_bundle_that_no_cell_uses_is_told(options: StudyOptions) -> None:
     """For example one of another fold."""
     write_preset(options.cohort.parent, f'{QUICK}, ratio = "1:2", fold = 1')

@@ -42,7 +42,12 @@ def options(tmp_path: Path, make_cohort: Callable[..., Cohort], make_bundle: Cal
         (['synthetic = "both", ratio = "1:2"'], "1to2-both/fold0: --bundle: none fits class rash, fold 0"),
         (["fold = 0", "lr = 1e-4"], "custom_cnn/none/fold0 stands there 2 times; give each cell once"),
         (['ratio = "1:2"', 'ratio = "2:4"'], "custom_cnn/1to2/fold0 stands there 2 times"),
-        (["fold = 0", 'synthetic = "both"'], "custom_cnn/none/fold0 stands there 2 times"),
+        (["fold = 0", 'synthetic = "both"'], "none-both/fold0: --synthetic both: --ratio none has no synthetic images"),
+        (
+            ['synthetic = "both", ratio = "1:2", control = "oversampling"'],
+            "1to2-oversampling-both/fold0: --synthetic both: --control oversampling has no synthetic images",
+        ),
+        (['synthetic = "neither"'], "custom_cnn/none/fold0: --synthetic neither: not known"),
         (["layers = 3"], "cell 1: no such setting as layers"),
     ],
 )
