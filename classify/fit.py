@@ -9,7 +9,7 @@ import torch
 
 from classify import folder
 from classify.guard import count_seen, seen_by_bundle, seen_by_fit
-from classify.longer import go_on, has_longer
+from classify.longer import drop_ends, go_on, has_longer
 from classify.making import make_classifier, make_training, train
 from classify.models import Classifier, count_parameters
 from classify.place import Place
@@ -122,6 +122,7 @@ def _fit_claimed(
     }
     seen = [seen_by_fit(cohort, mixture.fitted_rows), *map(seen_by_bundle, planned.supply.all)]
     place.ranks.from_first(lambda: folder.finish(path, classifier.state_dict(), history, seen))
+    place.ranks.from_first(lambda: drop_ends(others))
     _report(planned, path, classifier, result)
 
 
