@@ -36,11 +36,15 @@ def make_classifier(config: FitConfig, place: Place) -> Classifier:
     return classifier.to(place.device)
 
 
-def train_settings(config: FitConfig, device: torch.device) -> TrainSettings:
-    """Return how a configuration trains on a device."""
+def train_settings(config: FitConfig, device: torch.device, *, is_cut: bool) -> TrainSettings:
+    """Return how a configuration trains on a device.
+
+    With `is_cut` its first layers are frozen and their features can be kept (`classify.prefix.cut`), so that random
+    changes are few. It is the network that decides, and not the memory of the day.
+    """
     variations = 0
     if config.control == "augmentation":
-        variations = config.epochs if config.unfreeze is None else FROZEN_VARIATIONS
+        variations = FROZEN_VARIATIONS if is_cut else config.epochs
     return TrainSettings(
         epochs=config.epochs,
         lr=config.lr,
@@ -69,8 +73,8 @@ def make_training(
         shared.interruption.StopAskedError: a signal came while features were computed.
     """
     config, mixture = planned.config, planned.mixture
-    settings = train_settings(config, place.device)
     parts = cut(classifier)
+    settings = train_settings(config, place.device, is_cut=parts is not None)
     store = FeatureStore(place.cache, place.ranks, place.interruption)
     with reproducible():
         inputs = choose_inputs(classifier, parts, mixture, all_shown(mixture, settings), store, settings, place.ranks)
