@@ -93,7 +93,8 @@ class Training:
             epoch = self.progress.epoch
             trained = self._step_through(epoch, bar)
             self.ranks.average(_moving(self.classifier))
-            scores = {name: self.score(entries) for name, entries in _score_sets(self.mixture).items()}
+            # The first process judges for all: rounding may differ from machine to machine, and they end together.
+            scores = self.ranks.from_first(self._scores)
             self._count_time()
             self._close_epoch(epoch, trained, scores, bar)
             if self._vote():
@@ -184,6 +185,9 @@ class Training:
             progress.best_rank = progress.best_rank if score is None else score.rank
         if self._watcher is not None and score is not None:
             progress.ended = self._watcher(epoch, score)
+
+    def _scores(self) -> dict[str, Score | None]:
+        return {name: self.score(entries) for name, entries in _score_sets(self.mixture).items()}
 
     def score(self, entries: Entries) -> Score | None:
         """Return the score over `entries`, None when there are none."""
