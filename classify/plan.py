@@ -93,7 +93,7 @@ def _resolve(
         head=head,
         dropout=float(dropout),
         epochs=epochs,
-        patience=spec.patience if options.patience is None else options.patience,
+        patience=options.patience,
         lr=float(spec.lr if options.lr is None else options.lr),
         batch=spec.batch if options.batch is None else options.batch,
         optimizer=spec.optimizer if options.optimizer is None else options.optimizer,

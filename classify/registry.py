@@ -44,7 +44,6 @@ class ModelSpec:
     optimizer: str = "adam"
     lr: float = 1e-3
     epochs: int = 20
-    patience: int | None = None  # epochs without a better one before it ends early
     batch: int = 32
 
 

@@ -20,6 +20,7 @@ from classify.mixing import Entries, Mixture
 from classify.models import Classifier, trainable_state
 from classify.schedule import OPTIMIZERS, TrainSettings, batch_ends, order_in, seeded, shown_in
 from classify.score import Progress, Score, Watcher, score_of
+from classify.state import moving, own_state, restore_own, snapshot
 from shared.errors import UserError
 from shared.interruption import Interruption
 from shared.nn.device import autocast
@@ -68,7 +69,7 @@ class Training:
         self._parameters = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
         self._optimizer = OPTIMIZERS[settings.optimizer](self._parameters, settings.lr)
         self._label = torch.from_numpy(mixture.label).to(classifier.mean.device)
-        self._best = _snapshot(classifier)
+        self._best = snapshot(classifier)
         self._own: dict[str, Any] | None = None  # what this process alone had in the middle of an epoch
         self.progress = Progress()
         if checkpoint is not None:
@@ -92,7 +93,7 @@ class Training:
         while not self.is_over:
             epoch = self.progress.epoch
             trained = self._step_through(epoch, bar)
-            self.ranks.average(_moving(self.classifier))
+            self.ranks.average(moving(self.classifier))
             # The first process judges for all: rounding may differ from machine to machine, and they end together.
             scores = self.ranks.from_first(self._scores)
             self._count_time()
@@ -121,13 +122,15 @@ class Training:
         bar.advance([0, *ends][len(progress.losses)])
         self.classifier.train()
         with seeded(device, seed, "epoch", epoch, *([self.ranks.rank] if self.ranks.count > 1 else [])):
-            self._restore_own()
+            if self._own is not None:  # it goes on where it was interrupted, in the middle of the epoch
+                restore_own(self.classifier, self._own)
+                self._own = None
             for start, end in list(zip([0, *ends], ends, strict=False))[len(progress.losses) :]:
                 told.append(self.step(shown[order[start:end]]))
                 bar.advance(end - start)
                 if end < len(order) and self._vote():
                     self._note(told)
-                    self._save(self._own_state(), self._checkpoint)
+                    self._save(own_state(self.classifier), self._checkpoint)
                     self._interruption.check(self.ranks)
         self._note(told)
         found = {"loss": math.fsum(progress.losses) / len(order), "accuracy": sum(progress.right) / len(order)}
@@ -181,7 +184,7 @@ class Training:
         shown = "" if score is None else f", {name} accuracy {score.accuracy:.1%}"
         bar.note(f"epoch {epoch}/{settings.epochs}, loss {trained['loss']:.3f}{shown}")
         if score is None or score.rank > progress.best_rank:
-            progress.best_epoch, self._best = epoch, _snapshot(self.classifier)
+            progress.best_epoch, self._best = epoch, snapshot(self.classifier)
             progress.best_rank = progress.best_rank if score is None else score.rank
         if self._watcher is not None and score is not None:
             progress.ended = self._watcher(epoch, score)
@@ -217,7 +220,7 @@ class Training:
         everyones = self.ranks.gather(own)
         if path is not None and self.ranks.first:
             content = {
-                "now": _snapshot(self.classifier),
+                "now": snapshot(self.classifier),
                 "best": self._best,
                 "optimizer": self._optimizer.state_dict(),
                 "progress": asdict(self.progress),
@@ -225,27 +228,6 @@ class Training:
             }
             save_state(path, content)
         self._saved_s = time.monotonic()
-
-    def _own_state(self) -> dict[str, Any]:
-        """Return what is not the same in all processes in the middle of an epoch.
-
-        That is their random numbers (of dropout), and what moves without gradients.
-        """
-        device = self._label.device
-        own: dict[str, Any] = {"cpu": torch.get_rng_state()}
-        if device.type == "cuda":
-            own["cuda"] = torch.cuda.get_rng_state(device)
-        return own | {"moving": [tensor.cpu().clone() for tensor in _moving(self.classifier)]}
-
-    def _restore_own(self) -> None:
-        """Go on in the middle of an epoch, when it was interrupted there."""
-        if self._own is not None:
-            torch.set_rng_state(self._own["cpu"])
-            if "cuda" in self._own and self._label.device.type == "cuda":
-                torch.cuda.set_rng_state(self._own["cuda"], self._label.device)
-            for tensor, kept in zip(_moving(self.classifier), self._own["moving"], strict=True):
-                tensor.copy_(kept)
-            self._own = None
 
     def _resume(self, path: Path, content: dict[str, Any]) -> None:
         try:
@@ -282,14 +264,3 @@ def _score_sets(mixture: Mixture) -> dict[str, Entries]:
     if mixture.is_paper:
         return {"test": mixture.choice, "validation": mixture.validation}
     return {"validation": mixture.validation}
-
-
-def _moving(classifier: Classifier) -> list[Tensor]:
-    """Return what moves without gradients while training: the means of batch normalisation and the like."""
-    state = trainable_state(classifier)
-    own = dict(classifier.named_parameters())
-    return [tensor for name, tensor in state.items() if name not in own and tensor.is_floating_point()]
-
-
-def _snapshot(classifier: Classifier) -> dict[str, Tensor]:
-    return {name: tensor.cpu().clone() for name, tensor in trainable_state(classifier).items()}

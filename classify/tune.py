@@ -6,15 +6,13 @@ and judged on the fifth; neither the fold nor its validation images are touched.
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from classify import folder
 from classify.making import make_classifier, make_training, train
-from classify.place import Place, helping, working
+from classify.place import Place, working
 from classify.plan import Plan, plan
 from classify.score import Progress, Score, Watcher
 from classify.settings import FitConfig
@@ -22,19 +20,19 @@ from classify.tested import test_set
 from classify.tune_options import UNIT, TuneOptions, plan_trials
 from classify.tune_report import DOCUMENT, PICTURE, PRESET, TABLE, Found, write_findings
 from classify.tune_search import Trial
+from classify.workers import work
 from shared.cohort import Cohort, read_cohort
 from shared.console import say
 from shared.errors import UserError
 from shared.files import claimed, require_new
 from shared.interruption import Interruption
-from shared.nn.at_once import Work, do_at_once
 from shared.nn.device import describe_device
 from shared.provenance import environment
 from shared.studies.claim import Claim
 from shared.studies.patience import patiently
 from shared.studies.storage import PLACE, open_storage, place_name
 from shared.studies.study import Study
-from shared.studies.worker import Done, Worker
+from shared.studies.worker import Done
 
 STUDY = "tune"
 FEATURES = "features"
@@ -168,11 +166,7 @@ def tune(options: TuneOptions) -> None:
         ranks.from_first(lambda: studies.append(_open(shop)))
         left = ranks.from_first(lambda: studies[0].left())
         say(f"{shop.search.in_words()}, {options.epochs} epochs each, {describe_device(place.device)}; {options.out}")
-        if options.jobs > 1 and left and ranks.count == 1:
-            threads = max(torch.get_num_threads() // options.jobs, 1)
-            pieces = [Work(f"worker {n}", OneWorker(options)) for n in range(1, min(options.jobs, left) + 1)]
-            do_at_once(pieces, options.jobs, threads, place.interruption)
-        Worker([shop], studies, place.interruption, ranks, wait=options.wait).go()
+        work(shop, studies, left, options, place, _join)
         ranks.from_first(lambda: _conclude(shop, studies[0]))
 
 
@@ -187,19 +181,10 @@ def _require_own(out: Path) -> None:
             raise UserError(f"{path}: exists already, and no search has left it; give another --out.")
 
 
-@dataclass(frozen=True)
-class OneWorker:
-    """One worker of several on this machine, for a process of its own, which makes the rest anew."""
-
-    options: TuneOptions
-
-    def __call__(self, interruption: Interruption, slot: int) -> None:
-        """Do trials on GPU `slot`, if there are GPUs to choose from, until the budget is used up."""
-        options = self.options
-        with helping(options.device, slot, interruption, weights=options.weights, offline=options.offline) as place:
-            shop = TuneStudy(options, place)
-            studies = [_open(shop, helps=True)]
-            Worker([shop], studies, interruption, place.ranks, wait=False, patient=options.wait).go()
+def _join(options: TuneOptions, place: Place) -> tuple[TuneStudy, Study[Trial]]:
+    """Return what a worker in a process of its own works on."""
+    shop = TuneStudy(options, place)
+    return shop, _open(shop, helps=True)
 
 
 def _open(shop: TuneStudy, *, helps: bool = False) -> Study[Trial]:
@@ -223,8 +208,8 @@ def _open(shop: TuneStudy, *, helps: bool = False) -> Study[Trial]:
     return study
 
 
-def _conclude(shop: TuneStudy, work: Study[Trial]) -> None:
-    standing, rows = patiently(work.standing, f"{work.storage.name}:"), work.rows()
+def _conclude(shop: TuneStudy, done: Study[Trial]) -> None:
+    standing, rows = patiently(done.standing, f"{done.storage.name}:"), done.rows()
     out = shop.options.out
     if standing.running:
         say(f"{out}: other workers still have {standing.running} trials; the last one writes {TABLE}")

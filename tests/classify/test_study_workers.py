@@ -183,7 +183,7 @@ def test_a_signal_in_a_cell_ends_it_and_the_same_command_goes_on(
 
 def test_a_signal_between_two_cells_begins_no_more(options: StudyOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     """For example while a model is tested, which is not interrupted."""
-    from classify import study as stage
+    from classify import table_study as stage
 
     evaluate = stage.evaluate
 
