@@ -32,7 +32,8 @@ class ModelSpec:
     label: str  # as Table 2 prints it
     build: "backbones.Build"
     pretrained: "backbones.Pretrained | None" = None
-    imagenet_parameters: int | None = None  # of the original network with its ImageNet head, which Table 2 prints
+    # Of the original network with its ImageNet head, which Table 2 prints but for InceptionV3.
+    imagenet_parameters: int | None = None
     image_size: int | None = None  # side of the input in px; None: that of the cohort
     min_image_size: int = 32
     depth: int | None = None  # convolutions, where a user may choose
