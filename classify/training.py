@@ -4,6 +4,7 @@ Every random draw of an epoch follows from the seed and the epoch's number, so a
 same tensors.
 """
 
+import itertools
 import math
 import time
 from dataclasses import asdict
@@ -125,7 +126,7 @@ class Training:
             if self._own is not None:  # it goes on where it was interrupted, in the middle of the epoch
                 restore_own(self.classifier, self._own)
                 self._own = None
-            for start, end in list(zip([0, *ends], ends, strict=False))[len(progress.losses) :]:
+            for start, end in list(itertools.pairwise([0, *ends]))[len(progress.losses) :]:
                 told.append(self.step(shown[order[start:end]]))
                 bar.advance(end - start)
                 if end < len(order) and self._vote():
