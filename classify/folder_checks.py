@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 COUNTS = ("real_positives", "distinct_negatives", "negatives")
-PARTS = ("train", "validation")
+MEASURES = {"train": ("loss", "accuracy"), "validation": ("loss", "accuracy", "balanced_accuracy")}
 
 
 def tells_of_a_fit(document: Mapping[str, Any]) -> bool:
@@ -47,9 +47,10 @@ def tells_of_epochs(history: Mapping[str, Any]) -> bool:
 def _is_epoch(row: Any) -> bool:
     if not isinstance(row, dict) or not isinstance(row.get("train"), dict) or "validation" not in row:
         return False
-    scored = [row[name] for name in PARTS if row[name] is not None]
+    scored = {part: row[part] for part in MEASURES if row[part] is not None}
     return all(
-        isinstance(each, dict) and all(_is_number(each.get(name)) for name in ("loss", "accuracy")) for each in scored
+        isinstance(each, dict) and all(_is_number(each.get(name)) for name in MEASURES[part])
+        for part, each in scored.items()
     )
 
 

@@ -199,6 +199,7 @@ def _without(name: str, key: str) -> Callable[[Path], None]:
         (_edit(HISTORY, '"best_epoch": 1', '"best_epoch": 2'), "history.json: damaged"),
         (_edit(HISTORY, '"score": [', '"score": [0.5, '), "history.json: damaged"),
         (_edit(HISTORY, '"accuracy": ', '"right": '), "history.json: damaged"),
+        (_edit(HISTORY, '"balanced_accuracy": ', '"balanced": '), "history.json: damaged"),
     ],
 )
 def test_a_damaged_model_is_refused_in_one_sentence(
