@@ -1,10 +1,13 @@
 """Speed of a classifier's training step and of its answer to one image, against the machine's own peak.
 
     python benchmarks/classify_step.py --model custom_cnn [--size 256] [--batch 32] [--json]
-        [--precision fp32|tf32|bf16] [--device cpu|cuda] [--unfreeze N]
+        [--precision fp32|tf32|bf16] [--device cpu|cuda] [--unfreeze N] [--pixels]
 
-Training is what `classify fit` does in a step: images and labels from the device, flips and turns, forward, backward,
-optimizer. Latency is of one image as `classify evaluate` treats it. GFLOP are counted by torch's FLOP counter (matrix
+Training is what `classify fit` does in a step, with the model's own optimizer, learning rate and batch: images and
+labels from the device, flips and turns, forward, backward, optimizer. Where first layers are frozen their features are
+kept, as in a fit, and computed before anything is timed; with --pixels the whole network runs in every step, as it does
+in a fit whose features memory does not hold. What a fit does between its steps (validation, saving) is not in it.
+Latency is of one image as `classify evaluate` treats it. GFLOP are counted by torch's FLOP counter (matrix
 products and convolutions). The fraction of the peak is images/s x GFLOP an image / peak; the peak is the best rate of a
 matrix product seen in this process, before and after (float32 on a CPU, bfloat16 on a GPU).
 """
@@ -21,19 +24,24 @@ import torch
 from machine import matrix_peak, wait
 from torch.utils.flop_counter import FlopCounterMode
 
+from classify.features import FeatureStore
 from classify.inference import for_inference
-from classify.inputs import PixelInputs, Pixels
+from classify.inputs import FeatureInputs, choose_inputs
 from classify.mixing import Mixture, six_fold
 from classify.models import Classifier, build_model, set_trainable
-from classify.registry import find_model
-from classify.training import Training, TrainSettings
-from shared.nn.device import PRECISIONS, choose_device, choose_precision
+from classify.prefix import cut
+from classify.registry import ModelSpec, find_model
+from classify.schedule import TrainSettings, all_shown
+from classify.training import Training
+from shared.nn.device import PRECISIONS, choose_device, choose_precision, reproducible
 
 IMAGES = 64
 
 
-def make_training(classifier: Classifier, size: int, batch: int, dtype: torch.dtype) -> Training:
-    """A fit of random images on the classifier's device."""
+def make_training(
+    classifier: Classifier, spec: ModelSpec, size: int, batch: int, dtype: torch.dtype, *, pixels: bool
+) -> Training:
+    """A fit of random images on the classifier's device, as its row of the registry says."""
     rng = np.random.default_rng(0)
     entries = six_fold(np.arange(IMAGES))
     mixture = Mixture(
@@ -47,9 +55,9 @@ def make_training(classifier: Classifier, size: int, batch: int, dtype: torch.dt
         counts={},
         fitted_rows=np.arange(IMAGES),
     )
-    inputs = PixelInputs(classifier, Pixels(mixture.images, classifier.mean.device, 0))
-    spec = find_model("custom_cnn")
     settings = TrainSettings(epochs=1, lr=spec.lr, batch=batch, optimizer=spec.optimizer, seed=0, dtype=dtype)
+    parts = None if pixels else cut(classifier)
+    inputs = choose_inputs(classifier, parts, mixture, all_shown(mixture, settings), FeatureStore(), settings)
     return Training(classifier, inputs, mixture, settings)
 
 
@@ -57,12 +65,13 @@ def time_steps(training: Training, batch: int, steps: int) -> list[float]:
     """Images/s of each step."""
     device, rates = training.classifier.mean.device, []
     training.classifier.train()
-    for step in range(steps):
-        rows = np.random.default_rng(step).permutation(len(training.mixture.train))[:batch]
-        start = time.perf_counter()
-        training.step(training.mixture.train[rows])
-        wait(device)
-        rates.append(batch / (time.perf_counter() - start))
+    with reproducible():
+        for step in range(steps):
+            rows = np.random.default_rng(step).permutation(len(training.mixture.train))[:batch]
+            start = time.perf_counter()
+            training.step(training.mixture.train[rows])
+            wait(device)
+            rates.append(batch / (time.perf_counter() - start))
     return rates
 
 
@@ -82,8 +91,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="custom_cnn")
     parser.add_argument("--size", type=int, help="side of the images, px [default: the model's, or 256]")
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, help="images a step [default: the model's]")
     parser.add_argument("--unfreeze", type=int, help="modules of the backbone that train [default: the model's]")
+    parser.add_argument("--pixels", action="store_true", help="keep no features of frozen layers")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("--steps", type=int, default=8)
@@ -97,17 +107,18 @@ def main() -> None:
     classifier = build_model(options.model, image_size=size).to(device)
     if options.unfreeze is not None:
         set_trainable(classifier, options.unfreeze, name=options.model)
-    training = make_training(classifier, size, options.batch, dtype)
+    batch = options.batch or spec.batch
+    training = make_training(classifier, spec, size, batch, dtype, pixels=options.pixels)
     with FlopCounterMode(display=False) as counter:
-        time_steps(training, options.batch, 1)
-    step_gflop = counter.get_total_flops() / options.batch / 1e9
-    time_steps(training, options.batch, 1)  # warms up
+        time_steps(training, batch, 1)
+    step_gflop = counter.get_total_flops() / batch / 1e9
+    time_steps(training, batch, 1)  # warms up
     peak = matrix_peak(device)
-    rates = time_steps(training, options.batch, options.steps)
+    rates = time_steps(training, batch, options.steps)
     peak = max(peak, matrix_peak(device))
     fast = for_inference(classifier)
     with FlopCounterMode(display=False) as counter:
-        time_answers(classifier, size, 1)
+        time_answers(classifier.eval(), size, 1)
     answer_gflop = counter.get_total_flops() / 1e9
     time_answers(fast, size, 3)
     answers = time_answers(fast, size, 20)
@@ -116,7 +127,9 @@ def main() -> None:
     result = {
         "model": options.model,
         "size_px": size,
-        "batch": options.batch,
+        "batch": batch,
+        "optimizer": spec.optimizer,
+        "kept_features": isinstance(training.inputs, FeatureInputs),
         "precision": options.precision,
         "peak_gflops": peak,
         "train_images_per_s": rate,

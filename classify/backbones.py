@@ -8,10 +8,11 @@ the registry can be read without torch.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from shared.nn.timm_networks import read_tensors, timm_weights
-from shared.weights import WeightFile, find_weights
+from shared.weights import EFFICIENTNET_LITE, WeightFile, find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from shared.weights import WeightSource
 
     Build = Callable[[int, "int | None"], tuple[nn.Module, int]]
-    State = Callable[[WeightSource], Mapping[str, Tensor]]
 
 CUSTOM_DEPTH = 6  # convolutions; paper, Table 4
 MAX_CUSTOM_DEPTH = 9
@@ -105,27 +105,34 @@ def timm_backbone(name: str) -> Build:
     return build
 
 
-def state_of(file: WeightFile) -> State:
-    """Return the loader of the tensors in `file`."""
+@dataclass(frozen=True)
+class Pretrained:
+    """ImageNet weights: in which file they are, and how its tensors are read from where it is found."""
 
-    def load(source: WeightSource) -> Mapping[str, Tensor]:
-        return read_tensors(find_weights(file, source).path)
-
-    return load
-
-
-def timm_state(name: str) -> State:
-    """Return the loader of the ImageNet weights that timm names for its network `name`."""
-
-    def load(source: WeightSource) -> Mapping[str, Tensor]:
-        return state_of(timm_weights(name, "--model"))(source)
-
-    return load
+    file: Callable[[], WeightFile]
+    read: Callable[[WeightSource], Mapping[str, Tensor]]
 
 
-def efficientnet_lite0_state(source: WeightSource) -> Mapping[str, Tensor]:
-    """Load the ImageNet weights of EfficientNet-Lite0, which a Python package carries."""
+def in_file(file: WeightFile) -> Pretrained:
+    """Return the weights in `file`, as they stand there."""
+    return _as_published(lambda: file)
+
+
+def in_timm(name: str) -> Pretrained:
+    """Return the ImageNet weights that timm names for its network `name`."""
+    return _as_published(lambda: timm_weights(name, "--model"))
+
+
+def _as_published(file: Callable[[], WeightFile]) -> Pretrained:
+    return Pretrained(file, lambda source: read_tensors(find_weights(file(), source).path))
+
+
+def _read_efficientnet_lite0(source: WeightSource) -> Mapping[str, Tensor]:
     from shared.nn.backbone import load_efficientnet_lite
 
     tensors: Mapping[str, Tensor] = load_efficientnet_lite(0, source).state_dict()
     return tensors
+
+
+# A Python package carries it; its tensors have other names there.
+IN_PACKAGE = Pretrained(lambda: EFFICIENTNET_LITE[0], _read_efficientnet_lite0)

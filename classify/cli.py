@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 FILE = click.Path(path_type=Path)
+LONGEST_NUMBER = 9  # digits of a fold
 
 
 class Commands(click.Group):
@@ -49,8 +50,9 @@ def _fold(context: click.Context, parameter: click.Parameter, value: str) -> int
     """Return the number of the fold, None for all."""
     if value == "all":
         return None
-    if not value.removeprefix("-").isdecimal():
-        raise click.BadParameter(f"{value!r} is neither a number nor all", context, parameter)
+    if not value.removeprefix("-").isdecimal() or len(value) > LONGEST_NUMBER:
+        shown = value if len(value) <= LONGEST_NUMBER else f"{value[:LONGEST_NUMBER]}…"
+        raise click.BadParameter(f"{shown!r} is neither a number nor all", context, parameter)
     return int(value)
 
 
@@ -252,7 +254,12 @@ def evaluate(
 @click.option("--out", type=FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
 @_SENSITIVITY
 @_PREVALENCE
-@click.option("--least", type=int, default=10, help="Images of an attribute's value below which nothing is said of it.")
+@click.option(
+    "--least",
+    type=click.IntRange(min=0),
+    default=10,
+    help="Images of an attribute's value below which nothing is said of it.",
+)
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def table(
     records: tuple[Path, ...], out: Path, sensitivity: float, prevalence: tuple[float, ...], least: int, force: bool
@@ -340,7 +347,7 @@ def tune(**options: Any) -> None:
     """Search learning rate, layers and optimizer on the training part of one fold of COHORT.
 
     It sees neither the fold nor its validation images: the training part is divided once more. What it finds stands in
-    tuned.toml, a preset for `classify study`.
+    tuned.toml, a preset of that fold for `classify study`.
     """
     from classify import tune as stage
     from classify.tune_options import TuneOptions

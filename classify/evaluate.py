@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import rich.box
 import rich.table
 import torch
 
+from classify.features import inference_batch
 from classify.folder import FittedModel, as_plain, model_folders, read_model
 from classify.gather import RowKey, settings_on_validation, verdicts_of
 from classify.guard import refuse_seen, seen_by_any
 from classify.inference import for_inference
-from classify.inputs import inference_batch
 from classify.models import Classifier
 from classify.operating import Operating
 from classify.outcome import at_threshold
@@ -25,31 +25,20 @@ from classify.page.rows import SHORT
 from classify.registry import find_model, model_label
 from classify.shortcut import own_features, probe
 from classify.statistics import confusion_and_metrics
+from classify.tested import TestSet, test_set
 from classify.wording import percent, percent_words, ratio_name, row_name
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import console, say
 from shared.errors import UserError
-from shared.nn.device import describe_device
+from shared.nn.device import choose_precision, describe_device
 from shared.nn.memory import peak_bytes
 from shared.progress import progress
 from shared.provenance import environment, hardware
 from shared.records import Record, append_record, read_records
-from shared.splits import balanced_test_set, external_test_set, parts
+from shared.splits import external_test_set, parts
 
-SETS = ("balanced", "external")
 ALL_BUT_ONE = 0.999  # thresholds above are shown as such
 KEY = ("model", "ratio", "control", "synthetic", "protocol", "fold", "seed")  # of a record, from the configuration
-
-Indices = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class TestSet:
-    """Rows of a cohort that a model is tested on."""
-
-    name: str
-    rows: Indices
-    left_out: int = 0  # external images whose group holds a study image
 
 
 def evaluate(
@@ -64,6 +53,8 @@ def evaluate(
 ) -> list[Record]:
     """Test the model in the folder `model`, or its `fold0` …, on `sets` of `cohort`; append to `records` and return.
 
+    Networks answer in full float32, without TF32.
+
     Raises `UserError`: no finished model, no such test set, a test image that was seen, or `records` that are not a
     file of records of this version, before anything is written.
     """
@@ -72,9 +63,10 @@ def evaluate(
     models = [read_model(folder) for folder in model_folders(model)]
     plan = [(fitted, test_set(cohort, fitted.config.fold, name)) for fitted in models for name in sets]
     for fitted, tested in plan:
-        _check_classes(fitted, cohort)
+        _require_own(fitted, cohort)
         if not allow_seen:
             refuse_seen(fitted.seen, cohort, tested.rows, model=fitted.path, test_set=tested.name)
+    choose_precision("fp32", device)  # whatever was fitted before: a verdict is not to depend on it
     made = []
     for fitted in models:
         classifier = for_inference(fitted.load().to(device))
@@ -86,33 +78,18 @@ def evaluate(
     return made
 
 
-def test_set(cohort: Cohort, fold: int, name: str) -> TestSet:
-    """Return the rows of the set `name` for a model of `fold`; raise `UserError` when there is none."""
-    if name == "balanced":
-        rows = balanced_test_set(cohort, fold)
-        if not len(rows):
-            raise UserError(
-                f"--set balanced: fold {fold} of {cohort.path} lacks a class; prepare it with fewer --folds."
-            )
-        return TestSet(name, rows)
-    if name != "external":
-        raise UserError(f"--set {name}: no such test set; give balanced or external.")
-    rows, left_out = external_test_set(cohort)
-    if not len(rows):
-        raise UserError(
-            f"--set external: {cohort.path} has no external images; prepare it with --external-negative, or leave this "
-            "set out."
-        )
-    return TestSet(name, rows, left_out)
-
-
-def _check_classes(fitted: FittedModel, cohort: Cohort) -> None:
-    known = fitted.document.get("classes")
+def _require_own(fitted: FittedModel, cohort: Cohort) -> None:
+    """Raise `UserError` when a model was fitted on another cohort."""
+    known = fitted.document["classes"]
     if known != list(cohort.classes):
-        names = " and ".join(map(str, known)) if isinstance(known, list) else "other classes"
         raise UserError(
-            f"{fitted.path}: tells {names} apart, where the cohort has {' and '.join(cohort.classes)}; give a cohort "
-            "of the same classes."
+            f"{fitted.path}: tells {' and '.join(known)} apart, where the cohort has {' and '.join(cohort.classes)}; "
+            "give a cohort of the same classes."
+        )
+    if fitted.config.cohort != cohort.sha256:
+        raise UserError(
+            f"{fitted.path}: fitted on another cohort than {cohort.path}, whose folds are others, and its record would "
+            "take the place of the right one; give the cohort that it was fitted on, or fit on this one."
         )
 
 

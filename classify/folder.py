@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import numpy as np
 from torch import Tensor
 
+from classify.folder_checks import tells_of_a_fit, tells_of_epochs
 from classify.guard import Seen
 from classify.models import Classifier, build_model, set_trainable
 from classify.settings import FitConfig, as_read, fits
@@ -173,6 +174,9 @@ def read_model(folder: Path) -> FittedModel:
         raise UserError(f"{folder}: holds {state if (folder / CONFIG).is_file() else other}.")
     config, document = read_config(folder)
     history, seen = _read_json(folder / HISTORY), _read_json(folder / SEEN)
+    for name, tells in ((CONFIG, tells_of_a_fit(document)), (HISTORY, tells_of_epochs(history))):
+        if not tells:
+            raise _damaged(folder / name)
     try:
         parts = tuple(
             Seen(

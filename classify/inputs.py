@@ -6,37 +6,25 @@ other ratios find those of the real images again. The folder's files are keyed b
 themselves.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from classify.augment import draw_changes, transform, vary
+from classify.features import FeatureStore
 from classify.mixing import Entries, Mixture
 from classify.models import Classifier
-from classify.prefix import Cut, cut
+from classify.pixels import Pixels, codes_of, fields_of
+from classify.prefix import Cut
+from classify.schedule import Shown, TrainSettings
 from shared.console import say
-from shared.errors import UserError
-from shared.files import locked, whole_file
-from shared.progress import progress
+from shared.nn.memory import free_bytes
+from shared.nn.ranks import ALONE, Ranks
 
-MAX_BATCH = 128
-CPU_BATCH_PIXELS = 8 * 224 * 224  # on a CPU small batches stay in its cache
 MAX_KEPT_BYTES = 8 << 30  # of one fit's features in memory; beyond it frozen layers run in every epoch
-MAX_STORED_BYTES = 1 << 31  # of one feature file; beyond it, features stay in memory only
-DIGEST_BYTES = hashlib.sha256().digest_size
-
-_TRANSFORM_BIT, _VARIATION_BIT = 32, 40  # of the number of an entry
-
-Features = npt.NDArray[np.float32]
-T = TypeVar("T", int, npt.NDArray[np.int64])
 
 
 class Inputs(Protocol):
@@ -44,48 +32,6 @@ class Inputs(Protocol):
 
     def logits(self, entries: Entries) -> Tensor:
         """Return the classifier's logits [E, 2] for `entries`, on its device."""
-
-
-class Pixels:
-    """The images of a mixture, on a device, from where entries are drawn."""
-
-    def __init__(self, images: npt.NDArray[np.uint8], device: torch.device, seed: int) -> None:
-        self.device = device
-        self._images = torch.from_numpy(images).to(device)  # [M, S, S, 3] uint8
-        self._seed = seed
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one image."""
-        return tuple(self._images.shape[1:])
-
-    def __getitem__(self, entries: Entries) -> Tensor:
-        """Return uint8 [E, S, S, 3]: each entry's image under its transform, and its random change if it has one."""
-        index = torch.from_numpy(entries.index).to(self.device)
-        images = transform(self._images[index], torch.from_numpy(entries.transform))
-        varied = np.flatnonzero(entries.variation)
-        if len(varied):
-            keys = [(self._seed, *_fields(code)) for code in _codes(entries)[varied].tolist()]
-            changes = torch.from_numpy(draw_changes(keys)).to(self.device)
-            rows = torch.from_numpy(varied).to(self.device)
-            images[rows] = vary(images[rows], changes)
-        return images
-
-
-def _codes(entries: Entries) -> npt.NDArray[np.int64]:
-    """Return a number [E] for each entry that others have not."""
-    return entries.index | entries.transform << _TRANSFORM_BIT | entries.variation << _VARIATION_BIT
-
-
-def _fields(codes: T) -> tuple[T, T, T]:
-    """Return index, transform and variation of entries."""
-    low = (1 << _TRANSFORM_BIT) - 1
-    middle = (1 << (_VARIATION_BIT - _TRANSFORM_BIT)) - 1
-    return codes & low, codes >> _TRANSFORM_BIT & middle, codes >> _VARIATION_BIT
-
-
-def _distinct(shown: Sequence[Entries]) -> npt.NDArray[np.int64]:
-    return np.unique(np.concatenate([_codes(entries) for entries in shown]))
 
 
 class PixelInputs:
@@ -100,133 +46,83 @@ class PixelInputs:
         return logits
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Features of pictures, which their numbers name."""
+
+    codes: npt.NDArray[np.int64]  # [P] ascending
+    features: Tensor  # [P, D] float32
+
+    def of(self, entries: Entries) -> Tensor:
+        rows = torch.from_numpy(np.searchsorted(self.codes, codes_of(entries)))
+        return self.features[rows.to(self.features.device)]
+
+
 class FeatureInputs:
     """Looks up what the frozen layers make of an image, and applies those that train."""
 
     def __init__(
-        self, classifier: Classifier, parts: Cut, pixels: Pixels, shown: Sequence[Entries], store: "FeatureStore"
+        self,
+        classifier: Classifier,
+        parts: Cut,
+        pixels: Pixels,
+        shown: Shown,
+        store: FeatureStore,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Compute the features of every distinct entry of `shown`."""
-        self._known = _distinct(shown)  # [P] ascending
+        """Compute the features of every distinct entry of `shown`, for a fit whose steps are in `dtype`.
+
+        What it trains on has them in this precision, what scores it in full: as the whole network would.
+        """
         self._rest, self._head = parts.rest, classifier.head
-        features = store.features(classifier, parts, pixels, Entries(*_fields(self._known)))
-        self._features = torch.from_numpy(features).to(classifier.mean.device)  # [P, D] float32
+        self._device = classifier.mean.device
+        kept = []
+        for precision, codes in _wanted(shown, dtype).items():
+            found = store.features(classifier, parts, pixels, Entries(*fields_of(codes)), precision)
+            kept.append(_Kept(codes, torch.from_numpy(found).to(self._device)))
+        self._trained, self._scored = kept[0], kept[-1]
 
     def logits(self, entries: Entries) -> Tensor:
-        """Return the logits [E, 2] of the features found."""
-        rows = torch.from_numpy(np.searchsorted(self._known, _codes(entries)))
-        logits: Tensor = self._head(self._rest(self._features[rows.to(self._features.device)]))
+        """Return the logits [E, 2] of the features found: within `shared.nn.device.autocast` those to train on."""
+        kept = self._trained if torch.is_autocast_enabled(self._device.type) else self._scored
+        logits: Tensor = self._head(self._rest(kept.of(entries)))
         return logits
 
 
-def choose_inputs(
-    classifier: Classifier, mixture: Mixture, shown: Sequence[Entries], store: "FeatureStore", seed: int
-) -> Inputs:
-    """Return the inputs of a fit that will be `shown` these entries: features where frozen layers give them.
+def _wanted(shown: Shown, dtype: torch.dtype) -> dict[torch.dtype, npt.NDArray[np.int64]]:
+    """Return the numbers of the distinct pictures [P], ascending, by the precision of their features."""
+    uses = {dtype: shown.trained, torch.float32: shown.scored}
+    if len(uses) == 1:
+        uses = {dtype: [*shown.trained, *shown.scored]}
+    return {each: np.unique(np.concatenate([codes_of(of) for of in entries])) for each, entries in uses.items()}
 
-    `seed` is of the random changes.
+
+def choose_inputs(
+    classifier: Classifier,
+    parts: Cut | None,
+    mixture: Mixture,
+    shown: Shown,
+    store: FeatureStore,
+    settings: TrainSettings,
+    ranks: Ranks = ALONE,
+) -> Inputs:
+    """Return the inputs of a fit that will be `shown` these entries: features where `parts` gives them and memory is.
+
+    All of `ranks` get the same kind.
     """
-    pixels = Pixels(mixture.images, classifier.mean.device, seed)
-    parts = cut(classifier)
+    pixels = Pixels(mixture.images, classifier.mean.device, settings.seed)
     if parts is None:
         return PixelInputs(classifier, pixels)
-    bytes_wanted = 4 * parts.width * len(_distinct(shown))
-    if bytes_wanted > MAX_KEPT_BYTES:
-        say(f"note: what the frozen layers give would take {bytes_wanted / 2**30:.1f} GiB, so they run in every epoch.")
+    wanted = 4 * parts.width * sum(map(len, _wanted(shown, settings.dtype).values()))
+    allowed = kept_bytes(classifier.mean.device)
+    if ranks.most(int(wanted > allowed)):
+        sizes = f"{wanted / 2**30:.1f} GiB, of the {allowed / 2**30:.1f} GiB that may be taken"
+        say(f"note: what the frozen layers give would take {sizes}, so they run in every epoch.")
         return PixelInputs(classifier, pixels)
-    return FeatureInputs(classifier, parts, pixels, shown, store)
+    return FeatureInputs(classifier, parts, pixels, shown, store, settings.dtype)
 
 
-class FeatureStore:
-    """Computes features, and keeps them in `folder` if there is one."""
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
-
-    def features(self, classifier: Classifier, parts: Cut, pixels: Pixels, entries: Entries) -> Features:
-        """Return float32 [E, D] for `entries` of `pixels`.
-
-        Images are taken in fixed batches, the last one filled up, so that a feature does not depend on its neighbours.
-        """
-        if self._folder is None or 4 * parts.width * len(entries) > MAX_STORED_BYTES:
-            return _compute(classifier, parts, pixels, entries)
-        path = self._folder / f"{backbone_sha256(classifier, parts.description)}.safetensors"
-        digests = _digests(pixels, entries)
-        with locked(path):
-            known = _load(path)
-            missing = np.array([row for row, digest in enumerate(digests) if digest not in known], np.int64)
-            if len(missing):
-                new = _compute(classifier, parts, pixels, entries[missing])
-                known |= {digests[row]: feature for row, feature in zip(missing, new, strict=True)}
-                _save(path, known)
-        return np.stack([known[digest] for digest in digests])
-
-
-def _compute(classifier: Classifier, parts: Cut, pixels: Pixels, entries: Entries) -> Features:
-    size = inference_batch(classifier)
-    found = np.empty((len(entries), parts.width), np.float32)
-    mode = classifier.training
-    classifier.eval()
-    with torch.inference_mode(), progress("features of the frozen layers", len(entries), unit="images") as bar:
-        for start in range(0, len(entries), size):
-            chunk = entries[np.arange(start, start + size).clip(max=len(entries) - 1)]
-            kept = min(size, len(entries) - start)
-            batch = parts.first(classifier.prepare(pixels[chunk]))
-            found[start : start + kept] = batch[:kept].float().cpu().numpy()
-            bar.advance(kept)
-    classifier.train(mode)
-    return found
-
-
-def inference_batch(classifier: Classifier) -> int:
-    """Return how many images are taken at once when nothing trains; it follows from device and input size alone."""
-    if classifier.mean.device.type != "cpu":
-        return MAX_BATCH
-    return min(MAX_BATCH, max(1, CPU_BATCH_PIXELS // classifier.image_size**2))
-
-
-def _digests(pixels: Pixels, entries: Entries) -> list[bytes]:
-    """Return the SHA-256 of each entry's pixels; all have one shape."""
-    return [digest for rows in _pieces(len(entries)) for digest in _digests_of(pixels[entries[rows]], pixels.shape)]
-
-
-def _pieces(count: int) -> Iterator[npt.NDArray[np.int64]]:
-    return (np.arange(start, min(start + MAX_BATCH, count)) for start in range(0, count, MAX_BATCH))
-
-
-def _digests_of(images: Tensor, shape: tuple[int, ...]) -> list[bytes]:
-    return [hashlib.sha256(repr(shape).encode() + image.tobytes()).digest() for image in images.cpu().numpy()]
-
-
-def backbone_sha256(classifier: Classifier, part: str = "all") -> str:
-    """Return the SHA-256 of all that decides on a feature: the backbone's structure and tensors, the preprocessing."""
-    device = classifier.mean.device.type  # kernels of another kind round differently
-    digest = hashlib.sha256(f"{device} {classifier.image_size} {part} {classifier.backbone}".encode())
-    tensors: Sequence[tuple[str, Tensor]] = sorted(classifier.backbone.state_dict().items())
-    for name, tensor in (*tensors, ("mean", classifier.mean), ("std", classifier.std)):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _load(path: Path) -> dict[bytes, Features]:
-    if not path.exists():
-        return {}
-    way_out = "delete it, and the features are computed again."
-    try:
-        arrays = load_file(path)
-    except (SafetensorError, ValueError) as error:
-        raise UserError(f"{path}: a damaged feature file ({error}); {way_out}") from error
-    digests, features = arrays.get("digests"), arrays.get("features")
-    if digests is None or features is None or digests.shape != (len(features), DIGEST_BYTES) or features.ndim != 2:
-        raise UserError(f"{path}: not a feature file; {way_out}")
-    return {bytes(digest): feature for digest, feature in zip(digests, features, strict=True)}
-
-
-def _save(path: Path, known: dict[bytes, Features]) -> None:
-    features = np.stack(list(known.values()))
-    if features.nbytes > MAX_STORED_BYTES:
-        return
-    digests = np.frombuffer(b"".join(known), np.uint8).reshape(-1, DIGEST_BYTES)
-    with whole_file(path) as part:
-        save_file({"digests": digests, "features": features}, part, {"rarescreen-features": "1"})
+def kept_bytes(device: torch.device) -> int:
+    """Return how much memory features may take: no more than half of what is free where they are made and kept."""
+    free = [free_bytes(each) for each in {device, torch.device("cpu")}]
+    return min([MAX_KEPT_BYTES, *(each // 2 for each in free if each is not None)])

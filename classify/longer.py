@@ -14,10 +14,9 @@ from classify.ratio import NONE
 from classify.settings import FitConfig
 from shared.console import say
 from shared.errors import UserError
-from shared.files import whole_file
-from shared.nn.resume import load_state
+from shared.nn.resume import copy_state
 
-_SAME = ("device", "platform", "versions")  # of two environments, for the same bits
+_SAME = ("device", "platform", "versions", "commit")  # of two environments, for the same bits
 
 
 def beginning(config: FitConfig) -> FitConfig | None:
@@ -52,7 +51,7 @@ def _begins(config: FitConfig, common: FitConfig | None) -> bool:
 def go_on(path: Path, fits: Mapping[Path, FitConfig]) -> None:
     """Let the fit that has just begun in the folder `path` go on from the end of the longest of `fits` that is there.
 
-    One that was made with other versions, on another kind of device, or that cannot be read, is left alone.
+    One that was made by another version, on another kind of device, or that cannot be read, is left alone.
     """
     if (path / folder.CHECKPOINT).exists():
         return
@@ -60,10 +59,27 @@ def go_on(path: Path, fits: Mapping[Path, FitConfig]) -> None:
     for other in shorter(config, fits):
         with contextlib.suppress(UserError, OSError):
             kept, of = folder.read_config(other)
-            same = all(of["environment"][name] == document["environment"][name] for name in _SAME)
-            if kept == fits[other] and same and folder.is_finished(other):
-                load_state(other / folder.END)
-                with whole_file(path / folder.CHECKPOINT) as part:
-                    part.write_bytes((other / folder.END).read_bytes())
+            if kept == fits[other] and _made_alike(document, of) and folder.is_finished(other):
+                copy_state(other / folder.END, path / folder.CHECKPOINT)
                 say(f"{path}: goes on from the {kept.epochs} epochs of {other}")
                 return
+
+
+def _made_alike(ours: folder.Json, theirs: folder.Json) -> bool:
+    """Tell whether two fits, by all that their `config.json` tell, come to the same bits."""
+    here, there = ours.get("environment"), theirs.get("environment")
+    if not isinstance(here, dict) or not isinstance(there, dict):
+        return False
+    return all(name in there and there[name] == here.get(name) for name in _SAME)
+
+
+def drop_ends(fits: Mapping[Path, FitConfig]) -> None:
+    """Remove the ends of those of `fits` from which none will go on any more, since all longer ones are done."""
+    for path, config in fits.items():
+        end, mine = path / folder.END, beginning(config)
+        if end.exists() and all(
+            folder.is_done(other, longer)
+            for other, longer in fits.items()
+            if _begins(longer, mine) and longer.epochs > config.epochs
+        ):
+            end.unlink(missing_ok=True)

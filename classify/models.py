@@ -192,7 +192,7 @@ def load_backbone(backbone: nn.Module, spec: ModelSpec, weights: WeightSource) -
     Raises `UserError`: the weights cannot be had, or belong to another network.
     """
     assert spec.pretrained is not None
-    found = spec.pretrained(weights)
+    found = spec.pretrained.read(weights)
     wanted = backbone.state_dict()
     unfit = [name for name, value in wanted.items() if name not in found or found[name].shape != value.shape]
     if unfit:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from shared.console import say
+from shared.errors import UserError
 from shared.interruption import Interruption, StopAskedError, watching_signals
 from shared.nn.device import choose_device
 from shared.nn.ranks import ALONE, Ranks, joined
@@ -33,6 +34,14 @@ class Place:
     interruption: Interruption = field(default_factory=Interruption)
 
 
+def _require_folder(cache: Path | None) -> None:
+    if cache is None:
+        return
+    there = next(each for each in (cache.absolute(), *cache.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise UserError(f"--cache {cache}: {there} is a file, where a folder must be; give another.")
+
+
 @contextlib.contextmanager
 def working(
     device: str, *, weights: Path | None = None, offline: bool = False, cache: Path | None = None
@@ -40,9 +49,10 @@ def working(
     """Give a place for the block, and end the process with a signal's code when one asked to stop within it.
 
     Raises:
-        UserError: there is no such device.
+        UserError: there is no such device, or `cache` cannot be a folder.
         SystemExit: a signal asked to stop; what ran has saved its state.
     """
+    _require_folder(cache)
     with watching_signals() as interruption, joined(device) as (ranks, chosen):
         try:
             yield Place(chosen, WeightSource(weights, offline), cache, ranks, interruption)

@@ -31,8 +31,9 @@ class ModelSpec:
     name: str
     label: str  # as Table 2 prints it
     build: "backbones.Build"
-    pretrained: "backbones.State | None" = None
-    imagenet_parameters: int | None = None  # of the original network with its ImageNet head, which Table 2 prints
+    pretrained: "backbones.Pretrained | None" = None
+    # Of the original network with its ImageNet head, which Table 2 prints but for InceptionV3.
+    imagenet_parameters: int | None = None
     image_size: int | None = None  # side of the input in px; None: that of the cohort
     min_image_size: int = 32
     depth: int | None = None  # convolutions, where a user may choose
@@ -44,7 +45,6 @@ class ModelSpec:
     optimizer: str = "adam"
     lr: float = 1e-3
     epochs: int = 20
-    patience: int | None = None  # epochs without a better one before it ends early
     batch: int = 32
 
 
@@ -66,7 +66,7 @@ SPECS = (
         name="inception_v3",
         label="InceptionV3",
         build=backbones.inception_v3,
-        pretrained=backbones.state_of(backbones.INCEPTION_V3),
+        pretrained=backbones.in_file(backbones.INCEPTION_V3),
         imagenet_parameters=23_834_568,  # without the auxiliary classifier
         image_size=299,
         min_image_size=75,
@@ -78,7 +78,7 @@ SPECS = (
         name="vgg16",
         label="VGG16",
         build=backbones.vgg16,
-        pretrained=backbones.state_of(VGG16),
+        pretrained=backbones.in_file(VGG16),
         imagenet_parameters=138_357_544,
         image_size=224,
     ),
@@ -86,7 +86,7 @@ SPECS = (
         name="mobilenet",
         label="MobileNet",
         build=backbones.timm_backbone("mobilenetv1_100"),
-        pretrained=backbones.timm_state("mobilenetv1_100"),
+        pretrained=backbones.in_timm("mobilenetv1_100"),
         imagenet_parameters=4_231_976,
         image_size=224,
         mean=HALF,
@@ -96,7 +96,7 @@ SPECS = (
         name="resnet50",
         label="ResNet50",
         build=backbones.resnet50,
-        pretrained=backbones.state_of(backbones.RESNET50),
+        pretrained=backbones.in_file(backbones.RESNET50),
         imagenet_parameters=25_557_032,
         image_size=224,
     ),
@@ -104,7 +104,7 @@ SPECS = (
         name="efficientnet_lite0",
         label="EfficientNet-Lite0",
         build=backbones.timm_backbone("tf_efficientnet_lite0"),
-        pretrained=backbones.efficientnet_lite0_state,
+        pretrained=backbones.IN_PACKAGE,
         imagenet_parameters=4_652_008,
         image_size=224,
         mean=LITE_MEAN,
@@ -114,7 +114,7 @@ SPECS = (
         name="linear_probe",
         label="Linear probe",
         build=backbones.timm_backbone("tf_efficientnet_lite0"),
-        pretrained=backbones.efficientnet_lite0_state,
+        pretrained=backbones.IN_PACKAGE,
         imagenet_parameters=4_652_008,
         image_size=224,
         mean=LITE_MEAN,
@@ -150,7 +150,7 @@ def _timm_spec(name: str) -> ModelSpec:
         name=name,
         label=name,
         build=backbones.timm_backbone(network),
-        pretrained=backbones.timm_state(network),
+        pretrained=backbones.in_timm(network),
         image_size=int(default.input_size[-1]),
         mean=cast(Rgb, tuple(default.mean)),
         std=cast(Rgb, tuple(default.std)),

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from classify.bootstrap import Interval, group_bootstrap
-from classify.inputs import inference_batch
+from classify.features import inference_batch
 from classify.measures import auc
 from classify.mixing import Mixture
 from classify.models import Classifier

@@ -4,142 +4,26 @@ A cell is one fit and its evaluation: model x ratio x control x fold x seed. The
 (`shared.studies`), so the same command on several machines shares them, whatever dies. What is done is left as it is.
 """
 
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import rich.box
 import rich.table
-import torch
 
-from classify import folder
-from classify.evaluate import SETS, evaluate
-from classify.fit import Plan, fit_fold, plan, resolve_precision
-from classify.place import Place, helping, working
-from classify.presets import read_preset
-from classify.settings import FitConfig
-from classify.study_checks import require_testable, require_writable
-from classify.study_options import CellGrid, StudyOptions, TableCell, table_cells
-from classify.study_records import RecordsFile
+from classify.place import Place, working
+from classify.study_checks import require_writable
+from classify.study_options import StudyOptions, TableCell
+from classify.table_study import TableStudy
 from classify.tables import Table, write_table
-from shared.bundle import Bundle, read_bundle
-from shared.cohort import Cohort, read_cohort
+from classify.workers import work
 from shared.console import console, say
 from shared.errors import UserError
-from shared.interruption import Interruption
-from shared.nn.at_once import Work, do_at_once
-from shared.records import Record
-from shared.splits import external_test_set
-from shared.studies.claim import Claim
 from shared.studies.patience import patiently
 from shared.studies.storage import open_existing, open_storage, place_name
 from shared.studies.study import Study, forget_other_plan, require_same_plan
-from shared.studies.worker import Done, Worker
 
 STUDY = "table2"  # name of the study in a folder of its own, which may be moved
 UNIT = "fits"
-FEATURES = "features"
 WAY_OUT = "give --force to replace it, another --out or --study, or the same options to go on"
-
-
-class TableStudy:
-    """The cells of one study as one process works on them (`shared.studies.worker.Shop`)."""
-
-    def __init__(self, options: StudyOptions, place: Place) -> None:
-        """Read what the options name.
-
-        Raises `UserError`: a file or preset that cannot be read, or a cell that cannot be fitted.
-        """
-        self.options = options
-        if options.precision is not None:
-            resolve_precision(options.precision, place.device, head_alone=False)
-        self.place = replace(place, cache=options.out / FEATURES)
-        self.cohort: Cohort = read_cohort(options.cohort)
-        self.bundles: list[Bundle] = [read_bundle(path) for path in options.bundles]
-        self.grid: CellGrid = table_cells(read_preset(options.preset), self.cohort, options)
-        self.sets = SETS if len(external_test_set(self.cohort)[0]) else SETS[:1]
-        self.records = RecordsFile(options.records, self.cohort.sha256, allow_seen=options.allow_seen)
-
-    @property
-    def is_single(self) -> bool:
-        """Whether there is but one cell."""
-        return len(self.grid.cells) == 1
-
-    def plan(self, cell: TableCell) -> Plan:
-        """Return the fit of a cell; raise `UserError` when it cannot be made."""
-        try:
-            return plan(self.cohort, cell.fold, bundles=self.bundles, options=cell.options, device=self.place.device)
-        except UserError as error:
-            raise UserError(f"--preset {self.options.preset}, {cell.name}: {error}") from error
-
-    @cached_property
-    def configs(self) -> dict[str, FitConfig]:
-        """The configuration of each cell by its name; raises `UserError` when one cannot be fitted, or tested."""
-        found = {}
-        for cell in self.grid.cells:
-            planned, path = self.plan(cell), self.path(cell)
-            require_testable(self.cohort, planned, self.sets, path, allow_seen=self.options.allow_seen)
-            folder.require_free(path, planned.config, force=self.options.force)
-            found[cell.name] = planned.config
-        return found
-
-    @cached_property
-    def fits(self) -> dict[Path, FitConfig]:
-        """The configuration of each cell by its model's folder."""
-        return {self.path(cell): self.configs[cell.name] for cell in self.grid.cells}
-
-    def describe(self) -> dict[str, Any]:
-        """Return what all workers must agree on, besides the names of the cells."""
-        fits = {name: asdict(config) for name, config in self.configs.items()}
-        return {"cohort": self.cohort.sha256, "fits": fits, "allow_seen": self.options.allow_seen}
-
-    def path(self, cell: TableCell) -> Path:
-        """Return the folder of a cell's model."""
-        return self.options.out / cell.folder
-
-    def is_there(self, cell: TableCell) -> bool:
-        """Tell whether a cell's model and records are still where they were."""
-        return folder.is_finished(self.path(cell)) and len(self._recorded(cell)) == len(self.sets)
-
-    def do(self, cell: TableCell, interruption: Interruption, claim: Claim[TableCell] | None) -> Done:  # noqa: ARG002
-        """Fit a cell and evaluate it.
-
-        Raises: see `classify.fit.fit` and `classify.evaluate.evaluate`.
-        """
-        path = self.path(cell)
-        interruption.check(self.place.ranks)  # it may have come while the cell before was tested
-        was_there = folder.is_finished(path)
-        place = replace(self.place, interruption=interruption)
-        fit_fold(self.cohort, self.plan(cell), path, place, force=self.options.force, others=self.fits)
-        records = self.place.ranks.from_first(lambda: self._evaluated(cell, self._recorded(cell) if was_there else {}))
-        accuracy = records[0]["metrics"]["accuracy"]
-        return Done(value=1 - accuracy, row={"records": records, "seconds": records[0]["times"]["train_s"]})
-
-    def _evaluated(self, cell: TableCell, known: dict[str, Record]) -> list[Record]:
-        """Return the records of a cell by test set, those that are not `known` anew."""
-        stale = [name for name in self.sets if name not in known]
-        if stale:
-            made = evaluate(
-                self.path(cell),
-                cohort=self.cohort,
-                sets=stale,
-                records=self.options.records,
-                device=self.place.device,
-                allow_seen=self.options.allow_seen,
-                operating=self.options.operating,
-            )
-            known = known | {record["key"]["set"]: record for record in made}
-        return [known[name] for name in self.sets]
-
-    def _recorded(self, cell: TableCell) -> dict[str, Record]:
-        """Return the records of the model in a cell's folder that are there already, by test set."""
-        wanted = self.configs[cell.name]
-        try:
-            is_same = folder.is_finished(self.path(cell)) and folder.read_config(self.path(cell))[0] == wanted
-        except UserError:  # damaged, or of another version: with `--force` it is fitted again
-            return {}
-        return self.records.of(wanted, self.sets) if is_same else {}
 
 
 def study(options: StudyOptions) -> Table | None:
@@ -165,11 +49,7 @@ def study(options: StudyOptions) -> Table | None:
         ranks.from_first(lambda: studies.append(_open(shop, described)))
         left = ranks.from_first(lambda: studies[0].left())
         say(f"{shop.grid.in_words()}, {left} to do; {options.out}")
-        if options.jobs > 1 and left and ranks.count == 1:
-            threads = max(torch.get_num_threads() // options.jobs, 1)
-            pieces = [Work(f"worker {n}", OneWorker(options)) for n in range(1, min(options.jobs, left) + 1)]
-            do_at_once(pieces, options.jobs, threads, place.interruption)
-        Worker([shop], studies, place.interruption, ranks, wait=options.wait).go()
+        work(shop, studies, left, options, place, _join)
         return ranks.from_first(lambda: _conclude(shop, studies[0]))
 
 
@@ -178,6 +58,8 @@ def _say_unused(shop: TableStudy) -> None:
     for bundle in shop.bundles:
         if bundle.sha256 not in used:
             say(f"note: {bundle.path} is not used, since no cell is of its class and fold with synthetic images.")
+    if shop.has_paper and shop.options.preset.endswith(".toml"):  # a file, and none of ours
+        say(f"note: {shop.options.preset}: `paper` is not used, since tables print what the preset paper holds of it.")
 
 
 def _study_name(options: StudyOptions) -> str:
@@ -220,28 +102,19 @@ def _open(shop: TableStudy, described: dict[str, Any], *, helps: bool = False) -
     )
 
 
-@dataclass(frozen=True)
-class OneWorker:
-    """One worker of several on this machine, for a process of its own, which makes the rest anew."""
-
-    options: StudyOptions
-
-    def __call__(self, interruption: Interruption, slot: int) -> None:
-        """Do cells on GPU `slot`, if there are GPUs to choose from, until none is left."""
-        options = self.options
-        with helping(options.device, slot, interruption, weights=options.weights, offline=options.offline) as place:
-            shop = TableStudy(options, place)
-            studies = [_open(shop, shop.describe(), helps=True)]
-            Worker([shop], studies, interruption, place.ranks, wait=False, patient=options.wait).go()
+def _join(options: StudyOptions, place: Place) -> tuple[TableStudy, Study[TableCell]]:
+    """Return what a worker in a process of its own works on."""
+    shop = TableStudy(options, place)
+    return shop, _open(shop, shop.describe(), helps=True)
 
 
-def _conclude(shop: TableStudy, work: Study[TableCell]) -> Table | None:
+def _conclude(shop: TableStudy, done: Study[TableCell]) -> Table | None:
     """Write the table of all cells.
 
     Raises `UserError`: a cell could not be fitted.
     """
     options = shop.options
-    standing, rows = patiently(work.standing, f"{work.storage.name}:"), work.rows()
+    standing, rows = patiently(done.standing, f"{done.storage.name}:"), done.rows()
     if standing.running:
         say(f"{options.out}: other workers still have {standing.running} of the cells; the last one writes the table")
         return None

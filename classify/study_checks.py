@@ -2,16 +2,22 @@
 
 from pathlib import Path
 
-from classify.evaluate import test_set
+import torch
+
 from classify.figures import FIGURES
-from classify.fit import Plan
 from classify.gather import rows_of
 from classify.guard import refuse_seen, seen_by_bundle, seen_by_fit
+from classify.models import build_model, set_trainable
+from classify.plan import Plan
+from classify.registry import TIMM_PREFIX, find_model
+from classify.settings import FitConfig
 from classify.study_options import StudyOptions
+from classify.tested import test_set
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.files import require_new
 from shared.records import read_records
+from shared.weights import WeightSource, find_weights
 
 
 def require_writable(options: StudyOptions) -> None:
@@ -54,3 +60,29 @@ def require_testable(cohort: Cohort, planned: Plan, sets: tuple[str, ...], path:
         rows = test_set(cohort, planned.config.fold, name).rows
         if not allow_seen:
             refuse_seen(seen, cohort, rows, model=path, test_set=name)
+
+
+class Builder:
+    """Builds each network that a study asks for once, as cheaply as shows that it can be built."""
+
+    def __init__(self, source: WeightSource, *, dry_run: bool) -> None:
+        """Take where weights come from; a dry run downloads none."""
+        self._source, self._dry_run = source, dry_run
+        self._built: set[tuple[object, ...]] = set()
+
+    def require(self, config: FitConfig) -> None:
+        """Raise `UserError` when the network of a fit cannot be built, or its weights cannot be had."""
+        network = (config.model, config.image_size, config.depth, config.head, config.dropout, config.unfreeze)
+        if network in self._built:
+            return
+        # Without memory, and so without arithmetic; a network that nobody tried here is tried on a blank image.
+        device = "cpu" if config.model.startswith(TIMM_PREFIX) else "meta"
+        with torch.random.fork_rng([]), torch.device(device):
+            classifier = build_model(
+                config.model, image_size=config.image_size, depth=config.depth, head=config.head, dropout=config.dropout
+            )
+            set_trainable(classifier, config.unfreeze, name=config.model)
+        weights = find_model(config.model).pretrained
+        if weights is not None and (self._source.offline or not self._dry_run):
+            find_weights(weights.file(), self._source)  # where it is, and that it is whole
+        self._built.add(network)

@@ -184,13 +184,12 @@ def _options(row: FitOptions, seed: int, options: StudyOptions) -> FitOptions:
         ratio = Ratio.parse(row.ratio)
     except UserError as error:
         raise UserError(f"--preset {options.preset}: {error}") from None
-    has_synthetic = ratio.synthetic and row.control == NONE
     return replace(
         row,
         ratio=str(ratio),
         protocol=options.protocol,
         seed=seed,
         # a bundle of negatives is for rows that say so
-        synthetic=row.synthetic if row.synthetic is not None and has_synthetic else "positive",
+        synthetic="positive" if row.synthetic is None else row.synthetic,
         precision=row.precision if options.precision is None else options.precision,
     )

@@ -40,6 +40,15 @@ class Supply:
         return self.positive if label == POSITIVE else self.negative
 
 
+def require_classes(synthetic: str | None, ratio: Ratio, control: str) -> None:
+    """Raise `UserError` when `--synthetic` names no classes, or both where there are no synthetic images."""
+    if synthetic not in (None, *SYNTHETIC):
+        raise UserError(f"--synthetic {synthetic}: not known; give one of {', '.join(SYNTHETIC)}.")
+    if synthetic == "both" and (control != NONE or not ratio.synthetic):
+        without = f"--control {control}" if control != NONE else f"--ratio {NONE}"
+        raise UserError(f"--synthetic both: {without} has no synthetic images in any class; leave one of them out.")
+
+
 def find_supply(
     bundles: Sequence[Bundle], cohort: Cohort, fold: int, protocol: str, synthetic: str | None = None
 ) -> Supply:
@@ -49,8 +58,6 @@ def find_supply(
 
     Raises `UserError`: none fits, or one that fits is of another class, size or cohort.
     """
-    if synthetic not in (None, *SYNTHETIC):
-        raise UserError(f"--synthetic {synthetic}: not known; give one of {', '.join(SYNTHETIC)}.")
     if not bundles:
         raise UserError("--bundle: missing, and a ratio other than none needs synthetic images; give a bundle.")
     positive = _fitting(bundles, POSITIVE, fold, protocol)

@@ -4,11 +4,10 @@ Every random draw of an epoch follows from the seed and the epoch's number, so a
 same tensors.
 """
 
-import contextlib
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,89 +19,18 @@ from torch.nn import functional as F
 from classify.inputs import Inputs
 from classify.mixing import Entries, Mixture
 from classify.models import Classifier, trainable_state
+from classify.schedule import OPTIMIZERS, TrainSettings, batch_ends, order_in, seeded, shown_in
+from classify.score import Progress, Score, Watcher, score_of
+from classify.state import moving, own_state, restore_own, snapshot
 from shared.errors import UserError
 from shared.interruption import Interruption
+from shared.nn.device import autocast
 from shared.nn.ranks import ALONE, Ranks
 from shared.nn.resume import load_state, save_state
 from shared.progress import Bar
 
 CHECKPOINT_EVERY_S = 30.0
 EVALUATION_BATCH = 64
-FROZEN_VARIATIONS = 4  # of each image under random changes, when layers are frozen whose features are kept
-_STREAMS = {"weights": 0, "epoch": 1}  # keep the random streams apart
-
-
-def _can_fuse(parameters: Sequence[Tensor]) -> bool:
-    """Tell whether one kernel may do the whole step, which halves the time of a small head on a CPU."""
-    return all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-
-
-OPTIMIZERS: dict[str, Callable[[Sequence[Tensor], float], torch.optim.Optimizer]] = {
-    "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr, fused=_can_fuse(parameters)),
-    "adamw": lambda parameters, lr: torch.optim.AdamW(parameters, lr, fused=_can_fuse(parameters)),
-    "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr),
-    "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9, fused=_can_fuse(parameters)),
-}
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How long and how to step."""
-
-    epochs: int
-    lr: float
-    batch: int
-    optimizer: str
-    seed: int
-    patience: int | None = None  # epochs without a better one, after which it ends
-    dtype: torch.dtype = torch.float32  # of convolutions and products
-    variations: int = 0  # random changes of each image, in turn; 0: images as they are
-
-
-@dataclass(frozen=True)
-class Score:
-    """Loss (cross-entropy) and accuracy (0..1) over a set; `balanced_…` weigh the classes equally."""
-
-    loss: float
-    accuracy: float
-    balanced_loss: float
-    balanced_accuracy: float
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """Order of epochs: by balanced accuracy, ties by balanced loss."""
-        return self.balanced_accuracy, -self.balanced_loss
-
-
-@dataclass
-class Progress:
-    """Where a fit stands: what a checkpoint holds beside the tensors."""
-
-    history: list[dict[str, Any]] = field(default_factory=list)  # one row an epoch
-    best_epoch: int = 0
-    best_rank: tuple[float, float] = (-math.inf, -math.inf)
-    seconds: float = 0.0
-    ended: bool = False  # by a watcher
-    # of the epoch that is under way, a number a step
-    losses: list[float] = field(default_factory=list)  # sums over the batch
-    right: list[int] = field(default_factory=list)
-
-    @property
-    def epoch(self) -> int:
-        """The number of the epoch that is under way, from 1."""
-        return len(self.history) + 1
-
-
-Watcher = Callable[[int, Score], bool]  # told of each epoch; True ends the fit
-
-
-@contextlib.contextmanager
-def seeded(device: torch.device, seed: int, stream: str, *number: int) -> Iterator[None]:
-    """Seed torch's global generators for the block (dropout and initial weights take no other), then restore them."""
-    state = np.random.SeedSequence([seed, _STREAMS[stream], *(number or (0,))]).generate_state(1, np.uint64)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(int(state[0]) >> 1)
-        yield
 
 
 class Training:
@@ -142,7 +70,7 @@ class Training:
         self._parameters = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
         self._optimizer = OPTIMIZERS[settings.optimizer](self._parameters, settings.lr)
         self._label = torch.from_numpy(mixture.label).to(classifier.mean.device)
-        self._best = _snapshot(classifier)
+        self._best = snapshot(classifier)
         self._own: dict[str, Any] | None = None  # what this process alone had in the middle of an epoch
         self.progress = Progress()
         if checkpoint is not None:
@@ -166,8 +94,9 @@ class Training:
         while not self.is_over:
             epoch = self.progress.epoch
             trained = self._step_through(epoch, bar)
-            self.ranks.average(_moving(self.classifier))
-            scores = {name: self.score(entries) for name, entries in _score_sets(self.mixture).items()}
+            self.ranks.average(moving(self.classifier))
+            # The first process judges for all: rounding may differ from machine to machine, and they end together.
+            scores = self.ranks.from_first(self._scores)
             self._count_time()
             self._close_epoch(epoch, trained, scores, bar)
             if self._vote():
@@ -182,29 +111,27 @@ class Training:
     @property
     def is_over(self) -> bool:
         """Whether all epochs are done, or enough of them without a better one."""
-        done, patience = len(self.progress.history), self.settings.patience
-        late = patience is not None and self.progress.best_epoch and done - self.progress.best_epoch >= patience
-        return self.progress.ended or bool(late) or done >= self.settings.epochs
+        return self.progress.is_over(self.settings.epochs, self.settings.patience)
 
     def _step_through(self, epoch: int, bar: Bar) -> dict[str, float]:
         """Train on every entry once, in an order that follows from the seed and the epoch; return loss and accuracy."""
         progress, batch = self.progress, self.settings.batch
         device, seed = self.classifier.mean.device, self.settings.seed
         shown = shown_in(self.mixture, self.settings, epoch)
-        order = np.random.default_rng([seed, _STREAMS["epoch"], epoch]).permutation(len(shown))
-        steps = -(-len(order) // batch)
+        order, ends = order_in(len(shown), seed, epoch), batch_ends(len(shown), batch)
         told: list[tuple[Tensor, Tensor]] = []  # on the device, so that no step waits for it
-        bar.advance(min(len(progress.losses) * batch, len(order)))
+        bar.advance([0, *ends][len(progress.losses)])
         self.classifier.train()
         with seeded(device, seed, "epoch", epoch, *([self.ranks.rank] if self.ranks.count > 1 else [])):
-            self._restore_own()
-            for step in range(len(progress.losses), steps):
-                entries = shown[order[step * batch : (step + 1) * batch]]
-                told.append(self.step(entries))
-                bar.advance(len(entries))
-                if step + 1 < steps and self._vote():
+            if self._own is not None:  # it goes on where it was interrupted, in the middle of the epoch
+                restore_own(self.classifier, self._own)
+                self._own = None
+            for start, end in list(itertools.pairwise([0, *ends]))[len(progress.losses) :]:
+                told.append(self.step(shown[order[start:end]]))
+                bar.advance(end - start)
+                if end < len(order) and self._vote():
                     self._note(told)
-                    self._save(self._own_state(), self._checkpoint)
+                    self._save(own_state(self.classifier), self._checkpoint)
                     self._interruption.check(self.ranks)
         self._note(told)
         found = {"loss": math.fsum(progress.losses) / len(order), "accuracy": sum(progress.right) / len(order)}
@@ -212,7 +139,10 @@ class Training:
         return found
 
     def step(self, entries: Entries) -> tuple[Tensor, Tensor]:
-        """Train on one batch, of which this process takes its share; return its loss (sum) and how many are right."""
+        """Train on one batch, of which this process takes its share; return its loss (sum) and how many are right.
+
+        Raises `UserError`: the share is one image, of which a batch normalisation sees a single value.
+        """
         own = entries[np.arange(self.ranks.rank, len(entries), self.ranks.count)]
         device, dtype = self._label.device, self.settings.dtype
         self._optimizer.zero_grad(set_to_none=True)
@@ -220,8 +150,13 @@ class Training:
             self.ranks.add_gradients(self._parameters)
             self._optimizer.step()
             return torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-            logits = self.inputs.logits(own).float()
+        with autocast(device, dtype):
+            try:
+                logits = self.inputs.logits(own).float()
+            except ValueError as error:  # torch's, of a batch norm over one value a channel
+                if len(own) > 1:
+                    raise
+                raise UserError(_too_few(self.settings.batch, self.ranks.count)) from error
         target = self._label[torch.from_numpy(own.index).to(device)]
         loss = F.cross_entropy(logits, target, reduction="sum")
         (loss / len(entries)).backward()  # type: ignore[no-untyped-call]
@@ -250,26 +185,19 @@ class Training:
         shown = "" if score is None else f", {name} accuracy {score.accuracy:.1%}"
         bar.note(f"epoch {epoch}/{settings.epochs}, loss {trained['loss']:.3f}{shown}")
         if score is None or score.rank > progress.best_rank:
-            progress.best_epoch, self._best = epoch, _snapshot(self.classifier)
+            progress.best_epoch, self._best = epoch, snapshot(self.classifier)
             progress.best_rank = progress.best_rank if score is None else score.rank
         if self._watcher is not None and score is not None:
             progress.ended = self._watcher(epoch, score)
+
+    def _scores(self) -> dict[str, Score | None]:
+        return {name: self.score(entries) for name, entries in _score_sets(self.mixture).items()}
 
     def score(self, entries: Entries) -> Score | None:
         """Return the score over `entries`, None when there are none."""
         if not len(entries):
             return None
-        logits = self.logits(entries)
-        target = torch.from_numpy(self.mixture.label[entries.index])
-        losses = F.cross_entropy(logits, target, reduction="none").double()
-        right = (logits.argmax(1) == target).double()
-        by_class = [target == value for value in torch.unique(target)]
-        return Score(
-            loss=float(losses.mean()),
-            accuracy=float(right.mean()),
-            balanced_loss=float(torch.stack([losses[rows].mean() for rows in by_class]).mean()),
-            balanced_accuracy=float(torch.stack([right[rows].mean() for rows in by_class]).mean()),
-        )
+        return score_of(self.logits(entries), torch.from_numpy(self.mixture.label[entries.index]))
 
     def logits(self, entries: Entries) -> Tensor:
         """Return the logits [E, 2] float32 of `entries`, on the CPU, in evaluation mode."""
@@ -293,7 +221,7 @@ class Training:
         everyones = self.ranks.gather(own)
         if path is not None and self.ranks.first:
             content = {
-                "now": _snapshot(self.classifier),
+                "now": snapshot(self.classifier),
                 "best": self._best,
                 "optimizer": self._optimizer.state_dict(),
                 "progress": asdict(self.progress),
@@ -301,27 +229,6 @@ class Training:
             }
             save_state(path, content)
         self._saved_s = time.monotonic()
-
-    def _own_state(self) -> dict[str, Any]:
-        """Return what is not the same in all processes in the middle of an epoch.
-
-        That is their random numbers (of dropout), and what moves without gradients.
-        """
-        device = self._label.device
-        own: dict[str, Any] = {"cpu": torch.get_rng_state()}
-        if device.type == "cuda":
-            own["cuda"] = torch.cuda.get_rng_state(device)
-        return own | {"moving": [tensor.cpu().clone() for tensor in _moving(self.classifier)]}
-
-    def _restore_own(self) -> None:
-        """Go on in the middle of an epoch, when it was interrupted there."""
-        if self._own is not None:
-            torch.set_rng_state(self._own["cpu"])
-            if "cuda" in self._own and self._label.device.type == "cuda":
-                torch.cuda.set_rng_state(self._own["cuda"], self._label.device)
-            for tensor, kept in zip(_moving(self.classifier), self._own["moving"], strict=True):
-                tensor.copy_(kept)
-            self._own = None
 
     def _resume(self, path: Path, content: dict[str, Any]) -> None:
         try:
@@ -339,18 +246,18 @@ class Training:
             raise UserError(f"{path}: not a checkpoint of this fit ({reason}); delete it and start again.") from error
 
 
-def shown_in(mixture: Mixture, settings: TrainSettings, epoch: int) -> Entries:
-    """Return what is shown in an epoch, from 1: the training entries, under a random change if there are any."""
-    if not settings.variations:
-        return mixture.train
-    return mixture.train.varied(1 + (epoch - 1) % settings.variations)
-
-
-def all_shown(mixture: Mixture, settings: TrainSettings) -> list[Entries]:
-    """Return all that a fit shows to its network, training and scores."""
-    epochs = range(1, min(max(settings.variations, 1), settings.epochs) + 1)
-    shown = [shown_in(mixture, settings, epoch) for epoch in epochs]
-    return [*shown, mixture.validation, mixture.choice]
+def _too_few(batch: int, processes: int) -> str:
+    """Say that a batch normalisation cannot learn from one image."""
+    among = "" if processes == 1 else f" among {processes} processes"
+    more = (
+        f"--batch {2 * processes} or more"
+        if batch < 2 * processes
+        else "another --batch, so that no image is left over"
+    )
+    return (
+        f"--batch {batch}{among}: leaves a step with one image, whose last layers are a single pixel, and batch "
+        f"normalisation needs the spread of several; give {more}, or a larger --image-size."
+    )
 
 
 def _score_sets(mixture: Mixture) -> dict[str, Entries]:
@@ -358,14 +265,3 @@ def _score_sets(mixture: Mixture) -> dict[str, Entries]:
     if mixture.is_paper:
         return {"test": mixture.choice, "validation": mixture.validation}
     return {"validation": mixture.validation}
-
-
-def _moving(classifier: Classifier) -> list[Tensor]:
-    """Return what moves without gradients while training: the means of batch normalisation and the like."""
-    state = trainable_state(classifier)
-    own = dict(classifier.named_parameters())
-    return [tensor for name, tensor in state.items() if name not in own and tensor.is_floating_point()]
-
-
-def _snapshot(classifier: Classifier) -> dict[str, Tensor]:
-    return {name: tensor.cpu().clone() for name, tensor in trainable_state(classifier).items()}

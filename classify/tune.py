@@ -5,36 +5,34 @@ and judged on the fifth; neither the fold nor its validation images are touched.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from classify import folder
-from classify.fit import Plan, make_classifier, plan, train_settings
-from classify.inputs import FeatureStore, choose_inputs
-from classify.place import Place, helping, working
+from classify.making import make_classifier, make_training, train
+from classify.place import Place, working
+from classify.plan import Plan, plan
+from classify.score import Progress, Score, Watcher
 from classify.settings import FitConfig
-from classify.training import Progress, Score, Training, Watcher, all_shown
+from classify.tested import test_set
 from classify.tune_options import UNIT, TuneOptions, plan_trials
 from classify.tune_report import DOCUMENT, PICTURE, PRESET, TABLE, Found, write_findings
 from classify.tune_search import Trial
+from classify.workers import work
 from shared.cohort import Cohort, read_cohort
 from shared.console import say
 from shared.errors import UserError
 from shared.files import claimed, require_new
 from shared.interruption import Interruption
-from shared.nn.at_once import Work, do_at_once
 from shared.nn.device import describe_device
-from shared.progress import progress
 from shared.provenance import environment
 from shared.studies.claim import Claim
 from shared.studies.patience import patiently
 from shared.studies.storage import PLACE, open_storage, place_name
 from shared.studies.study import Study
-from shared.studies.worker import Done, Worker
+from shared.studies.worker import Done
 
 STUDY = "tune"
 FEATURES = "features"
@@ -50,7 +48,7 @@ class TuneStudy:
     def __init__(self, options: TuneOptions, place: Place) -> None:
         """Read the cohort.
 
-        Raises `UserError`: it cannot be read, or a trial at the end of a range cannot be built.
+        Raises `UserError`: it cannot be read, a trial at the end of a range cannot be built, or the fold lacks a class.
         """
         self.options, self.place = options, place
         self.rows: Callable[[], list[Row]] = list  # of the study, when it is open
@@ -58,6 +56,7 @@ class TuneStudy:
         self.search = plan_trials(options, self.cohort.size if options.image_size is None else options.image_size)
         for trial in self.search.corners():
             make_classifier(self.config(trial), place)
+        test_set(self.cohort, options.fold, "balanced")  # for which the settings are: it is not looked at
 
     def config(self, trial: Trial) -> FitConfig:
         """Return the configuration of a trial; raise `UserError` when it is out of range."""
@@ -110,26 +109,14 @@ class TuneStudy:
         self, trial: Trial, planned: Plan, checkpoint: Path, interruption: Interruption, claim: Claim[Trial] | None
     ) -> Progress:
         """Fit a trial, from the checkpoint on if there is one."""
-        classifier = make_classifier(planned.config, self.place)
-        settings = train_settings(planned.config, self.place.device)
-        shown = all_shown(planned.mixture, settings)
-        store = FeatureStore(self.options.out / FEATURES)
-        training = Training(
-            classifier,
-            choose_inputs(classifier, planned.mixture, shown, store, planned.config.seed),
-            planned.mixture,
-            settings,
-            checkpoint=checkpoint,
-            ranks=self.place.ranks,
-            interruption=interruption,
-            watcher=None if claim is None or self.place.ranks.count > 1 else _watcher(claim),
-        )
+        place = replace(self.place, cache=self.options.out / FEATURES, interruption=interruption)
+        watcher = None if claim is None or place.ranks.count > 1 else _watcher(claim)
+        classifier = make_classifier(planned.config, place)
+        training = make_training(planned, classifier, place, checkpoint=checkpoint, watcher=watcher)
         if claim is not None:
             for done in training.progress.history:  # by whoever had the trial before: it counts for this one
                 claim.report(done["epoch"], 1 - done["validation"]["balanced_accuracy"])
-        total = planned.config.epochs * len(planned.mixture.train)
-        with progress(trial.name.replace("_", " "), total, unit="images") as bar, _reproducible():
-            return training.run(bar)
+        return train(training, trial.name.replace("_", " "))
 
     def _row(self, trial: Trial, result: Progress, judged: int) -> Row:
         return asdict(trial) | {
@@ -164,13 +151,6 @@ def _watcher(claim: Claim[Trial]) -> Watcher:
     return watch
 
 
-@contextlib.contextmanager
-def _reproducible() -> Iterator[None]:
-    """Keep cuDNN to algorithms that give the same bits twice: a trial that was interrupted ends as it would have."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        yield
-
-
 def tune(options: TuneOptions) -> None:
     """Search, and write the ranking (.md, .json, .png) and a preset of the best (`tuned.toml`) into `options.out`.
 
@@ -186,11 +166,7 @@ def tune(options: TuneOptions) -> None:
         ranks.from_first(lambda: studies.append(_open(shop)))
         left = ranks.from_first(lambda: studies[0].left())
         say(f"{shop.search.in_words()}, {options.epochs} epochs each, {describe_device(place.device)}; {options.out}")
-        if options.jobs > 1 and left and ranks.count == 1:
-            threads = max(torch.get_num_threads() // options.jobs, 1)
-            pieces = [Work(f"worker {n}", OneWorker(options)) for n in range(1, min(options.jobs, left) + 1)]
-            do_at_once(pieces, options.jobs, threads, place.interruption)
-        Worker([shop], studies, place.interruption, ranks, wait=options.wait).go()
+        work(shop, studies, left, options, place, _join)
         ranks.from_first(lambda: _conclude(shop, studies[0]))
 
 
@@ -205,19 +181,10 @@ def _require_own(out: Path) -> None:
             raise UserError(f"{path}: exists already, and no search has left it; give another --out.")
 
 
-@dataclass(frozen=True)
-class OneWorker:
-    """One worker of several on this machine, for a process of its own, which makes the rest anew."""
-
-    options: TuneOptions
-
-    def __call__(self, interruption: Interruption, slot: int) -> None:
-        """Do trials on GPU `slot`, if there are GPUs to choose from, until the budget is used up."""
-        options = self.options
-        with helping(options.device, slot, interruption, weights=options.weights, offline=options.offline) as place:
-            shop = TuneStudy(options, place)
-            studies = [_open(shop, helps=True)]
-            Worker([shop], studies, interruption, place.ranks, wait=False, patient=options.wait).go()
+def _join(options: TuneOptions, place: Place) -> tuple[TuneStudy, Study[Trial]]:
+    """Return what a worker in a process of its own works on."""
+    shop = TuneStudy(options, place)
+    return shop, _open(shop, helps=True)
 
 
 def _open(shop: TuneStudy, *, helps: bool = False) -> Study[Trial]:
@@ -241,8 +208,8 @@ def _open(shop: TuneStudy, *, helps: bool = False) -> Study[Trial]:
     return study
 
 
-def _conclude(shop: TuneStudy, work: Study[Trial]) -> None:
-    standing, rows = patiently(work.standing, f"{work.storage.name}:"), work.rows()
+def _conclude(shop: TuneStudy, done: Study[Trial]) -> None:
+    standing, rows = patiently(done.standing, f"{done.storage.name}:"), done.rows()
     out = shop.options.out
     if standing.running:
         say(f"{out}: other workers still have {standing.running} trials; the last one writes {TABLE}")

@@ -1,6 +1,5 @@
 """What a search of settings is asked for, and what of it can be built."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +7,16 @@ from pathlib import Path
 
 from classify.backbones import largest_depth
 from classify.models import MAX_HEAD_LAYERS, MAX_HEAD_WIDTH
+from classify.plan import require_lr
 from classify.registry import ModelSpec, find_model
+from classify.schedule import MAX_LR, OPTIMIZERS
 from classify.settings import FitOptions
 from classify.study_options import require_sharing
-from classify.training import OPTIMIZERS
 from classify.tune_search import PRUNERS, SAMPLERS, Trial, TrialSearch
 from shared.errors import UserError
 from shared.studies.values import Budget, Range, read_values
 
+USUAL_LR = 1e-3
 USUAL_DEPTHS = (3, 6)  # where the images allow
 UNIT = "epochs"
 _WHOLE_RANGE = re.compile(r"([0-9]{1,3})(?::([0-9]{1,3}))?")
@@ -126,12 +127,12 @@ def _rates(texts: Sequence[str]) -> Range | tuple[float, ...]:
     ranges = [value for value in values if isinstance(value, Range)]
     if len(ranges) > 1 or (ranges and len(values) > 1):
         raise UserError(f"--lr {ranges[0]}: a range and more; give one range, or numbers to choose from.")
-    if ranges and ranges[0].low <= 0:
-        raise UserError(f"--lr {ranges[0]}: not of positive numbers; give a range such as 1e-5:1e-2:log.")
+    for each in ranges:
+        if each.low <= 0 or each.high > MAX_LR:
+            raise UserError(f"--lr {each}: not within 0 to {MAX_LR:g}; give a range such as 1e-5:1e-2:log.")
     numbers = tuple(dict.fromkeys(value for value in values if not isinstance(value, Range)))
     for number in numbers:
-        if not 0 < number < math.inf:
-            raise UserError(f"--lr {number:g}: not a positive number; give one such as 1e-3.")
+        require_lr(number, USUAL_LR)
     return ranges[0] if ranges else numbers
 
 

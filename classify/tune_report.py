@@ -70,8 +70,12 @@ def write_findings(found: Found, out: Path) -> None:
 
 
 def _preset(options: TuneOptions, best: Row) -> str:
-    """Return cells of Table 2 with the settings of the best trial, all folds."""
-    settings = [f'model = "{options.model}"', 'fold = "all"', f"lr = {best['lr']:.6g}", f"epochs = {options.epochs}"]
+    """Return cells of Table 2 with the settings of the best trial, of the fold that was searched on.
+
+    No other: its training part holds the test images of all other folds.
+    """
+    settings = [f'model = "{options.model}"', f"fold = {options.fold}"]
+    settings += [f"lr = {best['lr']:.6g}", f"epochs = {options.epochs}"]
     settings += [f"head = {list(best['head'])}", f'optimizer = "{best["optimizer"]}"']
     settings += [
         f"{name} = {value}"
@@ -81,6 +85,8 @@ def _preset(options: TuneOptions, best: Row) -> str:
     cells = ",\n".join(f'    {{ ratio = "{ratio}", {", ".join(settings)} }}' for ratio in RATIOS)
     return (
         f"# Found on the training part of fold {options.fold}: {best['name']}.\n"
+        f"# That part holds test images of the other folds, so these are settings of fold {options.fold} alone: search "
+        "each other\n# fold's with a `classify tune --fold N` of its own.\n"
         f'format = "{PRESET_FORMAT}"\nversion = {PRESET_VERSION}\ncells = [\n{cells},\n]\n'
     )
 
@@ -110,7 +116,9 @@ def _markdown(found: Found) -> str:
         "\n".join(lines),
         *(["Trials that could not be done:\n\n" + "\n".join(lost)] if lost else []),
         f"![Balanced accuracy over epochs]({PICTURE})",
-        f"`{PRESET}` is a preset with the first one's settings: `classify study COHORT --preset {PRESET} …`.",
+        f"`{PRESET}` is a preset with the first one's settings, of fold {options.fold} alone: `classify study COHORT "
+        f"--preset {PRESET} …`. The images that chose them are test images of the other folds, so settings of another "
+        "fold need a search of their own (`classify tune --fold N`).",
         _origin(found),
     ]
     return "\n\n".join(blocks) + "\n"

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from classify.cli import cli as classify
+from classify.folder import read_model
 from classify.guard import count_seen, refuse_seen, seen_by_bundle, seen_by_fit
 from shared.bundle import Bundle, read_bundle, write_bundle
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort, read_cohort
@@ -353,15 +354,26 @@ def test_the_same_photographs_at_another_size(cohort: Cohort, larger: Cohort) ->
         assert getattr(cohort, name).tolist() == getattr(larger, name).tolist()
 
 
-def test_the_right_fold_is_evaluated_at_either_size(
+def guard(model: Path, cohort: Cohort, fold: int) -> str:
+    """Return what the guard says of a model's folder and the balanced test set of a cohort, "" when all is well."""
+    try:
+        rows = balanced_test_set(cohort, fold)
+        refuse_seen(read_model(model).seen, cohort, rows, model=model, test_set="balanced")
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def test_the_right_fold_is_evaluated_and_the_guard_knows_it_at_either_size(
     honest: Path, cohort: Cohort, larger: Cohort, tmp_path: Path
 ) -> None:
-    for each in (cohort, larger):
-        records = tmp_path / f"{each.size}.jsonl"
-        done(classify, *evaluate(honest, each, records))
-        (record,) = read_records(records)
-        assert (record["allow_seen"], record["seen"]) == (False, 0)
-        assert record["n"] == len(balanced_test_set(each, 0)) > 0
+    records = tmp_path / "r.jsonl"
+    done(classify, *evaluate(honest, cohort, records))
+    (record,) = read_records(records)
+    assert (record["allow_seen"], record["seen"]) == (False, 0)
+    assert record["n"] == len(balanced_test_set(cohort, 0)) > 0
+    assert guard(honest, larger, 0) == ""
+    assert "honest: fitted on another cohort than" in refused(*evaluate(honest, larger, records))
 
 
 def test_a_bundle_of_another_fold_does_not_fit(
@@ -380,12 +392,12 @@ def test_another_fold_is_refused_at_either_size_unless_it_is_allowed(
         rows = balanced_test_set(each, 1)
         count = clinic.count(seen, each, rows)
         assert 0 < sum(each.source_path[row] in seen for row in rows) < count  # some by their patient alone
-        told = refused(*evaluate(leaky, each, records))
-        assert f"leaky: {count} of the {len(rows)} images of the balanced test set were seen before" in told
-        assert f"({count} by the generator or the selection of its synthetic images)" in told
-        assert "--allow-seen" in told
+        for told in (guard(leaky, each, 1), *([refused(*evaluate(leaky, each, records))] if each is cohort else [])):
+            assert f"leaky: {count} of the {len(rows)} images of the balanced test set were seen before" in told
+            assert f"({count} by the generator or the selection of its synthetic images)" in told
+            assert "--allow-seen" in told
         assert not records.exists()
-    done(classify, *evaluate(leaky, larger, records, "--allow-seen"))
+    done(classify, *evaluate(leaky, cohort, records, "--allow-seen"))
     (record,) = read_records(records)
     assert (record["allow_seen"], record["seen"], record["n"]) == (True, count, len(rows))
     done(classify, "table", records, "--out", tmp_path / "table.md")
@@ -405,7 +417,7 @@ def test_other_folds_of_the_same_photographs_are_refused(
     fitted = [str(cohort.source_path[row]) for row in [*split.train, *split.validation]]
     counts = {name: clinic.count(paths, other, rows) for name, paths in (("fit", fitted), ("bundle", seen))}
     assert len(rows) > counts["fit"] > counts["bundle"] > 0
-    told = refused(*evaluate(honest, other, tmp_path / "r.jsonl"))
+    told = guard(honest, other, 0)
     assert f"{counts['fit']} of the {len(rows)} images" in told
     assert f"({counts['fit']} by the classifier and {counts['bundle']} by the generator" in told
 
@@ -437,6 +449,6 @@ def test_photographs_that_are_gone_or_new_do_not_hide_what_was_seen(
     rows = balanced_test_set(new, 1)
     counts = [again.count(paths, new, rows) for paths in ([*fitted, *seen], fitted, seen)]
     assert len(rows) > counts[0]
-    told = refused(*evaluate(leaky, new, tmp_path / "r.jsonl"))
+    told = guard(leaky, new, 1)
     assert f"{counts[0]} of the {len(rows)} images" in told
     assert f"({counts[1]} by the classifier and {counts[2]} by the generator" in told

@@ -1,6 +1,8 @@
 """Which device the work runs on."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
 
 import torch
 
@@ -73,6 +75,22 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if cuda:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name != "fp32"
     return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Return the context in which a network's large convolutions and products run in `dtype`."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
+@contextlib.contextmanager
+def reproducible() -> Iterator[None]:
+    """Keep cuDNN to algorithms that give the same bits twice; the precision stays what `choose_precision` set.
+
+    Without cuDNN nothing changes. (What `flags` is not told it sets to a default of its own, TF32 to allowed.)
+    """
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32):
+        yield
 
 
 def fastest_precision(device: torch.device) -> str:

@@ -32,6 +32,33 @@ def keep_freed_memory() -> None:
             mallopt(_M_TRIM_THRESHOLD, _LARGEST)
 
 
+def free_bytes(device: torch.device) -> int | None:
+    """Return how much memory new tensors may take on a GPU, or beside all processes on a CPU; None when unknown.
+
+    What the system keeps of files counts as free, and a container has what its limit (cgroup v2) leaves.
+    """
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # the allocator's own
+        return torch.cuda.mem_get_info(device)[0] + unused
+    known = [each for each in (_free_of_machine(), _free_of_container()) if each is not None]
+    return min(known, default=None)
+
+
+def _free_of_machine() -> int | None:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next((line for line in lines if line.startswith("MemAvailable:")), "").split()[1])
+    return None
+
+
+def _free_of_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        most, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
+        about = dict(line.split(maxsplit=1) for line in (folder / "memory.stat").read_text().splitlines())
+        return max(most - used + int(about["inactive_file"]), 0)
+    return None  # no container, or one without a limit ("max")
+
+
 def forget_peak(device: torch.device) -> None:
     """Let `peak_bytes` begin anew, where the system can (Linux: clear_refs in proc(5))."""
     if device.type == "cuda":

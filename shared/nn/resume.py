@@ -1,6 +1,7 @@
 """Training state in a file: whole or absent, sealed by its hash, and loadable without running anything."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -74,18 +75,35 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def _is_whole(path: Path) -> bool:
-    """Tell whether the hash at the end of the file is that of all before the seal."""
+def copy_state(source: Path, target: Path) -> None:
+    """Copy what `save_state` wrote to `target`, whole or not at all; what is copied is what was checked.
+
+    Raises:
+        DamagedStateError: it is not as it was written.
+        OSError: it is not there, or cannot be written.
+    """
+    with whole_file(target) as part, part.open("wb") as copy:
+        if not _is_whole(source, copy):
+            raise DamagedStateError(f"{source}: not a complete checkpoint; remove it.")
+
+
+def _is_whole(path: Path, copy: BinaryIO | None = None) -> bool:
+    """Tell whether the hash at the end of the file is that of all before the seal; write what is read to `copy`."""
     digest = hashlib.sha256()
     tail = len(SEAL) + digest.digest_size
-    left = path.stat().st_size - tail
-    if left < 0:
-        return False
     with path.open("rb") as stream:
+        left = os.fstat(stream.fileno()).st_size - tail
+        if left < 0:
+            return False
         while left > 0:
             data = stream.read(min(READ_BYTES, left))
             if not data:
                 return False
             digest.update(data)
             left -= len(data)
-        return stream.read() == SEAL + digest.digest()
+            if copy is not None:
+                copy.write(data)
+        end = stream.read()
+        if copy is not None:
+            copy.write(end)
+        return end == SEAL + digest.digest()

@@ -5,6 +5,7 @@ Libraries are imported when they are used, so that a registry of networks can be
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +13,7 @@ from shared.errors import UserError
 from shared.weights import FoundWeights, WeightFile, WeightSource, find_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -22,6 +23,7 @@ Rgb = tuple[float, float, float]
 TIMM_PREFIX = "timm:"
 _HUB = "https://huggingface.co/"
 _NEAR = 3  # names that a refusal suggests
+_BEGINNING = 12  # letters of a name that others may have in common with it
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def timm_config(name: str, option: str) -> Any:
 
     asked, architecture = f"{option} {TIMM_PREFIX}{name}", name.partition(".")[0]
     if not timm.is_model(name):
-        near = [TIMM_PREFIX + found for found in timm.list_models(f"*{architecture[:12]}*")[:_NEAR]]
+        near = [TIMM_PREFIX + found for found in _near(architecture, timm.list_models())]
         hint = f" such as {', '.join(near)}" if near else ", as timm.list_models() lists them"
         raise UserError(f"{asked}: timm has no network of this name; give another{hint}.")
     try:
@@ -67,6 +69,12 @@ def timm_config(name: str, option: str) -> Any:
     if config is None:
         raise UserError(f"{asked}: timm has no ImageNet weights for it; give another.")
     return config
+
+
+def _near(name: str, known: Sequence[str]) -> list[str]:
+    """Return a few of the names that are spelt nearly as `name`, or else that hold its beginning."""
+    holding = [each for each in known if name[:_BEGINNING] in each]
+    return list(dict.fromkeys([*difflib.get_close_matches(name, known, _NEAR), *holding]))[:_NEAR]
 
 
 def timm_weights(name: str, option: str) -> WeightFile:

@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 
-from classify import study as stage
-from classify import training
-from classify.study import study
+from classify import table_study, training
+from classify.study import STUDY, study
 from classify.study_options import StudyOptions
 from classify.training import Training
 from shared.bundle import Bundle, write_bundle
@@ -25,6 +24,11 @@ from shared.records import read_records
 SPAWN = multiprocessing.get_context("spawn")
 HEAD = 'format = "rarescreen-table2"\nversion = 1\n'
 QUICK = 'model = "custom_cnn", depth = 1, head = [2], epochs = 1, lr = 1e-3'
+# Layer upon layer, steps that are too large multiply until the loss is no number any more.
+BURSTS = (
+    'model = "custom_cnn", depth = 1, head = [8, 8, 8, 8], dropout = 0.0, batch = 4, epochs = 1, lr = 1e6, '
+    'optimizer = "sgd"'
+)
 ROWS = (
     f'{QUICK}, ratio = "none", fold = "all"',
     f'{QUICK}, ratio = "1:2", fold = "all"',
@@ -102,14 +106,14 @@ def begin(target: Any, *arguments: Any) -> Any:
 def share(options: StudyOptions, barrier: Any) -> None:
     """Be a worker that waits in its first cell until all others are in one."""
     torch.set_num_threads(1)
-    fit_fold, waited = stage.fit_fold, []
+    fit_fold, waited = table_study.fit_fold, []
 
     def fit(*arguments: Any, **named: Any) -> None:
         if not waited:
             waited.append(barrier.wait(timeout=300))
         fit_fold(*arguments, **named)
 
-    stage.fit_fold = fit
+    table_study.fit_fold = fit
     study(options)
 
 
@@ -138,5 +142,5 @@ def trials(options: StudyOptions) -> list[Any]:
     from shared.studies.storage import open_storage
 
     storage = open_storage(options.storage, options.out).optuna
-    name = stage.STUDY if options.storage is None else options.study_name or options.out.name
+    name = STUDY if options.storage is None else options.study_name or options.out.name
     return optuna.load_study(study_name=name, storage=storage).trials

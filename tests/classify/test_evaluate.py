@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from classify import backbones
-from classify.evaluate import evaluate, predict, test_set
+from classify.evaluate import evaluate, predict
 from classify.fit import fit
 from classify.folder import CONFIG, HISTORY, MODEL, SEEN, model_folders, read_model
 from classify.place import Place
 from classify.settings import FitOptions
+from classify.tested import test_set
 from shared.bundle import Bundle
 from shared.cohort import EXTERNAL, Cohort
 from shared.errors import UserError
@@ -95,8 +96,26 @@ def test_images_that_a_model_learnt_from_are_refused(models: Path, cohort: Cohor
     train = parts(cohort, 0).train
     fold = np.where(cohort.role == EXTERNAL, -1, 1).astype(np.int8)
     fold[np.isin(cohort.group_id, cohort.group_id[train])] = 0
+    other, folder = "0" * 64, shutil.copytree(models / "honest", tmp_path / "m")
+    _edit(CONFIG, cohort.sha256, other)(folder)  # as if the model were of this cohort
     with pytest.raises(UserError, match="by the classifier"):
-        run(models / "honest", replace(cohort, fold=fold, folds=2, sha256="other folds"), tmp_path / "r.jsonl")
+        run(folder, replace(cohort, fold=fold, folds=2, sha256=other), tmp_path / "r.jsonl")
+
+
+@pytest.mark.parametrize("allow_seen", [False, True])
+def test_another_cohort_than_the_one_fitted_on_is_refused(
+    models: Path, cohort: Cohort, tmp_path: Path, allow_seen: bool
+) -> None:
+    """Its record would have the key of the right one's, and replace it."""
+    records = tmp_path / "r.jsonl"
+    run(models / "honest", cohort, records)
+    before = records.read_bytes()
+    with pytest.raises(
+        UserError, match=r"honest: fitted on another cohort than .*cohort\.h5, .*; give the cohort that .*\.$"
+    ) as raised:
+        run(models / "honest", replace(cohort, sha256="f" * 64), records, allow_seen=allow_seen)
+    assert "\n" not in str(raised.value)
+    assert records.read_bytes() == before
 
 
 def test_loading_needs_no_imagenet_weights(models: Path, monkeypatch: pytest.MonkeyPatch, cohort: Cohort) -> None:
@@ -145,6 +164,15 @@ def _edit(name: str, old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def _without(name: str, key: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        document = json.loads((folder / name).read_text())
+        del document[key]
+        (folder / name).write_text(json.dumps(document))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
@@ -161,6 +189,17 @@ def _edit(name: str, old: str, new: str) -> Callable[[Path], None]:
         (_edit(CONFIG, '"image_size": 32', '"image_size": 64'), None),
         (_edit(CONFIG, '"efficientnet_lite0"', '"resnet50"'), "not the tensors of this model"),
         (_edit(SEEN, '"group_id"', '"groups"'), "seen.json: damaged"),
+        *((_without(CONFIG, name), "config.json: damaged") for name in ("parameters", "classes", "counts")),
+        (_without(CONFIG, "environment"), "config.json: damaged"),
+        *((_without(HISTORY, name), "history.json: damaged") for name in ("epochs", "best_epoch", "train_s")),
+        *((_without(HISTORY, name), "history.json: damaged") for name in ("validation", "synthetic_probe")),
+        (_without(HISTORY, "peak_bytes"), "history.json: damaged"),
+        (_edit(CONFIG, '"trainable": ', '"trained": '), "config.json: damaged"),
+        (_edit(CONFIG, '"real_positives": ', '"positives": '), "config.json: damaged"),
+        (_edit(HISTORY, '"best_epoch": 1', '"best_epoch": 2'), "history.json: damaged"),
+        (_edit(HISTORY, '"score": [', '"score": [0.5, '), "history.json: damaged"),
+        (_edit(HISTORY, '"accuracy": ', '"right": '), "history.json: damaged"),
+        (_edit(HISTORY, '"balanced_accuracy": ', '"balanced": '), "history.json: damaged"),
     ],
 )
 def test_a_damaged_model_is_refused_in_one_sentence(

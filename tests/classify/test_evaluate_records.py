@@ -219,6 +219,22 @@ def test_records_of_another_version_are_refused_before_anything_is_tested(
         evaluate(model, cohort=clinic, sets=SETS, records=path, device=CPU, allow_seen=True)
 
 
+def test_a_test_is_in_full_precision_whatever_the_last_fit_was_in(
+    model: Path, clinic: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, torch.device]] = []
+    predict = classify.evaluate.predict
+
+    def watched(*arguments: Any, **named: Any) -> np.ndarray:
+        assert asked == [("fp32", CPU)]
+        return predict(*arguments, **named)
+
+    monkeypatch.setattr(classify.evaluate, "choose_precision", lambda *given: asked.append(given))
+    monkeypatch.setattr(classify.evaluate, "predict", watched)
+    evaluate(model, cohort=clinic, sets=("balanced",), records=tmp_path / "r", device=CPU, allow_seen=True)
+    assert asked
+
+
 def test_few_external_images_are_not_probed(model: Path, clinic: Cohort, tmp_path: Path) -> None:
     kept = np.concatenate([np.flatnonzero(clinic.role != EXTERNAL), np.flatnonzero(clinic.role == EXTERNAL)[:8]])
     names = ("images", "label", "image_id", "group_id", "fold", "role", "source_path")

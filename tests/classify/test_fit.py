@@ -11,12 +11,14 @@ import torch
 from fitting import CPU, QUICK, assert_near, here, run, same, tensors
 
 from classify import fit as stage
-from classify.fit import fit, plan
+from classify import plan as planning
+from classify.fit import fit
 from classify.folder import CHECKPOINT, CONFIG, MODEL, read_model
 from classify.guard import seen_by_bundle
+from classify.plan import plan
 from classify.ratio import Ratio
+from classify.schedule import OPTIMIZERS
 from classify.settings import FitConfig, FitOptions
-from classify.training import OPTIMIZERS
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import BusyError, UserError
@@ -40,7 +42,7 @@ def test_a_finished_fit_is_left_as_it_is_and_another_configuration_is_refused(
 ) -> None:
     place = shutil.copytree(done, tmp_path / "m")
     before = (place / MODEL).read_bytes()
-    monkeypatch.setattr(stage, "Training", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(stage, "make_training", lambda *_, **__: pytest.fail("trained again"))
     assert run(small, place) == place
     assert f"done before, in {place}" in capsys.readouterr().err
     assert (place / MODEL).read_bytes() == before
@@ -153,6 +155,9 @@ def test_settings_come_from_the_user_and_else_from_the_registry(small: Cohort) -
         (FitOptions(patience=0), "--patience 0"),
         (FitOptions(lr=0.0), "--lr 0"),
         (FitOptions(lr=float("nan")), "--lr nan"),
+        (FitOptions(lr=float("inf")), "--lr inf: not a positive number"),
+        (FitOptions(lr=1e39), r"--lr 1e\+39: more than 1e\+06, with which nothing learns; give one such as 0.000115"),
+        (FitOptions(lr=1.01e6), r"--lr 1.01e\+06: more than"),
         (FitOptions(seed=-1), "--seed -1"),
         (FitOptions(optimizer="adagrad"), f"--optimizer adagrad: .* {', '.join(OPTIMIZERS)}"),
         (FitOptions(protocol="loose"), "--protocol loose: .* strict, paper"),
@@ -177,6 +182,17 @@ def test_a_setting_out_of_range_is_refused_before_anything_is_written(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize("protocol", ["strict", "paper"])
+def test_a_fold_that_could_not_be_tested_is_not_fitted(small: Cohort, tmp_path: Path, protocol: str) -> None:
+    """All positives are in the other fold."""
+    fold = np.where((small.label == 1) & (small.fold == 0), 1, small.fold).astype(np.int8)
+    without = replace(small, fold=fold)
+    with pytest.raises(UserError, match=r"^--set balanced: fold 0 of .* lacks a class; prepare it with fewer --folds"):
+        run(without, tmp_path / "m", replace(QUICK, protocol=protocol))
+    assert not (tmp_path / "m").exists()
+    assert plan(without, 0, options=QUICK, device=CPU, inner=True).config.fold == 0  # which tests nothing
+
+
 def test_weights_that_are_missing_are_told_before_anything_is_written(
     small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,8 +203,8 @@ def test_weights_that_are_missing_are_told_before_anything_is_written(
 
 
 def test_a_loss_that_explodes_is_told(small: Cohort, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^--lr 1e\+30: the loss is no longer finite in epoch 1"):
-        run(small, tmp_path / "m", replace(QUICK, lr=1e30, optimizer="sgd", epochs=1))
+    with pytest.raises(UserError, match=r"^--lr 1e\+06: the loss is no longer finite in epoch 1"):
+        run(small, tmp_path / "m", replace(QUICK, lr=1e6, optimizer="sgd", epochs=1))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -230,13 +246,17 @@ def test_a_bundle_without_a_ratio_is_noted_and_not_used(
     place = run(small, tmp_path / "m", replace(QUICK, epochs=1), bundles=[make_bundle(small)])
     assert "note: --ratio none uses no synthetic images" in capsys.readouterr().err
     assert read_model(place).config.bundles == ()
+    control = replace(QUICK, epochs=1, ratio="1:2", control="oversampling")
+    place = run(small, tmp_path / "control", control, bundles=[make_bundle(small)])
+    assert "note: --control oversampling uses no synthetic images, so --bundle is not used." in capsys.readouterr().err
+    assert read_model(place).config.bundles == ()
 
 
 def test_the_fastest_precision_is_taken_unless_the_head_alone_trains(
     small: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fastest in ("bf16", "tf32", "fp32"):
-        monkeypatch.setattr(stage, "fastest_precision", lambda device, name=fastest: name)
+        monkeypatch.setattr(planning, "fastest_precision", lambda device, name=fastest: name)
         for asked in (None, "auto"):
             assert resolved(FitOptions(precision=asked), small).precision == fastest
             frozen = FitOptions(model="efficientnet_lite0", precision=asked)

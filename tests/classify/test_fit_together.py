@@ -10,9 +10,10 @@ import pytest
 import torch
 from fitting import CPU, assert_near, here, run, tensors
 
-from classify.fit import make_classifier, plan
 from classify.folder import CHECKPOINT, MODEL, read_model
+from classify.making import make_classifier
 from classify.models import trainable_state
+from classify.plan import plan
 from classify.settings import FitOptions
 from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.errors import UserError
@@ -22,7 +23,7 @@ from shared.nn.resume import load_state
 pytestmark = pytest.mark.slow
 
 TOGETHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-GIVEN = ("model", "image_size", "dropout", "depth", "epochs", "batch", "lr", "precision")
+GIVEN = ("model", "image_size", "dropout", "depth", "epochs", "batch", "lr", "optimizer", "precision")
 
 
 @pytest.fixture
@@ -126,9 +127,9 @@ def test_two_processes_stop_together_and_go_on_to_the_same_bits(cohort: Cohort, 
 
 
 def test_what_cannot_be_done_ends_all_with_code_2_and_no_traceback(cohort: Cohort, tmp_path: Path) -> None:
-    done = together(tmp_path, FitOptions(depth=1, epochs=1, lr=1e30), "m")
+    done = together(tmp_path, FitOptions(depth=1, dropout=0.0, epochs=3, batch=4, lr=1e6, optimizer="sgd"), "m")
     assert "error: " in done.stderr
-    assert "--lr 1e+30: the loss is no longer finite in epoch 1" in done.stderr
+    assert "--lr 1e+06: the loss is no longer finite in epoch 1" in done.stderr
     assert "exitcode  : 2 " in done.stderr
     assert done.stderr.count("Traceback (most recent call last)") == 1  # torchrun's own
     assert not (tmp_path / "m" / MODEL).exists()

@@ -8,18 +8,22 @@ from fitting import CPU
 
 from classify import inputs
 from classify.augment import draw_changes, transform, vary
-from classify.inputs import FeatureInputs, FeatureStore, PixelInputs, Pixels, backbone_sha256, choose_inputs
+from classify.features import FeatureStore
+from classify.inputs import FeatureInputs, Inputs, PixelInputs, choose_inputs
 from classify.mixing import Entries, Mixture, mix
 from classify.models import Classifier, build_model, set_trainable
+from classify.pixels import Pixels
 from classify.prefix import Cut, cut
 from classify.ratio import Ratio
+from classify.schedule import Shown, TrainSettings
 from classify.supply import Supply
 from shared.bundle import Bundle
 from shared.cohort import Cohort
-from shared.errors import UserError
+from shared.nn.device import autocast
 from shared.weights import WeightSource
 
 SEED = 11
+SETTINGS = TrainSettings(epochs=1, lr=1e-3, batch=16, optimizer="adam", seed=SEED)
 
 
 @pytest.fixture
@@ -54,79 +58,13 @@ def test_cached_features_give_the_same_logits_as_pixels(
 ) -> None:
     set_trainable(classifier, unfreeze, name="efficientnet_lite0")
     pixels, parts = pixels_of(mixture.images), frozen(classifier)
-    shown = [mixture.train, mixture.train.varied(2), mixture.validation]
+    shown = Shown([mixture.train, mixture.train.varied(2)], [mixture.validation])
     with torch.inference_mode():
         for folder in (None, tmp_path, tmp_path):  # without a folder, a new file, and one that is there
             found = FeatureInputs(classifier, parts, pixels, shown, FeatureStore(folder))
-            for entries in shown:
+            for entries in shown.all:
                 expected = PixelInputs(classifier, pixels).logits(entries)
                 torch.testing.assert_close(found.logits(entries), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_a_feature_depends_on_nothing_but_its_image(classifier: Classifier, small: Cohort) -> None:
-    pixels, parts = pixels_of(small.images[:11]), frozen(classifier)
-    entries = Entries(np.arange(11), np.arange(11) % 6, np.arange(11) % 3)
-    store = FeatureStore(None)
-    together = store.features(classifier, parts, pixels, entries)
-    alone = [store.features(classifier, parts, pixels, entries[np.array([row])]) for row in (10, 0)]
-    np.testing.assert_array_equal(np.concatenate(alone), together[[10, 0]])
-
-
-def test_a_folder_saves_what_was_computed_before(
-    classifier: Classifier, small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images, parts = np.asarray(small.images)[:6], frozen(classifier)
-    computed = []
-
-    def count(*arguments: object) -> np.ndarray:
-        computed.append(len(arguments[3]))
-        return compute(*arguments)
-
-    compute = inputs._compute
-    monkeypatch.setattr(inputs, "_compute", count)
-    store = FeatureStore(tmp_path)
-    plain = Entries(np.arange(4), np.zeros(4, np.int64))
-    first = store.features(classifier, parts, pixels_of(images), plain)
-    # Images 2 and 3 are known; 3 turned is another picture; 1 is asked for in another place of another array.
-    wanted = Entries(np.array([2, 1, 2, 0]), np.array([0, 0, 3, 0]))
-    more = store.features(classifier, parts, pixels_of(images[1:]), wanted)
-    assert computed == [4, 1]
-    np.testing.assert_array_equal(more[[0, 1, 3]], first[[3, 2, 1]])
-    store.features(classifier, parts, pixels_of(images), plain.varied(1))  # random changes make other pictures
-    store.features(classifier, parts, pixels_of(images), plain.varied(1))  # which are the same the next time
-    assert computed == [4, 1, 4]
-    with torch.no_grad():
-        next(classifier.backbone.parameters()).mul_(2)
-    store.features(classifier, parts, pixels_of(images), plain[np.arange(1)])
-    assert computed == [4, 1, 4, 1]  # another backbone shares nothing
-    set_trainable(classifier, 5, name="efficientnet_lite0")
-    store.features(classifier, frozen(classifier), pixels_of(images), plain[np.arange(1)])
-    assert computed == [4, 1, 4, 1, 1]  # nor does another piece of it
-    assert len(list(tmp_path.glob("*.safetensors"))) == 3
-
-
-def test_stored_features_are_named_by_all_that_decides_on_them(classifier: Classifier) -> None:
-    before = backbone_sha256(classifier)
-    names = {before, backbone_sha256(classifier, "relu_3")}
-    with torch.no_grad():
-        classifier.head[0].weight.mul_(2)
-        assert backbone_sha256(classifier) == before  # the head decides on no feature
-        statistics = next(b for name, b in classifier.backbone.named_buffers() if name.endswith("running_var"))
-        for tensor in (classifier.mean, classifier.std, next(classifier.backbone.parameters()), statistics):
-            tensor.mul_(1.25)
-            names.add(backbone_sha256(classifier))
-    classifier.image_size = 64
-    names.add(backbone_sha256(classifier))
-    assert len(names) == 7
-
-
-def test_a_damaged_file_of_features_is_refused(classifier: Classifier, small: Cohort, tmp_path: Path) -> None:
-    store, entries = FeatureStore(tmp_path), Entries(np.arange(2), np.zeros(2, np.int64))
-    store.features(classifier, frozen(classifier), pixels_of(small.images), entries)
-    path = next(tmp_path.glob("*.safetensors"))
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"a damaged feature file .* delete it"):
-        store.features(classifier, frozen(classifier), pixels_of(small.images), entries)
 
 
 def test_pixels_are_those_of_each_entrys_image_transform_and_change(small: Cohort) -> None:
@@ -145,17 +83,51 @@ def test_pixels_are_those_of_each_entrys_image_transform_and_change(small: Cohor
     assert torch.equal(Pixels(images, CPU, SEED + 1)[entries][0], found[0])
 
 
+@pytest.mark.parametrize(("unfreeze", "store"), [(0, False), (0, True), (12, False)])
+def test_features_for_half_precision_are_those_of_half_precision(
+    classifier: Classifier, mixture: Mixture, tmp_path: Path, unfreeze: int, store: bool
+) -> None:
+    """Steps run in bfloat16 and scores in float32: kept features give to each what pixels do."""
+    set_trainable(classifier, unfreeze, name="efficientnet_lite0")
+    classifier.eval()
+    pixels, parts = pixels_of(mixture.images), frozen(classifier)
+    some = np.arange(0, len(mixture.train), 5)
+    shown = Shown([mixture.train[some]], [mixture.validation])
+    folder = tmp_path if store else None
+    whole = PixelInputs(classifier, pixels)
+    kept = FeatureInputs(classifier, parts, pixels, shown, FeatureStore(folder), torch.bfloat16)
+    with torch.inference_mode():
+        in_full = whole.logits(shown.trained[0])
+        with autocast(CPU, torch.bfloat16):
+            in_half, found = (each.logits(shown.trained[0]).float() for each in (whole, kept))
+        expected = whole.logits(mixture.validation)
+        torch.testing.assert_close(kept.logits(mixture.validation), expected, rtol=1e-4, atol=1e-4)
+    # Half precision is not full precision (or this would show nothing), and the features are of the one asked for.
+    assert (found - in_half).abs().max() < 0.1 * (in_full - in_half).abs().max()
+
+
 def test_features_are_kept_where_layers_are_frozen_and_memory_allows(
     classifier: Classifier, mixture: Mixture, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = [mixture.train, mixture.validation]
-    assert isinstance(choose_inputs(classifier, mixture, shown, FeatureStore(), SEED), FeatureInputs)
+    shown = Shown([mixture.train], [mixture.validation])
+
+    def chosen() -> Inputs:
+        return choose_inputs(classifier, cut(classifier), mixture, shown, FeatureStore(), SETTINGS)
+
+    assert isinstance(chosen(), FeatureInputs)
     distinct = len({*zip(mixture.train.index, mixture.train.transform, strict=True)}) + len(mixture.validation)
     monkeypatch.setattr(inputs, "MAX_KEPT_BYTES", 4 * 1280 * distinct)  # floats of 1280 features
-    assert isinstance(choose_inputs(classifier, mixture, shown, FeatureStore(), SEED), FeatureInputs)
+    assert isinstance(chosen(), FeatureInputs)
     monkeypatch.setattr(inputs, "MAX_KEPT_BYTES", 4 * 1280 * distinct - 1)
     capsys.readouterr()
-    assert isinstance(choose_inputs(classifier, mixture, shown, FeatureStore(), SEED), PixelInputs)
+    assert isinstance(chosen(), PixelInputs)
     assert "so they run in every epoch" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(inputs, "free_bytes", lambda _: 2 * 4 * 1280 * distinct)  # of which half may be taken
+    assert isinstance(chosen(), FeatureInputs)
+    monkeypatch.setattr(inputs, "free_bytes", lambda _: 2 * 4 * 1280 * distinct - 2)
+    assert isinstance(chosen(), PixelInputs)
+    monkeypatch.setattr(inputs, "free_bytes", lambda _: None)  # a system that does not tell
+    assert isinstance(chosen(), FeatureInputs)
     set_trainable(classifier, None, name="efficientnet_lite0")
-    assert isinstance(choose_inputs(classifier, mixture, shown, FeatureStore(), SEED), PixelInputs)
+    assert isinstance(chosen(), PixelInputs)

@@ -1,5 +1,6 @@
 """A longer fit goes on from the end of a shorter one, to the bits that it has alone."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,10 @@ from table_studies import QUICK as QUICK_ROW
 from table_studies import figures, options_in, verdicts, write_files, write_preset
 
 from classify import fit as stage
-from classify.fit import fit_fold, plan
+from classify.fit import fit_fold
 from classify.folder import END, read_model
 from classify.longer import beginning, has_longer, shorter
+from classify.plan import plan
 from classify.settings import FitConfig, FitOptions
 from classify.study import study
 from classify.training import Training
@@ -57,6 +59,7 @@ def test_more_epochs_go_on_from_fewer_to_the_same_bits(
     others = {tmp_path / "none": config_of(small, short), tmp_path / "more": config_of(small, long)}
     first = fit_among(small, tmp_path / "none", short, others)
     assert same(first, run(small, tmp_path / "unshared", short))
+    assert (first / END).exists()
     before = len(steps)
     second = fit_among(small, tmp_path / "more", long, others)
     epochs = others[second].epochs
@@ -65,11 +68,10 @@ def test_more_epochs_go_on_from_fewer_to_the_same_bits(
     assert (len(steps) - before) * epochs == own * (epochs - others[first].epochs)
     history = read_model(second).history
     assert history["train_s"] > read_model(first).history["train_s"]  # it is the time of all epochs
-    assert (first / END).exists()
-    assert not (second / END).exists()  # nobody goes on from it
+    assert not list(tmp_path.rglob(END))  # nobody goes on from either any more
 
 
-@pytest.mark.parametrize("spoil", ["cut", "gone", "another", "other versions"])
+@pytest.mark.parametrize("spoil", ["cut", "gone", "another", "versions", "commit", "environment"])
 def test_an_end_that_is_of_no_use_is_left_alone(
     small: Cohort, tmp_path: Path, spoil: str, steps: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,11 +86,14 @@ def test_an_end_that_is_of_no_use_is_left_alone(
     elif spoil == "another":
         run(small, tmp_path / "none", replace(QUICK, seed=1), force=True)
         assert not end.exists()  # it went with its fit
+    elif spoil == "environment":  # not told
+        path = end.with_name("config.json")
+        document = json.loads(path.read_text())
+        del document["environment"]["platform"]
+        path.write_text(json.dumps(document))
     else:
         environment = stage.environment
-        monkeypatch.setattr(
-            stage, "environment", lambda device: environment(device) | {"versions": {"torch": "another"}}
-        )
+        monkeypatch.setattr(stage, "environment", lambda device: environment(device) | {spoil: {"torch": "another"}})
     before = len(steps)
     assert same(fit_among(small, tmp_path / "more", LONGER, others), alone)
     assert len(steps) - before == own
@@ -115,6 +120,16 @@ def test_only_what_begins_alike_is_gone_on_from(small: Cohort) -> None:
     assert shorter(replace(oversampled, epochs=9), {Path("d"): oversampled}) == [Path("d")]
 
 
+def test_an_end_stays_until_the_last_longer_fit_is_done(small: Cohort, tmp_path: Path) -> None:
+    options = {"none": QUICK, "more": LONGER, "most": replace(LONGER, ratio="1:1")}
+    others = {tmp_path / name: config_of(small, each) for name, each in options.items()}
+    left = {}
+    for name in ("none", "most", "more"):
+        fit_among(small, tmp_path / name, options[name], others)
+        left[name] = sorted(path.parent.name for path in tmp_path.rglob(END))
+    assert left == {"none": ["none"], "most": ["none"], "more": []}
+
+
 def test_a_study_trains_the_epochs_that_its_cells_share_once(
     tmp_path: Path,
     make_cohort: Callable[..., Cohort],
@@ -133,6 +148,7 @@ def test_a_study_trains_the_epochs_that_its_cells_share_once(
     study(whole)
     shared = len(steps)
     assert capsys.readouterr().err.count("goes on from the") == 2
+    assert not list(whole.out.rglob(END))
     records = place / "apart.jsonl"
     for row in rows:
         write_preset(place, row)

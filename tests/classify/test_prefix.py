@@ -9,10 +9,13 @@ import torch
 from fitting import QUICK, assert_near, here, run, tensors
 from torch import Tensor, nn
 
-from classify import fit as stage
-from classify.fit import make_classifier, plan
-from classify.inputs import FeatureInputs, PixelInputs, Pixels, choose_inputs
+from classify import making as stage
+from classify.inputs import FeatureInputs, PixelInputs, choose_inputs
+from classify.making import make_classifier
+from classify.mixing import Mixture
 from classify.models import Classifier, build_model, parameter_modules, set_trainable, trainable_state
+from classify.pixels import Pixels
+from classify.plan import plan
 from classify.prefix import Cut, cut
 from classify.settings import FitOptions
 from shared.cohort import Cohort
@@ -201,8 +204,9 @@ def test_a_fit_with_kept_features_is_the_fit_with_pixels(
     features = run(small, tmp_path / "features", options)
     assert [type(each) for each in used] == [FeatureInputs]
 
-    def forced(classifier: Classifier, mixture: object, _shown: object, _store: object, seed: int) -> PixelInputs:
-        return PixelInputs(classifier, Pixels(mixture.images, classifier.mean.device, seed))
+    def forced(classifier: Classifier, _parts: Cut, mixture: Mixture, *given: object) -> PixelInputs:
+        settings = given[2]
+        return PixelInputs(classifier, Pixels(mixture.images, classifier.mean.device, settings.seed))
 
     monkeypatch.setattr(stage, "choose_inputs", forced)
     assert_near(features, run(small, tmp_path / "pixels", options))

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classify.augment import TRANSFORMS
-from classify.fit import Plan, plan, train_settings
 from classify.folder import read_model
+from classify.making import train_settings
 from classify.mixing import Entries, Mixture, mix, more_epochs
+from classify.plan import Plan, plan
 from classify.ratio import CONTROLS, NONE, Ratio
+from classify.schedule import FROZEN_VARIATIONS, all_shown, shown_in
 from classify.settings import FitOptions
 from classify.supply import Supply
-from classify.training import FROZEN_VARIATIONS, Training, all_shown, shown_in
+from classify.training import Training
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError
@@ -120,22 +122,38 @@ def test_augmentation_is_oversampling_with_other_pixels_in_every_epoch(cohort: C
     plain, varied = (planned(cohort, replace(options, control=name)) for name in ("oversampling", "augmentation"))
     assert rows(plain.mixture.train) == rows(varied.mixture.train)
     np.testing.assert_array_equal(plain.mixture.images, varied.mixture.images)
-    settings = train_settings(varied.config, CPU)
+    settings = train_settings(varied.config, CPU, is_cut=False)
     shown = [shown_in(varied.mixture, settings, epoch) for epoch in range(1, 10)]
     assert [set(each.variation) for each in shown] == [{epoch} for epoch in range(1, 10)]
     assert all(rows(each) == rows(varied.mixture.train) for each in shown)
-    assert not shown_in(plain.mixture, train_settings(plain.config, CPU), 5).variation.any()
+    assert not shown_in(plain.mixture, train_settings(plain.config, CPU, is_cut=False), 5).variation.any()
     assert not varied.mixture.validation.variation.any()
 
 
 def test_frozen_layers_see_a_few_random_changes_in_turn(cohort: Cohort) -> None:
     options = FitOptions(model="efficientnet_lite0", ratio="1:2", control="augmentation", epochs=10)
     frozen = planned(cohort, options)
-    settings = train_settings(frozen.config, CPU)
+    settings = train_settings(frozen.config, CPU, is_cut=True)
     found = [int(shown_in(frozen.mixture, settings, epoch).variation[0]) for epoch in range(1, 11)]
     assert found == [1 + number % FROZEN_VARIATIONS for number in range(10)]
-    kept = {int(each) for entries in all_shown(frozen.mixture, settings) for each in entries.variation}
+    kept = {int(each) for entries in all_shown(frozen.mixture, settings).all for each in entries.variation}
     assert kept == {0, *found}
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "changes"),
+    [(None, {1, 2, 3, 4, 5, 6}), (4, {1, 2, 3, 4, 5, 6}), (3, {1, 2, 3, 4}), (0, {1, 2, 3, 4})],
+)
+def test_random_changes_are_few_where_features_are_kept_and_new_in_each_epoch_elsewhere(
+    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unfreeze: int | None, changes: set[int]
+) -> None:
+    """Two convolutions and their norms are four modules: with four of them trained, as with all, nothing is kept."""
+    seen: list[Entries] = []
+    step = Training.step
+    monkeypatch.setattr(Training, "step", lambda own, entries: (seen.append(entries), step(own, entries))[1])
+    options = replace(QUICK, depth=2, ratio="1:2", control="augmentation", epochs=6, unfreeze=unfreeze)
+    run(small, tmp_path / "m", options)
+    assert {int(each) for entries in seen for each in entries.variation} == changes
 
 
 @pytest.mark.parametrize("control", CONTROLS)
@@ -162,6 +180,7 @@ def test_a_fit_steps_through_as_many_images_as_its_plan_says(
     images = 6 * 2 * (real if control == "epochs" else real + synthetic)
     assert fitted.config.epochs == len(fitted.history["epochs"]) == (3 if control == "epochs" else 2)
     assert sum(map(len, seen)) == images * fitted.config.epochs == 2 * 6 * 2 * (real + synthetic)
+    assert images % 16 != 1  # a single image would go with the batch before
     assert len(seen) == fitted.config.epochs * -(-images // 16)
     varied = {int(each) for entries in seen for each in entries.variation}
     assert varied == ({1, 2} if control == "augmentation" else {0})

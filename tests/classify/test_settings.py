@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classify import folder
-from classify.fit import plan
 from classify.folder import CONFIG, FORMAT, MODEL, VERSION, begin, differences, is_done, read_config, require_free, take
+from classify.plan import plan
 from classify.settings import FitConfig, FitOptions, as_read, fits
 from shared.cohort import Cohort
 from shared.errors import UserError

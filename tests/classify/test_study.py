@@ -12,6 +12,7 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 from table_studies import (
+    BURSTS,
     NAMES,
     QUICK,
     ROWS,
@@ -218,19 +219,28 @@ def test_a_damaged_model_needs_force_and_is_fitted_again(options: StudyOptions) 
 
 def test_a_cell_that_fails_leaves_the_others_and_their_table(options: StudyOptions) -> None:
     """Its sentence is the last line; the same command tries it again."""
-    write_preset(options.cohort.parent, *ROWS, f'{QUICK}, ratio = "1:1", optimizer = "sgd"'.replace("1e-3", "1e30"))
+    write_preset(options.cohort.parent, *ROWS, f'{BURSTS}, ratio = "1:1"')
     for to_do in (6, 1):
         ended = run(options)
         assert f"6 cells, {to_do} to do" in ended.stderr
-        expected = "error: custom_cnn/1to1/fold0: --lr 1e+30: the loss is no longer finite in epoch 1"
+        expected = "error: custom_cnn/1to1/fold0: --lr 1e+06: the loss is no longer finite in epoch 1"
         assert sentence(ended).startswith(expected)
         assert sorted(fits(options.out)) == sorted(NAMES)
         rows = [(row["key"]["ratio"], row["key"]["control"]) for row in figures(options.table)["rows"]]
         assert rows == PAIRS
-    write_preset(options.cohort.parent, *(row.replace("1e-3", "1e30") + ', optimizer = "sgd"' for row in ROWS))
+    write_preset(options.cohort.parent, *(row.replace(QUICK, BURSTS) for row in ROWS))
     none_left = run(replace(options, out=options.out / "x", records=options.out / "r", table=options.out / "t.md"))
     assert sentence(none_left).endswith("(4 more failed.)")
     assert not (options.out / "t.md").exists()
+
+
+def test_a_batch_of_one_that_cannot_be_learnt_from_ends_no_other_cell(options: StudyOptions) -> None:
+    """Batch normalisation has no spread of one image whose last layers are one pixel, which the first step shows."""
+    pixel = 'model = "efficientnet_lite0", image_size = 32, unfreeze = 2, epochs = 1, fold = 0'
+    write_preset(options.cohort.parent, f"{pixel}, batch = 1", f'{QUICK}, ratio = "none", fold = "all"')
+    ended = run(options)
+    assert sentence(ended).startswith("error: efficientnet_lite0/none/fold0: --batch 1: leaves a step with one image")
+    assert sorted(fits(options.out)) == NAMES[:2]
 
 
 def test_bundles_of_negatives_are_for_rows_that_say_so(
@@ -250,6 +260,15 @@ def test_bundles_of_negatives_are_for_rows_that_say_so(
     assert [each["synthetic_negatives"] for each in counts.values()] == [0, extra]
     assert counts["1to2"]["negatives"] == counts["1to2-both"]["negatives"] + extra
     assert [row["key"]["synthetic"] for row in figures(options.table)["rows"]] == ["positive", "both"]
+
+
+def test_values_of_the_paper_in_a_preset_of_ones_own_are_told_to_be_of_no_use(options: StudyOptions) -> None:
+    write_preset(options.cohort.parent, f"{QUICK}, fold = 1, paper = {{ accuracy = [12.3] }}")
+    ended = run(options)
+    assert (
+        f"note: {options.preset}: `paper` is not used, since tables print what the preset paper holds" in ended.stderr
+    )
+    assert "12.3" not in options.table.read_text()
 
 
 def test_a_bundle_that_no_cell_uses_is_told(options: StudyOptions) -> None:

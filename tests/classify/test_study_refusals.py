@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from table_studies import QUICK, write_files, write_preset
 
+from classify import study_checks
 from classify.study import study
 from classify.study_options import StudyOptions
 from shared.bundle import Bundle, write_bundle
@@ -41,7 +42,12 @@ def options(tmp_path: Path, make_cohort: Callable[..., Cohort], make_bundle: Cal
         (['synthetic = "both", ratio = "1:2"'], "1to2-both/fold0: --bundle: none fits class rash, fold 0"),
         (["fold = 0", "lr = 1e-4"], "custom_cnn/none/fold0 stands there 2 times; give each cell once"),
         (['ratio = "1:2"', 'ratio = "2:4"'], "custom_cnn/1to2/fold0 stands there 2 times"),
-        (["fold = 0", 'synthetic = "both"'], "custom_cnn/none/fold0 stands there 2 times"),
+        (["fold = 0", 'synthetic = "both"'], "none-both/fold0: --synthetic both: --ratio none has no synthetic images"),
+        (
+            ['synthetic = "both", ratio = "1:2", control = "oversampling"'],
+            "1to2-oversampling-both/fold0: --synthetic both: --control oversampling has no synthetic images",
+        ),
+        (['synthetic = "neither"'], "custom_cnn/none/fold0: --synthetic neither: not known"),
         (["layers = 3"], "cell 1: no such setting as layers"),
     ],
 )
@@ -156,11 +162,59 @@ def test_what_could_not_be_tested_is_not_fitted(options: StudyOptions, make_bund
     assert {record["allow_seen"] for record in read_records(options.records)} == {True}
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            'model = "custom_cnn", depth = 1, unfreeze = 3',
+            "custom_cnn/none/fold1: --unfreeze 3: custom_cnn has 2 modules",
+        ),
+        ('model = "linear_probe", unfreeze = 500', "linear_probe/none/fold1: --unfreeze 500: linear_probe has "),
+        (
+            'model = "timm:test_resnet", unfreeze = 99',
+            "timm_test_resnet/none/fold1: --unfreeze 99: timm:test_resnet has",
+        ),
+        ('model = "vgg16", image_size = 32', "vgg16/none/fold1: vgg16-397923af.pth: missing .*offline work downloads"),
+        ('model = "timm:test_resnet"', "timm_test_resnet/none/fold1: test_resnet.*: missing .*offline work downloads"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_told_before_the_first_fit(
+    options: StudyOptions, monkeypatch: pytest.MonkeyPatch, dry_run: bool, row: str, message: str
+) -> None:
+    """Though its cell is the last one."""
+    place = options.cohort.parent
+    monkeypatch.setenv("TORCH_HOME", str(place / "torch"))
+    write_preset(place, f"{QUICK}, fold = 0", f"{row}, fold = 1")
+    with pytest.raises(UserError, match=rf"^--preset {re.escape(options.preset)}, {message}"):
+        study(replace(options, dry_run=dry_run))
+    assert not options.out.exists()
+
+
+def test_weights_of_models_that_are_done_are_not_looked_for(
+    options: StudyOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_preset(options.cohort.parent, 'model = "linear_probe", image_size = 32, epochs = 1, fold = "all"')
+    looked = []
+    find = study_checks.find_weights
+    monkeypatch.setattr(study_checks, "find_weights", lambda file, source: (looked.append(file), find(file, source))[1])
+    study(options)
+    assert len(looked) == 1  # two cells have one network
+    study(options)
+    assert len(looked) == 1
+
+
+def test_a_dry_run_with_a_network_downloads_nothing(options: StudyOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_checks, "find_weights", lambda *_: pytest.fail("looked for weights"))
+    write_preset(options.cohort.parent, 'model = "linear_probe", image_size = 32, epochs = 1')
+    study(replace(options, offline=False, dry_run=True))
+
+
 def test_a_fold_without_positives_is_refused(options: StudyOptions) -> None:
     cohort = read_cohort(options.cohort)
     fold = np.where((cohort.label == 1) & (cohort.fold == 1), 0, cohort.fold).astype(np.int8)
     write_cohort(options.cohort, replace(cohort, images=np.asarray(cohort.images), fold=fold))
-    with pytest.raises(UserError, match=r"^--set balanced: fold 1 of .*cohort.h5 lacks a class"):
+    with pytest.raises(UserError, match=r"^--preset .*fold1: --set balanced: fold 1 of .*cohort.h5 lacks a class"):
         study(replace(options, bundles=(), preset=str(write_preset(options.cohort.parent, f"{QUICK}, fold = 1"))))
     assert not options.out.exists()
 

@@ -10,10 +10,10 @@ from fitting import CPU, QUICK
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.fit import plan
 from classify.mixing import mix
+from classify.plan import plan
 from classify.ratio import Ratio
-from classify.supply import Supply, draw, find_supply
+from classify.supply import Supply, draw, find_supply, require_classes
 from shared.bundle import ALL_FOLDS, Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError
@@ -127,7 +127,19 @@ def test_synthetic_says_which_classes_have_such_images(cohort: Cohort, make_bund
     with pytest.raises(UserError, match=r"^--bundle: none fits class herpeticum, fold 0"):
         find_supply([negative], cohort, 0, "strict")
     with pytest.raises(UserError, match=r"^--synthetic neither: not known; give one of positive, both\.$"):
-        find_supply([positive], cohort, 0, "strict", "neither")
+        require_classes("neither", Ratio(1, 2), "none")
+
+
+def test_both_classes_have_synthetic_images_only_where_there_are_any() -> None:
+    for classes in (None, "positive", "both"):
+        require_classes(classes, Ratio(1, 2), "none")
+    for classes in (None, "positive"):  # it is what every fit without them is recorded as
+        require_classes(classes, Ratio(0, 1), "none")
+        require_classes(classes, Ratio(1, 2), "epochs")
+    with pytest.raises(UserError, match=r"^--synthetic both: --ratio none has no synthetic images"):
+        require_classes("both", Ratio(0, 1), "none")
+    with pytest.raises(UserError, match=r"^--synthetic both: --control epochs has no synthetic images"):
+        require_classes("both", Ratio(1, 2), "epochs")
 
 
 def test_the_configuration_tells_the_bundles_of_both_classes(cohort: Cohort, make_bundle: MakeBundle) -> None:

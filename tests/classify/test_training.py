@@ -8,22 +8,27 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
-from fitting import QUICK, run, same, tensors
+from fitting import QUICK, here, run, same, tensors
 
 from classify import training
+from classify.fit import fit
 from classify.folder import CHECKPOINT, MODEL, read_model
 from classify.mixing import Entries
 from classify.models import Classifier
 from classify.place import working
+from classify.schedule import batch_ends
+from classify.score import Score
 from classify.settings import FitOptions
-from classify.training import Score, Training
+from classify.training import Training
 from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.errors import UserError
 from shared.interruption import EXIT_CODES, Interruption, StopAskedError
+from shared.nn.ranks import Ranks
 from shared.nn.resume import load_state, save_state
 
 
@@ -46,6 +51,75 @@ def test_the_same_seed_gives_the_same_tensors_and_another_seed_others(
     assert all(torch.equal(first[name], again[name]) for name in first)
     other = tensors(run(small, tmp_path / "other", replace(QUICK, seed=1, epochs=1)))
     assert not torch.equal(first["head.0.weight"], other["head.0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "sizes"),
+    [
+        (7, 3, [3, 4]),
+        (8, 3, [3, 3, 2]),
+        (9, 3, [3, 3, 3]),
+        (5, 2, [2, 3]),
+        (3, 4, [3]),
+        (1, 4, [1]),
+        (3, 1, [1, 1, 1]),
+    ],
+)
+def test_a_single_image_that_is_left_over_goes_with_the_batch_before(count: int, batch: int, sizes: list[int]) -> None:
+    assert np.diff([0, *batch_ends(count, batch)]).tolist() == sizes
+
+
+# At 32 px the last layers, which train, are a single pixel.
+PIXEL = FitOptions(model="efficientnet_lite0", image_size=32, unfreeze=2, epochs=1, head=(), precision="fp32")
+
+
+def test_a_batch_norm_of_one_pixel_learns_when_one_image_is_left_over(
+    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    step = Training.step
+    monkeypatch.setattr(Training, "step", lambda own, each: (sizes.append(len(each)), step(own, each))[1])
+    images = read_model(run(small, tmp_path / "m", replace(PIXEL, batch=47))).document["counts"]["train"]
+    assert images % 47 == 1
+    assert sizes == [images]
+
+
+def test_a_batch_of_one_is_refused_where_batch_norm_sees_one_pixel_and_nowhere_else(
+    small: Cohort, tmp_path: Path
+) -> None:
+    message = r"^--batch 1: leaves a step with one image, .*; give --batch 2 or more, or a larger --image-size\.$"
+    with pytest.raises(UserError, match=message):
+        run(small, tmp_path / "m", replace(PIXEL, batch=1))
+    run(small, tmp_path / "larger", replace(PIXEL, batch=1, image_size=64))  # two pixels by two
+
+
+class Second(Ranks):
+    """A process beside a first one, which finds every epoch better than the one before it."""
+
+    def from_first(self, make: Callable[[], Any]) -> Any:
+        found = make()
+        if isinstance(found, dict) and isinstance(found.get("validation"), Score):
+            self.judged.append(found["validation"])
+            better = len(self.judged) / 10
+            return {"validation": replace(found["validation"], balanced_accuracy=better)}
+        return found
+
+    judged: ClassVar[list[Score]] = []
+
+
+def test_all_processes_end_when_the_first_one_does(
+    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though by its own scores, which never get better, this one would have ended after two epochs."""
+    same_score = Score(loss=0.5, accuracy=0.5, balanced_loss=0.5, balanced_accuracy=0.5)
+    monkeypatch.setattr(Training, "score", lambda *_: same_score)
+    options = replace(QUICK, patience=1)
+    assert len(read_model(run(small, tmp_path / "alone", options)).history["epochs"]) == 2
+    place = replace(here(), ranks=Second())
+    fit(small, options=options, folds=[0], out=tmp_path / "m", place=place)
+    told = read_model(tmp_path / "m").history
+    assert [row["validation"]["balanced_accuracy"] for row in told["epochs"]] == [0.1, 0.2, 0.3]
+    assert told["best_epoch"] == 3
 
 
 class StopAfter:

@@ -16,8 +16,9 @@ from table_studies import figures, options_in
 from classify import tune as stage
 from classify.folder import CONFIG
 from classify.presets import read_preset
+from classify.score import Score
 from classify.study import study
-from classify.training import Score, Training
+from classify.training import Training
 from classify.tune import tune
 from classify.tune_options import TuneOptions
 from shared.bundle import Bundle, write_bundle
@@ -120,7 +121,10 @@ def test_its_preset_is_one_that_a_study_runs(
     tune(replace(options, batch=16))
     best = found(options.out)["trials"][0]
     cells = read_preset(str(options.out / "tuned.toml"))
-    assert [(cell.options.ratio, cell.fold) for cell in cells] == [("none", "all"), ("1:5", "all"), ("1:2", "all")]
+    # The training part of the fold holds the test images of all others, so the settings are of no other.
+    assert [(cell.options.ratio, cell.fold) for cell in cells] == [(ratio, FOLD) for ratio in ("none", "1:5", "1:2")]
+    assert f"these are settings of fold {FOLD} alone" in (options.out / "tuned.toml").read_text()
+    assert "settings of another fold need a search of their own" in (options.out / "tune.md").read_text()
     for cell in cells:
         asked = cell.options
         assert (asked.model, asked.depth, list(asked.head), asked.optimizer, asked.epochs, asked.batch) == (
@@ -135,7 +139,10 @@ def test_its_preset_is_one_that_a_study_runs(
         write_bundle(place / f"bundle{fold}.h5", make_bundle(read_cohort(place / "cohort.h5"), fold=fold))
     made = options_in(place, preset=str(options.out / "tuned.toml"))
     assert study(made) is not None
-    assert [row["key"]["ratio"] for row in figures(made.table)["rows"]] == ["none", "1:5", "1:2"]
+    rows = figures(made.table)["rows"]
+    assert [(row["key"]["ratio"], row["balanced"]["folds"]) for row in rows] == [
+        (ratio, [FOLD]) for ratio in ("none", "1:5", "1:2")
+    ]
 
 
 @pytest.mark.parametrize(("budget", "trials"), [("2cells", 2), ("5epochs", 3), ("1h", 4)])
@@ -231,14 +238,16 @@ def test_a_point_that_is_chosen_again_is_not_fitted_again(
 
 
 def test_a_trial_that_fails_is_told_and_no_other_ends(options: TuneOptions) -> None:
-    few = {"layers": "1", "width": (2,), "optimizers": ("sgd",), "budget": "2cells"}
-    tune(replace(options, lr=("1e-3", "1e30"), **few))
+    # four layers, in which steps that are too large multiply until the loss is no number any more
+    few = {"layers": "4", "width": (64,), "optimizers": ("sgd",), "batch": 4, "budget": "2cells"}
+    tune(replace(options, lr=("1e-3", "1e6"), **few))
     document = found(options.out)
     assert [row["lr"] for row in document["trials"]] == [1e-3]
-    assert list(document["failed"]) == ["lr1e+30_conv1_head2_sgd"]
+    assert list(document["failed"]) == ["lr1e+06_conv1_head64x32x16x8_sgd"]
     assert (
-        "- lr1e+30_conv1_head2_sgd: --lr 1e+30: the loss is no longer finite" in (options.out / "tune.md").read_text()
+        "- lr1e+06_conv1_head64x32x16x8_sgd: --lr 1e+06: the loss is no longer finite"
+        in (options.out / "tune.md").read_text()
     )
-    none_done = replace(options, lr=("1e30",), out=options.out / "none", **few | {"budget": "1cells"})
-    with pytest.raises(UserError, match=r"none: --lr 1e\+30: the loss is no longer finite in epoch 1; give a smaller"):
+    none_done = replace(options, lr=("1e6",), out=options.out / "none", **few | {"budget": "1cells"})
+    with pytest.raises(UserError, match=r"none: --lr 1e\+06: the loss is no longer finite in epoch 1; give a smaller"):
         tune(none_done)

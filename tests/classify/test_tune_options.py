@@ -119,7 +119,7 @@ def test_two_points_of_one_name_are_one_fit() -> None:
         ({"depth": "3", "model": "vgg16"}, "--depth 3: vgg16 has the layers that it has; leave it out"),
         ({"lr": ("fast",)}, "--lr fast: neither a number nor a range"),
         ({"lr": ("1e-2:1e-5:log",)}, "--lr 1e-2:1e-5:log: an empty range"),
-        ({"lr": ("0:1",)}, "--lr 0:1: not of positive numbers"),
+        ({"lr": ("0:1",)}, "--lr 0:1: not within 0 to 1e+06"),
         ({"lr": ("0:1:log",)}, "--lr 0:1:log: numbers up to 0 have no logarithm"),
         ({"lr": ("1e-3", "-1")}, "--lr -1: not a positive number"),
         ({"lr": ("1e-3", "nan")}, "--lr nan: not a positive number"),

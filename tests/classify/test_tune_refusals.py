@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from searches import write_search
@@ -11,7 +12,7 @@ from searches import write_search
 from classify.cli import cli
 from classify.tune import tune
 from classify.tune_options import TuneOptions
-from shared.cohort import Cohort, write_cohort
+from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.errors import UserError
 
 
@@ -34,6 +35,8 @@ def run(*arguments: object) -> Result:
         ("--image-size 20", "--image-size 20: custom_cnn cannot take it; give a multiple of 4 from 32 to 1024 px"),
         ("--image-size 2048", "--image-size 2048: custom_cnn cannot take it"),
         ("--lr 1e-3 --lr nan", "--lr nan: not a positive number"),
+        ("--lr 1e-3 --lr 1e39", "--lr 1e+39: more than 1e+06"),
+        ("--lr 1e-3:1e39:log", "--lr 0.001:1e+39:log: not within 0 to 1e+06; give a range"),
         ("--depth 7", "--depth 7: images of 32 px can be halved 5 times"),
         ("--budget 20", "--budget 20: not a budget"),
         ("--precision fp64", "--precision fp64: unknown"),
@@ -73,6 +76,16 @@ def test_another_search_in_the_same_folder_is_one_sentence(options: TuneOptions)
         tune(replace(options, fold=0))
     with pytest.raises(UserError, match=r"\(optimizers adam only there\)"):
         tune(replace(options, optimizers=("sgd",)))
+
+
+def test_a_fold_that_could_not_be_tested_is_not_searched_on(options: TuneOptions) -> None:
+    """Its preset could not be run."""
+    cohort = read_cohort(options.cohort)
+    fold = np.where((cohort.label == 1) & (cohort.fold == options.fold), 0, cohort.fold).astype(np.int8)
+    write_cohort(options.cohort, replace(cohort, images=np.asarray(cohort.images), fold=fold))
+    with pytest.raises(UserError, match=r"^--set balanced: fold 1 of .*cohort.h5 lacks a class"):
+        tune(options)
+    assert not options.out.exists()
 
 
 def test_a_cohort_too_small_to_be_divided_again_is_one_sentence(

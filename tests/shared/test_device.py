@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from shared.errors import UserError
-from shared.nn.device import choose_compile, choose_device, choose_precision, describe_device, describe_precision
+from shared.nn.device import (
+    choose_compile,
+    choose_device,
+    choose_precision,
+    describe_device,
+    describe_precision,
+    reproducible,
+)
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -59,6 +66,18 @@ def test_auto_takes_what_the_gpu_has(monkeypatch: pytest.MonkeyPatch, bf16: bool
     assert describe_precision(dtype, CUDA) == chosen
     assert torch.backends.cuda.matmul.allow_tf32
     assert describe_precision(choose_precision("fp32", CUDA), CUDA) == "fp32"
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("fp32", False), ("tf32", True), ("bf16", True)])
+@pytest.mark.usefixtures("_tf32_restored")
+def test_reproducible_work_keeps_the_precision_that_was_chosen(precision: str, allowed: bool) -> None:
+    choose_precision(precision, CUDA)
+    cudnn = torch.backends.cudnn
+    before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic
+    with reproducible():
+        assert (cudnn.benchmark, cudnn.deterministic, cudnn.enabled) == (False, True, before[0])
+        assert cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed
+    assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == (*before, allowed)
 
 
 @pytest.mark.parametrize(("name", "device"), [("fp8", "cpu"), ("tf32", "cpu"), ("bf16", "mps"), ("tf32", "mps")])

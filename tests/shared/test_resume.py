@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UserError
-from shared.nn.resume import SEAL, DamagedStateError, load_state, save_state
+from shared.nn.resume import SEAL, DamagedStateError, copy_state, load_state, save_state
 
 STATE = {"weight": torch.arange(12.0).reshape(3, 4), "step": 7, "names": ["a", "b"], "nested": {"p": 0.5}}
 
@@ -45,6 +45,20 @@ def test_a_truncated_state_is_found(tmp_path: Path, left: int) -> None:
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(DamagedStateError):
         load_state(path)
+
+
+def test_a_copy_is_the_same_bytes_and_never_that_of_a_damaged_state(tmp_path: Path) -> None:
+    path, copy = tmp_path / "state.pt", tmp_path / "copy.pt"
+    save_state(path, STATE)
+    copy_state(path, copy)
+    assert copy.read_bytes() == path.read_bytes()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedStateError, match="not a complete checkpoint"):
+        copy_state(path, copy)
+    assert load_state(copy)["step"] == STATE["step"]  # what was there stays
+    with pytest.raises(FileNotFoundError):
+        copy_state(tmp_path / "none.pt", copy)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["copy.pt", "state.pt"]
 
 
 class Bomb:

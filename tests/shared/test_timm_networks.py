@@ -39,6 +39,29 @@ def test_a_refusal_names_the_option(option: str, name: str) -> None:
         timm_config(name, option)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("efficentnet_b0", "efficientnet_b0"),
+        ("mobilnetv3_large_100", "mobilenetv3_large_100"),
+        ("resnet-50", "resnet50"),
+        ("convnext_tinny.fb_in1k", "convnext_tiny"),
+        ("legacy", "legacy_senet154"),  # the beginning of several
+    ],
+)
+def test_a_slip_of_the_pen_is_told_what_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(UserError, match=r"timm has no network of this name; give another such as (.*)\.$") as raised:
+        timm_config(name, "--model")
+    near = str(raised.value).rpartition("such as ")[2].rstrip(".").split(", ")
+    assert f"timm:{meant}" in near
+    assert len(near) <= 3
+
+
+def test_nothing_is_suggested_for_what_is_near_to_nothing() -> None:
+    with pytest.raises(UserError, match=r"give another, as timm.list_models\(\) lists them\.$"):
+        timm_config("zzzzqqqq", "--model")
+
+
 def test_a_published_file_is_never_executed(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, ...]:
