@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from classify import option
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from shared.bundle import Bundle
     from shared.cohort import Cohort
-
-F = TypeVar("F", bound="Callable[..., Any]")
-FILE = click.Path(path_type=Path)
-LONGEST_NUMBER = 9  # digits of a fold
 
 
 class Commands(click.Group):
@@ -46,27 +44,6 @@ def _sentence(error: click.ClickException) -> str:
     return f"{text}; see `{command} --help`."
 
 
-def _fold(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
-    """Return the number of the fold, None for all."""
-    if value == "all":
-        return None
-    if not value.removeprefix("-").isdecimal() or len(value) > LONGEST_NUMBER:
-        shown = value if len(value) <= LONGEST_NUMBER else f"{value[:LONGEST_NUMBER]}…"
-        raise click.BadParameter(f"{shown!r} is neither a number nor all", context, parameter)
-    return int(value)
-
-
-def _head(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Return widths of hidden layers, () for none."""
-    if value is None:
-        return None
-    if value == "none":
-        return ()
-    if not all(each.isdecimal() and len(each) < 6 for each in value.split(",")):
-        raise click.BadParameter(f"{value!r} is neither widths such as 512,256 nor none", context, parameter)
-    return tuple(map(int, value.split(",")))
-
-
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
     if value:
         click.echo(f"classify {metadata.version('rarescreen')}")
@@ -81,66 +58,9 @@ def cli() -> None:
     """Train classifiers with and without synthetic images, and measure what the difference is worth."""
 
 
-_DEVICE = click.option("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes the fastest.")
-_BUNDLE = click.option(
-    "--bundle",
-    "bundles",
-    type=FILE,
-    multiple=True,
-    help="Synthetic images (bundle.h5); repeatable: those of the fold are used, of each class.",
-)
-_PROTOCOL = click.option(
-    "--protocol", default="strict", metavar="strict|paper", help="strict, or literally what the paper did."
-)
-_PRECISION = click.option(
-    "--precision", metavar="auto|fp32|tf32|bf16", help="Of convolutions and products; auto: the fastest."
-)
-_WEIGHTS = click.option("--weights", type=FILE, help="Folder of pretrained weights, looked into first.")
-_OFFLINE = click.option("--offline", is_flag=True, help="Never touch the network.")
-_RECORDS = click.option("--records", type=FILE, required=True, help="File of records (JSON lines) to add to.")
-_ALLOW_SEEN = click.option(
-    "--allow-seen", is_flag=True, help="Test on images that were seen before; every table will say so."
-)
-_SENSITIVITY = click.option(
-    "--sensitivity",
-    type=float,
-    default=0.95,
-    help="Also judge at the threshold that finds this share of the validation positives.",
-)
-_PREVALENCE = click.option(
-    "--prevalence", type=float, multiple=True, default=(0.03,), help="Share of positives in practice.  Repeatable."
-)
-
-
-def _apply(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Return a decorator that gives a command several options, in this order."""
-
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_STUDY = _apply(
-    click.option(
-        "--storage",
-        help="Where the study is, for several machines: postgresql://USER@HOST/DATABASE, journal or journal:FILE.  "
-        "[default: a database in --out]",
-    ),
-    click.option("--study", "study_name", help="Name of the study in a --storage.  [default: the name of --out]"),
-    click.option("--jobs", type=int, default=1, help="Cells at once, each in a process of its own."),
-    click.option("--grace", type=float, default=120.0, help="Seconds after which a silent worker's cell is another's."),
-    click.option(
-        "--wait/--no-wait", default=True, help="Stay while other workers have cells, to take up those of the dead."
-    ),
-)
-
-
 @cli.command()
-@click.argument("cohort", type=FILE)
-@_BUNDLE
+@click.argument("cohort", type=option.FILE)
+@option.BUNDLE
 @click.option("--ratio", default="none", metavar="none|A:B", help="Synthetic to real positives, such as 1:5.")
 @click.option(
     "--control",
@@ -161,10 +81,12 @@ _STUDY = _apply(
 )
 @click.option("--unfreeze", type=int, metavar="N", help="Train the last N modules of the backbone beside the head.")
 @click.option("--depth", type=int, help="Convolutions of the custom CNN.  [default: 6]")
-@click.option("--head", callback=_head, metavar="W,W", help="Widths of hidden layers, or none.  [default: the model's]")
+@click.option(
+    "--head", callback=option.head, metavar="W,W", help="Widths of hidden layers, or none.  [default: the model's]"
+)
 @click.option("--dropout", type=float, help="Behind each hidden layer.  [default: the model's]")
-@click.option("--fold", callback=_fold, default="0", metavar="N|all", help="The fold that is tested.")
-@_PROTOCOL
+@click.option("--fold", callback=option.fold, default="0", metavar="N|all", help="The fold that is tested.")
+@option.PROTOCOL
 @click.option("--epochs", type=int, help="Passes over the training images.  [default: the model's]")
 @click.option("--patience", type=int, help="End after so many epochs without a better one.  [default: never]")
 @click.option("--lr", type=float, help="Learning rate.  [default: the model's]")
@@ -172,12 +94,12 @@ _STUDY = _apply(
 @click.option("--optimizer", metavar="NAME", help="adam, adamw, rmsprop or sgd.  [default: the model's]")
 @click.option("--seed", type=int, default=0, help="Of the initial weights, the order of images, and dropout.")
 @click.option("--image-size", type=int, metavar="PX", help="Side of the network's input.  [default: the model's]")
-@_PRECISION
-@_DEVICE
-@_WEIGHTS
-@_OFFLINE
-@click.option("--cache", type=FILE, help="Folder for what frozen layers give, shared between fits.")
-@click.option("--out", type=FILE, required=True, help="Folder for the model; with --fold all, for one a fold.")
+@option.PRECISION
+@option.DEVICE
+@option.WEIGHTS
+@option.OFFLINE
+@click.option("--cache", type=option.FILE, help="Folder for what frozen layers give, shared between fits.")
+@click.option("--out", type=option.FILE, required=True, help="Folder for the model; with --fold all, for one a fold.")
 @click.option("--force", is_flag=True, help="Replace a model of another configuration.")
 def fit(
     cohort: Path,
@@ -215,14 +137,14 @@ def fit(
 
 
 @cli.command()
-@click.argument("model", type=FILE)
-@click.option("--cohort", type=FILE, required=True, help="Cohort with the test images.")
+@click.argument("model", type=option.FILE)
+@click.option("--cohort", type=option.FILE, required=True, help="Cohort with the test images.")
 @click.option("--set", "sets", multiple=True, default=("balanced",), metavar="balanced|external", help="Repeatable.")
-@_RECORDS
-@_ALLOW_SEEN
-@_SENSITIVITY
-@_PREVALENCE
-@_DEVICE
+@option.RECORDS
+@option.ALLOW_SEEN
+@option.SENSITIVITY
+@option.PREVALENCE
+@option.DEVICE
 def evaluate(
     model: Path,
     cohort: Path,
@@ -250,10 +172,10 @@ def evaluate(
 
 
 @cli.command()
-@click.argument("records", type=FILE, nargs=-1, required=True)
-@click.option("--out", type=FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
-@_SENSITIVITY
-@_PREVALENCE
+@click.argument("records", type=option.FILE, nargs=-1, required=True)
+@click.option("--out", type=option.FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
+@option.SENSITIVITY
+@option.PREVALENCE
 @click.option(
     "--least",
     type=click.IntRange(min=0),
@@ -273,23 +195,23 @@ def table(
 
 
 @cli.command()
-@click.argument("cohort", type=FILE)
+@click.argument("cohort", type=option.FILE)
 @click.option("--preset", default="demo", metavar="demo|paper|controlled|FILE.toml", help="The cells of Table 2.")
-@_BUNDLE
-@_PROTOCOL
+@option.BUNDLE
+@option.PROTOCOL
 @click.option("--fold", "folds", type=int, multiple=True, help="Only cells of this fold, repeatable.  [default: all]")
 @click.option("--seed", "seeds", type=int, multiple=True, help="Fit each cell with each.  [default: the preset's]")
-@click.option("--out", type=FILE, required=True, help="Folder for the models and the study.")
-@_RECORDS
-@click.option("--table", type=FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
-@_ALLOW_SEEN
-@_SENSITIVITY
-@_PREVALENCE
-@_STUDY
-@_PRECISION
-@_DEVICE
-@_WEIGHTS
-@_OFFLINE
+@click.option("--out", type=option.FILE, required=True, help="Folder for the models and the study.")
+@option.RECORDS
+@click.option("--table", type=option.FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
+@option.ALLOW_SEEN
+@option.SENSITIVITY
+@option.PREVALENCE
+@option.STUDY
+@option.PRECISION
+@option.DEVICE
+@option.WEIGHTS
+@option.OFFLINE
 @click.option("--dry-run", is_flag=True, help="Only say which cells there are, and which are done.")
 @click.option("--force", is_flag=True, help="Replace models of another configuration, and the study of them.")
 def study(
@@ -316,8 +238,8 @@ def study(
 
 
 @cli.command()
-@click.argument("cohort", type=FILE)
-@click.option("--out", type=FILE, required=True, help="Folder for the study and what it finds.")
+@click.argument("cohort", type=option.FILE)
+@click.option("--out", type=option.FILE, required=True, help="Folder for the study and what it finds.")
 @click.option("--fold", type=int, default=0, help="Fold whose training part is searched on.")
 @click.option("--model", default="custom_cnn", metavar="NAME", help="As of `classify fit`.")
 @click.option(
@@ -338,11 +260,11 @@ def study(
 @click.option("--pruner", default="median", metavar="none|median|hyperband", help="Ends trials that are far behind.")
 @click.option("--budget", default="20cells", help="When to end: 20cells, 500epochs or 2h, of all workers together.")
 @click.option("--seed", type=int, default=0, help="Of the choices, and of every fit.")
-@_STUDY
-@_PRECISION
-@_DEVICE
-@_WEIGHTS
-@_OFFLINE
+@option.STUDY
+@option.PRECISION
+@option.DEVICE
+@option.WEIGHTS
+@option.OFFLINE
 def tune(**options: Any) -> None:
     """Search learning rate, layers and optimizer on the training part of one fold of COHORT.
 

@@ -1,0 +1,93 @@
+"""Options that several commands of `classify` have, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+FILE = click.Path(path_type=Path)
+LONGEST_NUMBER = 9  # digits of a fold
+
+
+def fold(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    """Return the number of the fold, None for all."""
+    if value == "all":
+        return None
+    if not value.removeprefix("-").isdecimal() or len(value) > LONGEST_NUMBER:
+        shown = value if len(value) <= LONGEST_NUMBER else f"{value[:LONGEST_NUMBER]}…"
+        raise click.BadParameter(f"{shown!r} is neither a number nor all", context, parameter)
+    return int(value)
+
+
+def head(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Return widths of hidden layers, () for none."""
+    if value is None:
+        return None
+    if value == "none":
+        return ()
+    if not all(each.isdecimal() and len(each) < 6 for each in value.split(",")):
+        raise click.BadParameter(f"{value!r} is neither widths such as 512,256 nor none", context, parameter)
+    return tuple(map(int, value.split(",")))
+
+
+DEVICE = click.option("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes the fastest.")
+BUNDLE = click.option(
+    "--bundle",
+    "bundles",
+    type=FILE,
+    multiple=True,
+    help="Synthetic images (bundle.h5); repeatable: those of the fold are used, of each class.",
+)
+PROTOCOL = click.option(
+    "--protocol", default="strict", metavar="strict|paper", help="strict, or literally what the paper did."
+)
+PRECISION = click.option(
+    "--precision", metavar="auto|fp32|tf32|bf16", help="Of convolutions and products; auto: the fastest."
+)
+WEIGHTS = click.option("--weights", type=FILE, help="Folder of pretrained weights, looked into first.")
+OFFLINE = click.option("--offline", is_flag=True, help="Never touch the network.")
+RECORDS = click.option("--records", type=FILE, required=True, help="File of records (JSON lines) to add to.")
+ALLOW_SEEN = click.option(
+    "--allow-seen", is_flag=True, help="Test on images that were seen before; every table will say so."
+)
+SENSITIVITY = click.option(
+    "--sensitivity",
+    type=float,
+    default=0.95,
+    help="Also judge at the threshold that finds this share of the validation positives.",
+)
+PREVALENCE = click.option(
+    "--prevalence", type=float, multiple=True, default=(0.03,), help="Share of positives in practice.  Repeatable."
+)
+
+
+def apply(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that gives a command several options, in this order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+STUDY = apply(
+    click.option(
+        "--storage",
+        help="Where the study is, for several machines: postgresql://USER@HOST/DATABASE, journal or journal:FILE.  "
+        "[default: a database in --out]",
+    ),
+    click.option("--study", "study_name", help="Name of the study in a --storage.  [default: the name of --out]"),
+    click.option("--jobs", type=int, default=1, help="Cells at once, each in a process of its own."),
+    click.option("--grace", type=float, default=120.0, help="Seconds after which a silent worker's cell is another's."),
+    click.option(
+        "--wait/--no-wait", default=True, help="Stay while other workers have cells, to take up those of the dead."
+    ),
+)
