@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from classify.bootstrap import Resamples
 from classify.gather import attributes_of
 from classify.measured import Measured, measured_at_verdict
 from classify.verdicts import Verdicts
@@ -40,7 +41,9 @@ def accuracy_by_attribute(records: Sequence[Record], verdicts: Verdicts, least: 
             if own.n_images < least:
                 hidden += 1
             else:
-                shown.append(Part(name, value, own.n_images, measured_at_verdict("accuracy", own, own.positive)))
+                shown.append(
+                    Part(name, value, own.n_images, measured_at_verdict("accuracy", Resamples(own), own.positive))
+                )
     return tuple(shown), hidden
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from classify.bootstrap import Interval, group_bootstrap
+from classify.bootstrap import Interval, Resamples
 from classify.gather import RowKey
 from classify.measures import auc, mean
 from classify.paired import corrected_resampled_t, newcombe_interval, sign_flip_exact
@@ -171,8 +171,9 @@ def _contrast(key: RowKey, other: RowKey, rows: Rows) -> Contrast | None:
     )
     difference = first.right.astype(np.float64) - second.right
     interval = newcombe_interval(both, only_first, only_second, neither)
-    drawn = group_bootstrap(first, lambda weights: mean(difference, weights)) or interval
-    auc_gain, auc_interval = _auc_gain(first, second)
+    resamples = Resamples(first)
+    drawn = resamples.interval(lambda weights: mean(difference, weights)) or interval
+    auc_gain, auc_interval = _auc_gain(resamples, second)
     return Contrast(
         row=key,
         other=other,
@@ -209,15 +210,14 @@ def _of_images(verdicts: Verdicts, difference: Values) -> tuple[list[int], list[
     return np.rint(ahead).astype(int).tolist(), count.tolist()
 
 
-def _auc_gain(first: Verdicts, second: Verdicts) -> tuple[float | None, Interval | None]:
+def _auc_gain(resamples: Resamples, second: Verdicts) -> tuple[float | None, Interval | None]:
+    first = resamples.verdicts
+
     def gain(weights: Values) -> Values:
         one, two = (auc(each.score, each.label, each.model, weights, each.share) for each in (first, second))
         return one - two
 
-    value = float(gain(first.share[None])[0])
-    if np.isnan(value):
-        return None, None
-    return value, group_bootstrap(first, gain)
+    return resamples.value(gain), resamples.interval(gain)
 
 
 def _p_over_folds(records: Sequence[Record], verdicts: Verdicts, difference: Values) -> float | None:

@@ -13,6 +13,7 @@ import rich.box
 import rich.table
 import torch
 
+from classify.bootstrap import Resamples
 from classify.features import inference_batch
 from classify.folder import FittedModel, as_plain, model_folders, read_model
 from classify.gather import RowKey, settings_on_validation, verdicts_of
@@ -218,7 +219,7 @@ def _at_threshold(record: Record, operating: Operating) -> Iterator[str]:
     if threshold is None or record["metrics"]["sensitivity"] is None:
         return
     verdicts = verdicts_of([record], operating.sensitivity)
-    found = at_threshold(verdicts, verdicts.positive_at_threshold, operating)
+    found = at_threshold(Resamples(verdicts), verdicts.positive_at_threshold, operating)
     shares = [f"{percent_words(share)} at a prevalence of {100 * each:g} %" for each, share in found.precision]
     shown = f"{threshold:.3g}" if threshold < ALL_BUT_ONE else f"above {ALL_BUT_ONE:g}"
     yield (

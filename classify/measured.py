@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classify.bootstrap import Interval, Statistic, group_bootstrap
+from classify.bootstrap import Interval, Resamples, Statistic
 from classify.measures import at_verdict
 from classify.statistics import wilson_interval
-from classify.verdicts import Flags, Verdicts
+from classify.verdicts import Flags
 
 PROPORTIONS = {"accuracy", "sensitivity", "specificity", "precision"}
 
@@ -20,19 +20,19 @@ class Measured:
     interval: Interval | None
 
 
-def bootstrapped(verdicts: Verdicts, statistic: Statistic) -> Measured:
+def bootstrapped(resamples: Resamples, statistic: Statistic) -> Measured:
     """Return a statistic of verdicts, with the interval of a bootstrap over groups."""
-    value = float(statistic(verdicts.share[None])[0])
-    return Measured(None if np.isnan(value) else value, group_bootstrap(verdicts, statistic))
+    return Measured(resamples.value(statistic), resamples.interval(statistic))
 
 
-def measured_at_verdict(name: str, verdicts: Verdicts, positive: Flags) -> Measured:
-    """Return a measure of verdicts; proportions have Wilson's interval, in which each image counts once.
+def measured_at_verdict(name: str, resamples: Resamples, positive: Flags) -> Measured:
+    """Return a measure of the verdicts `positive` [V]; proportions have Wilson's interval, in which each image counts once.
 
     Several photographs of a patient tell less than as many patients: where there are, the bootstrap over groups may
     make the interval wider.
     """
-    measured = bootstrapped(verdicts, at_verdict(name, positive, verdicts.label))
+    verdicts = resamples.verdicts
+    measured = bootstrapped(resamples, at_verdict(name, positive, verdicts.label))
     if name not in PROPORTIONS or measured.value is None:
         return measured
     asked = {

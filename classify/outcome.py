@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from classify.attributes import Part, accuracy_by_attribute
-from classify.bootstrap import Interval, Statistic
+from classify.bootstrap import Interval, Resamples, Statistic
 from classify.calibration import (
     ReliabilityBin,
     precision_at_prevalence,
@@ -62,6 +62,7 @@ def set_result(records: Sequence[Record], operating: Operating, least: int) -> t
     verdicts = verdicts_of(records, operating.sensitivity)
     confusion = sum((Confusion(**record["confusion"]) for record in records), Confusion(0, 0, 0, 0))
     parts, hidden = accuracy_by_attribute(records, verdicts, least)
+    resamples = Resamples(verdicts)
     result = SetResult(
         folds=tuple(sorted({record["key"]["fold"] for record in records})),
         seeds=tuple(sorted({record["key"]["seed"] for record in records})),
@@ -69,10 +70,10 @@ def set_result(records: Sequence[Record], operating: Operating, least: int) -> t
         groups=len(np.unique(verdicts.group)),
         confusion=confusion,
         metrics={name: over_folds(records, name) for name in METRICS},
-        measured=_measured(verdicts),
+        measured=_measured(resamples),
         at_threshold={
-            "0.5": at_threshold(verdicts, verdicts.positive, operating),
-            "validation": at_threshold(verdicts, verdicts.positive_at_threshold, operating),
+            "0.5": at_threshold(resamples, verdicts.positive, operating),
+            "validation": at_threshold(resamples, verdicts.positive_at_threshold, operating),
         },
         reliability={
             "as given": tuple(reliability_bins(verdicts.probability, verdicts.label, BINS, verdicts.weight_of_image)),
@@ -96,9 +97,10 @@ def over_folds(records: Sequence[Record], name: str) -> Spread | None:
     return spread([None if each is None else each.mean for each in means])
 
 
-def _measured(verdicts: Verdicts) -> dict[str, Measured]:
+def _measured(resamples: Resamples) -> dict[str, Measured]:
+    verdicts = resamples.verdicts
     positive, label, model, share = verdicts.positive, verdicts.label, verdicts.model, verdicts.share
-    found = {name: measured_at_verdict(name, verdicts, positive) for name in AT_VERDICT}
+    found = {name: measured_at_verdict(name, resamples, positive) for name in AT_VERDICT}
     statistics: dict[str, Statistic] = {
         "auc": lambda w: auc(verdicts.score, label, model, w, share),
         "average_precision": lambda w: average_precision(verdicts.score, label, model, w, share),
@@ -109,15 +111,15 @@ def _measured(verdicts: Verdicts) -> dict[str, Measured]:
     for name, probability in (("", verdicts.probability), ("_calibrated", verdicts.calibrated)):
         error = calibration_error(probability, label, share[None])[0]
         found[f"calibration_error{name}"] = Measured(None if np.isnan(error) else float(error), None)
-    return found | {name: bootstrapped(verdicts, statistic) for name, statistic in statistics.items()}
+    return found | {name: bootstrapped(resamples, statistic) for name, statistic in statistics.items()}
 
 
-def at_threshold(verdicts: Verdicts, positive: Flags, operating: Operating) -> AtThreshold:
+def at_threshold(resamples: Resamples, positive: Flags, operating: Operating) -> AtThreshold:
     """Return what the verdicts `positive` [V] come to, and the precision that they would have in practice."""
-    found, spared = (measured_at_verdict(name, verdicts, positive) for name in ("sensitivity", "specificity"))
+    found, spared = (measured_at_verdict(name, resamples, positive) for name in ("sensitivity", "specificity"))
     precision = []
     for each in operating.prevalence:
-        measured = bootstrapped(verdicts, precision_at_prevalence_statistic(positive, verdicts.label, each))
+        measured = bootstrapped(resamples, precision_at_prevalence_statistic(positive, resamples.verdicts.label, each))
         precision.append((each, _widened(measured, found.value, spared.interval, each)))
     return AtThreshold(found, spared, tuple(precision))
 
