@@ -26,7 +26,7 @@ def bootstrapped(resamples: Resamples, statistic: Statistic) -> Measured:
 
 
 def measured_at_verdict(name: str, resamples: Resamples, positive: Flags) -> Measured:
-    """Return a measure of the verdicts `positive` [V]; proportions have Wilson's interval, in which each image counts once.
+    """Return a measure of the verdicts `positive` [V]; shares have Wilson's interval, in which each image counts once.
 
     Several photographs of a patient tell less than as many patients: where there are, the bootstrap over groups may
     make the interval wider.

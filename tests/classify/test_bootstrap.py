@@ -10,7 +10,7 @@ from scipy.stats import binom
 from sklearn import metrics as sklearn
 
 from classify import bootstrap
-from classify.bootstrap import Statistic, group_bootstrap
+from classify.bootstrap import Resamples, Statistic, group_bootstrap
 from classify.measures import accuracy, at_verdict, auc, mean
 from classify.statistics import wilson_interval
 from classify.verdicts import Verdicts
@@ -75,6 +75,16 @@ def test_the_draw_depends_on_the_seed_and_on_nothing_else(monkeypatch: pytest.Mo
     assert interval(shuffled) == pytest.approx(expected)
     monkeypatch.setattr(bootstrap, "NUMBERS_AT_ONCE", 7 * len(found))
     assert interval(found) == pytest.approx(expected)
+
+
+def test_several_statistics_see_the_same_draws_which_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = patients(3)
+    statistics = [at_verdict(name, found.positive, found.label) for name in ("accuracy", "f1", "sensitivity")]
+    alone = [group_bootstrap(found, statistic) for statistic in statistics]
+    resamples = Resamples(found)
+    assert resamples.interval(statistics[0]) == alone[0]
+    monkeypatch.delattr(bootstrap.np.random, "default_rng")  # nothing is drawn again
+    assert [resamples.interval(statistic) for statistic in reversed(statistics)] == alone[::-1]
 
 
 def test_the_spread_of_a_mean_is_the_closed_form() -> None:
