@@ -44,11 +44,11 @@ class RowKey:
 
     @property
     def place(self) -> tuple[Any, ...]:
-        """Order of rows: models as the paper has them, then ratios, synthetic images before their controls."""
+        """Order of rows: strict first, models as the paper has them, ratios, synthetic images before their controls."""
         known, ratio = list(MODELS), Ratio.parse(self.ratio)
         model = known.index(self.model) if self.model in known else len(known)
         control = list(CONTROLS).index(self.control)
-        return self.protocol, model, self.model, ratio.synthetic / ratio.real, control, self.synthetic != "positive"
+        return self.protocol != "strict", model, self.model, ratio.synthetic / ratio.real, control, self.synthetic != "positive"
 
 
 def rows_of(records: Sequence[Record]) -> dict[RowKey, list[Record]]:

@@ -236,15 +236,15 @@ def test_each_model_and_protocol_has_a_paragraph_and_the_correction_is_that_of_t
     table = summarize(rows)
     paragraphs = table.conclusion[:4]
     assert [text.split(", on 190")[0] for text in paragraphs] == [
-        "Custom CNN, protocol paper", "VGG16, protocol paper", "Custom CNN", "VGG16",
+        "Custom CNN", "VGG16", "Custom CNN, protocol paper", "VGG16, protocol paper",
     ]  # fmt: skip
     # four times 6 images against none, p = 2 / 2^6, and two pairs of models that are alike
     assert all("p = 0.19)" in text and "; corrected for 6 comparisons." in text for text in paragraphs)
     assert all("So neither benefit nor harm is shown" in text for text in paragraphs)
     equal = "Custom CNN does best, and as well as VGG16 (-1.9 to +1.9, p = 1). It cannot be told from VGG16."
     assert table.conclusion[4:] == (
-        f"Models without synthetic images, protocol paper: {equal}",
         f"Models without synthetic images: {equal}",
+        f"Models without synthetic images, protocol paper: {equal}",
     )
 
 

@@ -219,7 +219,7 @@ def test_protocols_are_never_mixed() -> None:
         fit(skill, 4, protocol=p, ratio=r) for skill, r in ((0.5, "none"), (1.0, "1:2")) for p in ("paper", "strict")
     ]
     found = compared(*both).against_none
-    assert [(each.row.protocol, each.other.protocol) for each in found] == [("paper", "paper"), ("strict", "strict")]
+    assert [(each.row.protocol, each.other.protocol) for each in found] == [("strict", "strict"), ("paper", "paper")]
 
 
 def test_models_are_compared_with_themselves_and_without_synthetic_images_with_each_other() -> None:
@@ -239,7 +239,7 @@ def test_models_with_synthetic_images_are_compared_with_the_linear_probe_without
     found = compared(*records, fit(1.0, 50, ratio="1:2", control="epochs"), fit(1.0, 51, ratio="1:2", synthetic="both"))
     assert [(c.row.model, c.row.ratio, c.row.protocol, c.other.model, c.other.ratio) for c in found.against_probe] == [
         ("custom_cnn", ratio, protocol, "linear_probe", "none")
-        for protocol in ("paper", "strict")
+        for protocol in ("strict", "paper")
         for ratio in ("1:5", "1:2")
     ]
     assert {each.row.protocol == each.other.protocol for each in found.against_probe} == {True}

@@ -100,7 +100,7 @@ def test_images_that_were_seen_stamp_row_and_table() -> None:
 
 def test_the_papers_protocol_stamps_row_and_table_and_is_told_apart_everywhere() -> None:
     markdown, _ = shown(record(protocol="paper"), record())
-    assert [row["Model"] for row in grid(markdown, "External right")] == ["Custom CNN‡", "Custom CNN"]
+    assert [row["Model"] for row in grid(markdown, "External right")] == ["Custom CNN", "Custom CNN‡"]
     assert "**‡ protocol paper: " in markdown
     for column in ("AUC", "Verdict", "Peak memory, MiB"):
         assert {row["Row"] for row in grid(markdown, column)} == {
