@@ -48,7 +48,14 @@ class RowKey:
         known, ratio = list(MODELS), Ratio.parse(self.ratio)
         model = known.index(self.model) if self.model in known else len(known)
         control = list(CONTROLS).index(self.control)
-        return self.protocol != "strict", model, self.model, ratio.synthetic / ratio.real, control, self.synthetic != "positive"
+        return (
+            self.protocol != "strict",
+            model,
+            self.model,
+            ratio.synthetic / ratio.real,
+            control,
+            self.synthetic != "positive",
+        )
 
 
 def rows_of(records: Sequence[Record]) -> dict[RowKey, list[Record]]:
