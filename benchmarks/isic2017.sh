@@ -15,6 +15,13 @@ if [ $# -lt 4 ]; then
   exit 2
 fi
 PHOTOS=$1 OUT=$2 PART=$3 FOLD=$4 MINUTES=${5:-150}
+case $PART in
+  strict | both | paper) ;;
+  *)
+    echo "error: $PART: not a part; give strict, both or paper." >&2
+    exit 2
+    ;;
+esac
 HERE=$(cd "$(dirname "$0")" && pwd)
 END=$((SECONDS + 60 * MINUTES))
 PATH=${BIN:+$BIN:}$PATH
@@ -61,9 +68,5 @@ case $PART in
   paper)
     bundle paper 0 positive paper
     cells "$HERE/isic2017_paper.toml" --protocol paper --allow-seen --bundle "$OUT/paper.h5"
-    ;;
-  *)
-    echo "error: $PART: not a part; give strict, both or paper." >&2
-    exit 2
     ;;
 esac
