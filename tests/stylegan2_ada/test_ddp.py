@@ -55,7 +55,6 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def test_ddp_two_processes_take_the_steps_of_one(two_ranks: list[dict[str, Any]]) -> None:
-    """Adam divides by the root of the squared gradient, which makes rounding errors of small gradients visible."""
     _assert_near(two_ranks[0], ddp_worker.run(Ranks(), STEPS))
     assert two_ranks[0]["state"]["ada"]["p"] != ddp_worker.CONFIG.initial_p
     assert two_ranks[0]["state"]["signs"] != 0
@@ -70,12 +69,12 @@ def test_ddp_other_ways_to_train(tmp_path: Path, kind: str) -> None:
 
 def _assert_near(result: dict[str, Any], expected: dict[str, Any]) -> None:
     for ours, theirs in zip(result["losses"], expected["losses"], strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
     left, right = _flat(result["state"]), _flat(expected["state"])
     assert left.keys() == right.keys()
     for name, value in right.items():
         if isinstance(value, Tensor) and value.is_floating_point():
-            assert float((value - left[name]).norm()) <= 2e-3 * float(value.norm()) + 1e-5, name
+            assert float((value - left[name]).norm()) <= 1e-4 * float(value.norm()) + 1e-6, name
         elif isinstance(value, Tensor):
             assert torch.equal(value, left[name]), name
         else:
