@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from shared.bundle import Bundle
+    from shared.cohort import Cohort
 
 F = TypeVar("F", bound="Callable[..., Any]")
 FILE = click.Path(path_type=Path)
@@ -34,6 +37,20 @@ def head(context: click.Context, parameter: click.Parameter, value: str | None) 
     if not all(each.isdecimal() and len(each) < 6 for each in value.split(",")):
         raise click.BadParameter(f"{value!r} is neither widths such as 512,256 nor none", context, parameter)
     return tuple(map(int, value.split(",")))
+
+
+def read_cohort(path: Path) -> Cohort:
+    """Read a cohort file, by `shared.cohort`."""
+    from shared.cohort import read_cohort as read
+
+    return read(path)
+
+
+def read_bundles(paths: Sequence[Path]) -> list[Bundle]:
+    """Read bundle files, by `shared.bundle`."""
+    from shared.bundle import read_bundle as read
+
+    return [read(path) for path in paths]
 
 
 DEVICE = click.option("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes the fastest.")

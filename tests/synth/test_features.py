@@ -10,7 +10,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from shared.errors import UserError
 from shared.weights import WeightFile, WeightSource
-from synth import cli, features
+from synth import features, option
 from synth.features import identity, open_extractor, provenance
 
 CPU = torch.device("cpu")
@@ -125,4 +125,4 @@ def test_an_unknown_licence_is_said_to_be_unknown(random_inception, tmp_path):
 
 
 def test_the_command_line_offers_every_space() -> None:
-    assert {*cli.QUALITY_SPACES, *cli.SIMILARITY_SPACES} == set(features.CHOICES)
+    assert {*option.QUALITY_SPACES, *option.SIMILARITY_SPACES} == set(features.CHOICES)

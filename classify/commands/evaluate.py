@@ -1,0 +1,44 @@
+"""`classify evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from classify import option
+
+
+@click.command("evaluate")
+@click.argument("model", type=option.FILE)
+@click.option("--cohort", type=option.FILE, required=True, help="Cohort with the test images.")
+@click.option("--set", "sets", multiple=True, default=("balanced",), metavar="balanced|external", help="Repeatable.")
+@option.RECORDS
+@option.ALLOW_SEEN
+@option.SENSITIVITY
+@option.PREVALENCE
+@option.DEVICE
+def command(
+    model: Path,
+    cohort: Path,
+    sets: tuple[str, ...],
+    records: Path,
+    allow_seen: bool,
+    sensitivity: float,
+    prevalence: tuple[float, ...],
+    device: str,
+) -> None:
+    """Test the classifier in the folder MODEL, or one for each fold, on images that it never saw."""
+    from classify import evaluate as stage
+    from classify.operating import Operating
+    from shared.nn.device import choose_device
+
+    stage.evaluate(
+        model,
+        cohort=option.read_cohort(cohort),
+        sets=tuple(dict.fromkeys(sets)),
+        records=records,
+        device=choose_device(device),
+        allow_seen=allow_seen,
+        operating=Operating(sensitivity, prevalence),
+    )

@@ -1,0 +1,53 @@
+"""`classify study`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from classify import option
+
+
+@click.command("study")
+@click.argument("cohort", type=option.FILE)
+@click.option("--preset", default="demo", metavar="demo|paper|controlled|FILE.toml", help="The cells of Table 2.")
+@option.BUNDLE
+@option.PROTOCOL
+@click.option("--fold", "folds", type=int, multiple=True, help="Only cells of this fold, repeatable.  [default: all]")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Fit each cell with each.  [default: the preset's]")
+@click.option("--out", type=option.FILE, required=True, help="Folder for the models and the study.")
+@option.RECORDS
+@click.option("--table", type=option.FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
+@option.ALLOW_SEEN
+@option.SENSITIVITY
+@option.PREVALENCE
+@option.STUDY
+@option.PRECISION
+@option.DEVICE
+@option.WEIGHTS
+@option.OFFLINE
+@click.option("--dry-run", is_flag=True, help="Only say which cells there are, and which are done.")
+@click.option("--force", is_flag=True, help="Replace models of another configuration, and the study of them.")
+def command(
+    cohort: Path,
+    bundles: tuple[Path, ...],
+    sensitivity: float,
+    prevalence: tuple[float, ...],
+    **options: Any,
+) -> None:
+    """Fit and evaluate every cell of a preset on COHORT, and write Table 2; what is done is not done again.
+
+    A cell is a model at a ratio, on a fold, with a seed. The same command on several machines shares them.
+    """
+    from classify import study as stage
+    from classify import tables
+    from classify.operating import Operating
+    from classify.study_options import StudyOptions
+
+    made = stage.study(
+        StudyOptions(cohort=cohort, bundles=bundles, operating=Operating(sensitivity, prevalence), **options)
+    )
+    if made is not None:
+        tables.report(made, options["table"])

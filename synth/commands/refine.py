@@ -1,0 +1,31 @@
+"""`synth refine`."""
+
+from typing import Any
+
+import click
+
+from synth import option
+
+
+@click.command("refine")
+@click.argument("run", type=str)
+@click.option("--cohort", type=option.FILE, required=True, help="Cohort that the run was trained on.")
+@click.option(
+    "--out", type=option.FILE, required=True, help="Network file to write; a table and a picture go beside it."
+)
+@click.option("--width", type=float, multiple=True, help="Width of the weights' average to try; repeat.  [default: 7]")
+@click.option("--truncation", type=float, multiple=True, help="Truncation to try; repeat.  [default: 0.5 to 1]")
+@click.option(
+    "--fakes", type=int, help="Generated images that each choice is judged by.  [default: 1000, for FID 5000]"
+)
+@click.option("--features", type=click.Choice(option.QUALITY_SPACES), default="auto", help="Feature space.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
+@click.option("--offline", is_flag=True, help="Never touch the network.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
+def command(**options: Any) -> None:
+    """Choose, after the training in RUN, how wide its weights are averaged and how far styles are truncated."""
+    from synth.refine import RefineOptions
+    from synth.refine import refine as call
+
+    call(RefineOptions(**{name: value for name, value in options.items() if value != ()}))

@@ -1,0 +1,134 @@
+"""`synth train`."""
+
+from typing import Any
+
+import click
+
+from synth import option
+
+
+@click.command("train")
+@click.argument("cohort", type=option.FILE)
+@click.option(
+    "--out", type=option.FOLDER, required=True, help="Folder of the run or grid; the same command goes on in it."
+)
+@click.option("--gamma", multiple=True, help="Weight of R1; repeat for a grid.  [default: 0.1, or none]")
+@click.option("--target", multiple=True, help="ADA's target; repeat for a grid.  [default: 0.6, or none]")
+@click.option("--lr", multiple=True, help="Learning rate; repeat for a grid.  [default: 0.002]")
+@click.option("--cells", help="Preset (demo, paper, paper-full) or TOML file with the cells of the grid.")
+@click.option("--fold", help="Fold that stays unseen, or all.  [default: 0]")
+@click.option("--protocol", type=click.Choice(["strict", "paper"]), help="What the GAN may see.  [default: strict]")
+@click.option(
+    "--label", type=click.Choice(["positive", "negative", "both"]), help="Class to draw.  [default: positive]"
+)
+@click.option("--cfg", help="auto, paper256, paper512, paper1024, cifar or tiny.  [default: auto]")
+@click.option("--start", help="Network to adapt: a name (see `synth networks`), a file, or a run's folder.")
+@click.option(
+    "--accept-licence", is_flag=True, default=None, help="Start from a network whose licence binds what is made of it."
+)
+@click.option("--kimg", type=float, help="Thousands of real images shown.  [default: 1000]")
+@click.option("--batch", type=int, help="Images a step.  [default: the configuration's]")
+@click.option("--ema-kimg", type=float, help="Half-life of the weights' average.  [default: the configuration's]")
+@click.option(
+    "--augpipe",
+    help="bgc, bg, bgcfnc, blit, geom, color …, diffaug or none.  [default: the method's, mostly bgc]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "scratch", "transfer", "freeze-d", "svd", "projected"]),
+    help="How to start and to adapt; auto: projected, without --gamma, --target and --cells.  [default: auto]",
+)
+@click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: the method's]")
+@click.option(
+    "--max-p", type=float, help="The most that ADA's augmentation strength p may become, up to 8.  [default: 1]"
+)
+@click.option(
+    "--checkpoint-every",
+    multiple=True,
+    help="4 or 4kimg: scored checkpoints; 15min: saved states between them; may be given twice.  "
+    "[default: a tenth of --kimg, at least 4, and 10min]",
+)
+@click.option(
+    "--averages", type=int, help="Checkpoints whose averages are kept for `synth refine`; 0 keeps none.  [default: 40]"
+)
+@click.option(
+    "--noise",
+    type=click.Choice(["const", "random", "none"]),
+    help="Noise inputs of the pictures that are scored, shown and later drawn.  [default: the start's, else const]",
+)
+@click.option(
+    "--quality-fakes",
+    type=int,
+    help="Generated images a score is computed from.  [default: 1000, for an FID 50000]",
+)
+@click.option("--kid-subset", type=int, help="Images in each of KID's subsets.  [default: 100, or all there are]")
+@click.option("--features", type=click.Choice(option.QUALITY_SPACES), help="Feature space.  [default: auto]")
+@click.option(
+    "--seed",
+    "seeds",
+    type=int,
+    multiple=True,
+    help="Of networks, data order, latents and augmentation; repeat to train each cell with each.  [default: 0]",
+)
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "tf32", "bf16"]),
+    help="Of the large convolutions.  [default: auto]",
+)
+@click.option(
+    "--compile",
+    type=click.Choice(["auto", "on", "off"]),
+    help="Let torch.compile fuse the networks: a little faster after a minute; auto: off.  [default: auto]",
+)
+@click.option(
+    "--jobs",
+    default="auto",
+    help="Cells of a grid to train at once, each in a process of its own; auto: one a GPU or CPU thread.",
+)
+@click.option("--gpus", type=int, help="Train on several GPUs of this machine, a share of each batch on each.")
+@click.option(
+    "--storage",
+    help="Where the grid's study is, for several machines: postgresql://USER@HOST/DATABASE, journal or journal:FILE.  "
+    "[default: a database in --out]",
+)
+@click.option("--study", help="Name of the study in a --storage.  [default: the name of --out]")
+@click.option(
+    "--sampler",
+    type=click.Choice(["grid", "tpe", "random"]),
+    help="grid, or who chooses cells in ranges, such as --gamma 0.05:1:log, until the --budget is used up.  "
+    "[default: grid]",
+)
+@click.option(
+    "--pruner",
+    type=click.Choice(["none", "median", "hyperband"]),
+    help="End cells early whose scores are far behind those of others.  [default: none]",
+)
+@click.option("--budget", help="When a sampler ends: 20cells, 5000kimg or 12h, of all workers together.")
+@click.option("--grace", type=float, help="Seconds after which a silent worker's cell is another's.  [default: 120]")
+@click.option(
+    "--wait/--no-wait", default=None, help="Stay while other workers have cells, to take up those of the dead.  [wait]"
+)
+@click.option(
+    "--dry-run", is_flag=True, default=None, help="Only say what would be trained, with operations, memory and time."
+)
+@click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
+@click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
+def command(**options: Any) -> None:
+    """Train StyleGAN2-ADA on the rare class of COHORT: one cell, or a grid ranked in table1.md.
+
+    The same command goes on where it was stopped. Ctrl-C, SIGTERM and SIGUSR1 save the state first, and end with exit
+    code 130, 143 or 75.
+    """
+    from shared.studies.values import read_values
+    from synth.train import train as run
+    from synth.train_options import read_intervals, resolve_cells
+
+    options |= read_intervals(options.pop("checkpoint_every"))
+    options |= {name: read_values(name, options[name]) for name in ("gamma", "target", "lr")}
+    gpus = options.pop("gpus")
+    if gpus is not None:
+        from synth.launch import relaunch
+
+        relaunch(gpus)
+    run(*resolve_cells({name: None if value == () else value for name, value in options.items()}))

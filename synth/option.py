@@ -1,0 +1,11 @@
+"""What the values of options of several commands of `synth` may be."""
+
+from pathlib import Path
+
+import click
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+WEIGHTS = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+QUALITY_SPACES = ("auto", "offline", "lite1", "inception", "dinov2", "dinov2-small")
+SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16", "vgg16-fc1", "vgg16-conv5", "dinov2", "dinov2-small")
