@@ -10,7 +10,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from classify.registry import model_label
-from classify.wording import control_words, listed, p_words, percent, percent_words, points, row_words, signed
+from classify.wording import control_words, listed, p_words, percent, percent_words, points, row_name, row_words, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from classify.contrast import Contrast, Contrasts
     from classify.gather import RowKey
     from classify.outcome import SetResult
-    from classify.tables import Row
+    from classify.summary import Row
 
 BEYOND = "by more than chance among test images explains"
 BEYOND_BOTH = "by more than chance among test images and among trainings explains"
@@ -47,6 +47,26 @@ def conclude(rows: Sequence[Row], contrasts: Contrasts) -> list[str]:
         ]
         found.append(" ".join(sentences))
     return found
+
+
+def headline(contrasts: Contrasts) -> str:
+    """Return the answer in one sentence: what is sure of other images and of other trainings, and how much is not."""
+    made = [each for each in contrasts.against_none if not each.row.is_control]
+    if not made:
+        return "Whether synthetic images help was not tested here."
+    sure = [each for each in made if each.holds_for_trainings]
+    better, worse = ([each for each in sure if getattr(each, name)] for name in ("is_better", "is_worse"))
+    said = [
+        f"{did} {listed([row_name(each.row, ' at ') for each in found])}"
+        for did, found in (("helped", better), ("did harm to", worse))
+        if found
+    ]
+    left, count = len(made) - len(better) - len(worse), len(made)
+    if not said:
+        comparisons = "the one comparison" if count == 1 else f"any of {count} comparisons"
+        return f"Neither benefit nor harm of synthetic images is shown in {comparisons} with training without them."
+    rest = f"; in {left} of {count} comparisons neither is shown" if left else ""
+    return f"Synthetic images {' and '.join(said)}, beyond chance among test images and among trainings{rest}."
 
 
 def rank_models(contrasts: Contrasts) -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from classify.contrast import Contrast
     from classify.gather import RowKey
     from classify.outcome import SetResult
-    from classify.tables import Row, Table
+    from classify.summary import Row, Table
     from shared.plots import DotPanel, Matrix, Panel, Series
     from shared.records import Record
 

@@ -82,6 +82,12 @@ SENSITIVITY = click.option(
 PREVALENCE = click.option(
     "--prevalence", type=float, multiple=True, default=(0.03,), help="Share of positives in practice.  Repeatable."
 )
+LEAST = click.option(
+    "--least",
+    type=click.IntRange(min=0),
+    default=10,
+    help="Images of an attribute's value below which nothing is said of it.",
+)
 
 
 def apply(*options: Callable[[F], F]) -> Callable[[F], F]:

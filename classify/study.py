@@ -12,8 +12,9 @@ import rich.table
 from classify.place import Place, working
 from classify.study_checks import require_writable
 from classify.study_options import StudyOptions, TableCell
+from classify.summary import Table
 from classify.table_study import TableStudy
-from classify.tables import Table, write_table
+from classify.tables import write_table
 from classify.workers import work
 from shared.console import console, say
 from shared.errors import UserError

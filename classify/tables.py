@@ -1,82 +1,27 @@
-"""The stage `classify table`: records become Table 2, the paper's values beside ours, with what can be said of them."""
+"""The stage `classify table`: Table 2 of records, the paper's values beside ours, as a page, as JSON and as figures."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import rich.box
 import rich.table
 
-from classify.caveats import caveats_of
-from classify.conclusion import conclude, rank_models
-from classify.contrast import Contrasts, contrasts
 from classify.figures import FIGURES, draw_figures
-from classify.gather import RowKey, rows_of
-from classify.measured import Measured
 from classify.operating import Operating
-from classify.outcome import SetResult, set_result
 from classify.page import page
 from classify.page.rows import CONSOLE, console_cells
-from classify.presets import Published, paper_values
-from classify.ratio import NONE
-from classify.registry import model_label
-from classify.statistics import spread
-from classify.verdicts import Verdicts
+from classify.summary import LEAST, Table, summarize
 from shared.console import console, say
 from shared.document import to_markdown
 from shared.errors import UserError
 from shared.files import require_new, write_json, write_text
-from shared.records import Record, read_records
+from shared.records import read_records
 
 FORMAT = "rarescreen-table2"
 VERSION = 2
-CHANCE = 0.5  # area under the curve of a probe that knows nothing
-LEAST = 10  # images of an attribute's value below which nothing is said of it
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of Table 2."""
-
-    key: RowKey
-    label: str
-    parameters: Mapping[str, int | None]  # total, trainable, imagenet
-    balanced: SetResult | None
-    external: SetResult | None
-    by_fold: tuple[float, ...]  # accuracy on the balanced set, means over seeds
-    validation: float | None  # balanced accuracy of the kept epochs there, mean over models
-    allow_seen: bool
-    train_s: float | None  # mean over models
-    epochs: float | None  # trained, mean over models
-    image_s: float | None  # test time an image, mean over records
-    peak_bytes: int | None  # the most of any training
-    synthetic_probe: Measured | None  # how well its features tell synthetic from real positives: AUC, mean over models
-    source_probe: Measured | None  # and external images from the study's negatives
-    paper: Mapping[str, Published]
-
-    @property
-    def knows_synthetic(self) -> bool:
-        """Whether its features tell synthetic from real positives where only positives are synthetic."""
-        found = self.synthetic_probe
-        sure = found is not None and found.interval is not None and found.interval[0] > CHANCE
-        return sure and self.key.synthetic != "both"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Table 2 and what must be known to read it."""
-
-    rows: tuple[Row, ...]
-    contrasts: Contrasts
-    conclusion: tuple[str, ...]  # in plain words, a sentence or more for each model
-    missing: Mapping[tuple[str, str], Mapping[str, Published]]  # rows of the paper that were not run
-    warnings: tuple[str, ...]
-    environments: tuple[Mapping[str, Any], ...]
-    hardware: tuple[Mapping[str, Any], ...]
-    operating: Operating
-    command: str
 
 
 def write_table(
@@ -97,125 +42,36 @@ def write_table(
     pictures = {name: out.with_name(f"{out.stem}_{name}.png") for name in FIGURES}
     for path in (out, document, *pictures.values()):
         require_new(path, force=force)
+    command = f"classify table {' '.join(path.name for path in records)} --out {out.name}"
+    table, drawn = read_table(records, pictures, operating=operating, least=least, command=command)
+    for name in pictures.keys() - drawn:
+        pictures[name].unlink(missing_ok=True)  # of an earlier table
+    write_text(out, to_markdown(page(table, {name: pictures[name].name for name in drawn})))
+    write_json(document, {"format": FORMAT, "version": VERSION} | _as_json(table))  # last: who finds it finds both
+    return table
+
+
+def read_table(
+    records: Sequence[Path], pictures: Mapping[str, Path], *, operating: Operating, least: int, command: str
+) -> tuple[Table, list[str]]:
+    """Return Table 2 of all `records` files, and draw its figures to `pictures`: which there are, in their order.
+
+    Raises `UserError`: no record, a damaged file, or a record that lacks something.
+    """
     by_key = {json.dumps(record["key"], sort_keys=True): record for path in records for record in read_records(path)}
     found = list(by_key.values())  # one evaluation may stand in several files
     if not found:
         raise UserError(f"{', '.join(map(str, records))}: no record of an evaluation; run `classify evaluate` first.")
     names = " ".join(path.name for path in records)
     try:
-        table = summarize(found, operating=operating, least=least, command=f"classify table {names} --out {out.name}")
+        table = summarize(found, operating=operating, least=least, command=command)
         drawn = draw_figures(table, found, pictures)
     except KeyError as error:
         raise UserError(f"{names}: a record lacks {error}; evaluate again with this version.") from error
     except (LookupError, TypeError, ValueError) as error:
         problem = str(error).rstrip(".")
         raise UserError(f"{names}: a record cannot be used ({problem}); evaluate again with this version.") from error
-    for name in pictures.keys() - drawn:
-        pictures[name].unlink(missing_ok=True)  # of an earlier table
-    write_text(out, to_markdown(page(table, {name: path.name for name, path in pictures.items() if name in drawn})))
-    write_json(document, {"format": FORMAT, "version": VERSION} | _as_json(table))  # last: who finds it finds both
-    return table
-
-
-def summarize(
-    records: Sequence[Record],
-    *,
-    operating: Operating = Operating(),  # noqa: B008 - frozen
-    least: int = LEAST,
-    command: str = "",
-) -> Table:
-    """Return Table 2 of `records`: one row for each model, ratio, control and protocol, in the paper's order."""
-    published = paper_values()
-    groups = rows_of(records)
-    made = {key: _row(key, group, published, operating, least) for key, group in groups.items()}
-    rows = tuple(row for row, _ in made.values())
-    judged = {key: (groups[key], verdicts) for key, (_, verdicts) in made.items() if verdicts is not None}
-    compared = contrasts(judged)
-    run = {(row.key.model, row.key.ratio) for row in rows if _is_of_paper(row.key)}
-    return Table(
-        rows=rows,
-        contrasts=compared,
-        conclusion=(*conclude(rows, compared), *rank_models(compared)),
-        missing={key: values for key, values in published.items() if key not in run},
-        warnings=tuple(caveats_of(groups)),
-        environments=_distinct(
-            [record[name] for record in records for name in ("fitted_on", "environment") if record[name]]
-        ),
-        hardware=_distinct([record["hardware"] for record in records]),
-        operating=operating,
-        command=command,
-    )
-
-
-def _distinct(found: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    return tuple({json.dumps(each, sort_keys=True): each for each in found}.values())
-
-
-def _row(
-    key: RowKey,
-    records: Sequence[Record],
-    published: Mapping[tuple[str, str], Mapping[str, Published]],
-    operating: Operating,
-    least: int,
-) -> tuple[Row, Verdicts | None]:
-    """Return a row, and its verdicts on the balanced set if there are any."""
-    by_set = {name: [record for record in records if record["key"]["set"] == name] for name in ("balanced", "external")}
-    results = {name: set_result(own, operating, least) if own else (None, None) for name, own in by_set.items()}
-    fits = {(record["key"]["fold"], record["key"]["seed"]): record for record in records}.values()
-    kept = [_kept_validation(record) for record in fits]
-    times = [record["times"]["train_s"] for record in fits]
-    peaks = [record["peak_bytes"]["train"] for record in fits if record["peak_bytes"]["train"] is not None]
-    row = Row(
-        key=key,
-        label=model_label(key.model),
-        parameters=records[0]["parameters"],
-        balanced=results["balanced"][0],
-        external=results["external"][0],
-        by_fold=_by_fold(by_set["balanced"]),
-        validation=_mean(kept),
-        allow_seen=any(record["allow_seen"] for record in records),
-        train_s=_mean(times),
-        epochs=_mean([len(record["epochs"]) for record in fits]),
-        image_s=_mean([record["times"]["image_s"] for record in records]),
-        peak_bytes=max(peaks, default=None),
-        synthetic_probe=_probed([record["synthetic_probe"] for record in fits]),
-        source_probe=_probed([record["source_probe"] for record in by_set["external"]]),
-        paper=published.get((key.model, key.ratio), {}) if _is_of_paper(key) else {},
-    )
-    return row, results["balanced"][1]
-
-
-def _is_of_paper(key: RowKey) -> bool:
-    """Tell whether the paper could have such a row: it has no controls, and no synthetic negatives."""
-    return key.control == NONE and key.synthetic == "positive"
-
-
-def _by_fold(records: Sequence[Record]) -> tuple[float, ...]:
-    folds = sorted({record["key"]["fold"] for record in records})
-    means = [_mean([r["metrics"]["accuracy"] for r in records if r["key"]["fold"] == fold]) for fold in folds]
-    return tuple(mean for mean in means if mean is not None)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    found = spread(values)
-    return None if found is None else found.mean
-
-
-def _probed(found: Sequence[Mapping[str, Any] | None]) -> Measured | None:
-    """Return the mean of probes over models, and the means of the ends of their intervals; None without any."""
-    probes = [each for each in found if each is not None]
-    if not probes:
-        return None
-    intervals = [each["interval"] for each in probes if each["interval"] is not None]
-    low, high = (_mean([each[end] for each in intervals]) for end in (0, 1))
-    return Measured(_mean([each["auc"] for each in probes]), None if low is None or high is None else (low, high))
-
-
-def _kept_validation(record: Record) -> float | None:
-    """Return the validation accuracy of the epoch that was kept, both classes weighed alike."""
-    best = record["best_epoch"]
-    scored = record["epochs"][best - 1]["validation"] if best else None
-    return None if scored is None else float(scored["balanced_accuracy"])
+    return table, [name for name in pictures if name in drawn]
 
 
 def _as_json(table: Table) -> dict[str, Any]:
@@ -223,6 +79,7 @@ def _as_json(table: Table) -> dict[str, Any]:
     return {
         "rows": [asdict(row) for row in table.rows],
         **asdict(table.contrasts),
+        "headline": table.headline,
         "sentences": table.conclusion,
         "not_run": missing,
         "warnings": list(table.warnings),
@@ -246,5 +103,5 @@ def report(table: Table, out: Path) -> None:
     for row in table.rows:
         shown.add_row(*console_cells(row))
     console().print(shown)
-    for line in (*table.conclusion, *table.warnings, f"written: {out} and {out.with_suffix('.json').name}"):
+    for line in (table.headline, *table.conclusion, *table.warnings, f"written: {out} and {out.with_suffix('.json').name}"):
         say(line)

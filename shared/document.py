@@ -1,12 +1,16 @@
-"""A page as data: headings, paragraphs, tables and pictures, and what they are as Markdown."""
+"""A page as data: headings, paragraphs, lists, tables and pictures, and what they are as Markdown."""
 
+import os
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading; 1 is the page's own."""
+    """A heading; 1 is the page's own, 2 a section's, and 3 stands over detail, which a report folds."""
 
     text: str
     level: int = 1
@@ -17,6 +21,13 @@ class Paragraph:
     """Running text, with Markdown's marks for emphasis, code and links."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list of texts as of `Paragraph`."""
+
+    items: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -40,13 +51,32 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in a file beside the page, and what it shows."""
+    """A picture in a file, which is named from the page's folder, and what it shows."""
 
     file: str
     caption: str
 
 
-Block = Heading | Paragraph | Grid | Picture
+Block = Heading | Paragraph | Bullets | Grid | Picture
+
+
+def escaped(text: str) -> str:
+    """Return a text from a file as it is to be read, on one line: no mark of Markdown or HTML has an effect."""
+    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", " ".join(text.split()))
+
+
+def deeper(blocks: Sequence[Block], by: int = 1) -> list[Block]:
+    """Return the blocks of a page as part of another one: its headings are `by` levels lower."""
+    return [replace(each, level=each.level + by) if isinstance(each, Heading) else each for each in blocks]
+
+
+def moved(blocks: Sequence[Block], folder: Path, to: Path) -> list[Block]:
+    """Return the blocks of a page in `folder` for a page in the folder `to`: its pictures stay where they are."""
+
+    def file(picture: Picture) -> str:
+        return Path(os.path.relpath((folder / picture.file).resolve(), to.resolve())).as_posix()
+
+    return [replace(each, file=file(each)) if isinstance(each, Picture) else each for each in blocks]
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
@@ -60,10 +90,12 @@ def _markdown(block: Block) -> str:
             return f"{'#' * level} {text}"
         case Paragraph(text):
             return text
+        case Bullets(items):
+            return "\n".join(f"- {item}" for item in items)
         case Grid():
             return _table(block)
         case Picture(file, caption):
-            return f"![{caption}]({file})\n\n*{caption}*"
+            return f"![{caption}]({quote(file)})\n\n*{caption}*"
 
 
 def _table(grid: Grid) -> str:

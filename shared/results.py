@@ -39,7 +39,12 @@ def summarize(folder: Path) -> None:
 
 
 def _meaning(folder: Path) -> list[str]:
-    table1 = _read(folder / "table1.json")
+    table2 = _read(folder / "table2.json")
+    return [*best_cell(_read(folder / "table1.json")), table2["headline"], *table2["sentences"]]
+
+
+def best_cell(table1: dict[str, Any]) -> list[str]:
+    """Return what Table 1 says of the best cell, and how far its training went towards the reals."""
     best = table1["rows"][0]
     quality, start = best["quality"], best["quality_at_start"]
     point = ", ".join(f"{name} {best[name]:g}" for name in ("gamma", "lr", "target") if best[name] is not None)
@@ -53,11 +58,11 @@ def _meaning(folder: Path) -> list[str]:
             f"At equal n = {quality['n_equal']} it lies {after:.1f} above what real images have against each other, "
             f"{before:.1f} before training: {_change(before, after)}."
         )
-    return lines + [str(sentence) for sentence in _read(folder / "table2.json")["sentences"]]
+    return lines
 
 
 def _change(before: float, after: float) -> str:
-    return f"{1 - after / before:.0%} of the excess is gone" if 0 < after < before else "no improvement"
+    return f"{100 * (1 - after / before):.0f} % of the excess is gone" if 0 < after < before else "no improvement"
 
 
 def _read(path: Path) -> Any:

@@ -1,11 +1,11 @@
 """The audit of a selection for people who read: a page in Markdown beside the bundle, with its pictures."""
 
-import re
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
+from shared.document import escaped
 from shared.files import write_text
 from synth.audit import Audit
 from synth.audit_pictures import draw_pictures, pictures
@@ -34,9 +34,9 @@ def render(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, options
     """Return the page."""
     histograms, sheet, borders, copies = (quote(path.name) for path in pictures(options.out))
     candidates, counts = inputs.candidates, found.counts
-    kept = f"**{counts['kept']} of {counts['candidates']}** candidates of {_cell(candidates.class_name)}"
+    kept = f"**{counts['kept']} of {counts['candidates']}** candidates of {escaped(candidates.class_name)}"
     lines = [
-        f"# Audit of {_cell(options.out.name)}",
+        f"# Audit of {escaped(options.out.name)}",
         "",
         f"{kept} are kept by the rule *{options.rule}* at {options.sigma:g} sigma of {len(inputs.reference)} "
         f"photographs (the {options.reference} part), in the features of {inputs.extractor.name} "
@@ -139,7 +139,7 @@ def _copies_listed(inputs: Inputs, scored: Scored, choice: Choice) -> list[str]:
         by_pixels = "yes" if judged.same[row] >= 0 else "no"
         lines.append(
             f"| {inputs.candidates.seed[row]} | {judged.distance[row]:.2f} | {by_pixels} "
-            f"| {_cell(str(inputs.cohort.source_path[photograph]))} | {part} |"
+            f"| {escaped(str(inputs.cohort.source_path[photograph]))} | {part} |"
         )
     left = len(rows) - LISTED
     return [*lines, "", *([f"And {left} more: `candidates/is_copy` in the bundle.", ""] if left > 0 else [])]
@@ -177,10 +177,10 @@ def _mix(found: Audit) -> list[str]:
         chance = EMPTY if line.p is None else f"{line.p:.2g}"
         mark = " **left out**" if line.left_out else ""
         lines.append(
-            f"| {_cell(line.attribute)} | {_cell(line.value)}{mark} | {line.reals} | {line.candidates} | {line.kept} "
-            f"| {share} | {chance} |"
+            f"| {escaped(line.attribute)} | {escaped(line.value)}{mark} | {line.reals} | {line.candidates} "
+            f"| {line.kept} | {share} | {chance} |"
         )
-    hidden = ", ".join(map(_cell, found.not_shown))
+    hidden = ", ".join(map(escaped, found.not_shown))
     return [
         *lines,
         "",
@@ -203,8 +203,3 @@ def _percent(value: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return EMPTY if value is None else f"{value:.{digits}f}"
-
-
-def _cell(text: str) -> str:
-    """Return a text from a file as it is to be read, within its cell: no mark of Markdown or HTML has an effect."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))

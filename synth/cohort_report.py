@@ -115,10 +115,11 @@ def _pair_line(cohort: Cohort, pair: DuplicatePair) -> str:
 
 
 def _attribute_lines(cohort: Cohort) -> list[str]:
-    return [f"attribute {name}: {_summary(column)}" for name, column in sorted(cohort.attributes.items())]
+    return [f"attribute {name}: {summary(column)}" for name, column in sorted(cohort.attributes.items())]
 
 
-def _summary(column: Array) -> str:
+def summary(column: Array) -> str:
+    """Return the values of an attribute with their counts, or what they lie between."""
     known = column[~np.isnan(column)] if column.dtype.kind == "f" else column[column != ""]
     missing = f", {len(column) - len(known)} missing" if len(known) < len(column) else ""
     values, counts = np.unique(known, return_counts=True)

@@ -36,8 +36,8 @@ def render(table: dict[str, Any]) -> str:
     if len(cells) > 1:
         found = [None if lead is None else Lead(**lead) for lead in table["leads"]]
         lines += ["", in_words(found, min(len(of_cell) for of_cell in cells))]
-    lines += ["", "## How sure that is", "", *_sureness(cells)]
-    lines += ["", *_files(rows), "", "## The paper's Table 1", ""]
+    lines += ["", *_files(rows), "", "## How sure that is", "", *_sureness(cells)]
+    lines += ["", "## The paper's Table 1", ""]
     lines += ["| gamma | lr | target | FID in the paper | ours |", "|--:|--:|--:|--:|--:|"]
     ours = {(of_cell[0]["gamma"], of_cell[0]["lr"], of_cell[0]["target"]): of_cell for of_cell in cells}
     for row in table["paper"]:

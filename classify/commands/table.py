@@ -14,12 +14,7 @@ from classify import option
 @click.option("--out", type=option.FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
 @option.SENSITIVITY
 @option.PREVALENCE
-@click.option(
-    "--least",
-    type=click.IntRange(min=0),
-    default=10,
-    help="Images of an attribute's value below which nothing is said of it.",
-)
+@option.LEAST
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def command(
     records: tuple[Path, ...], out: Path, sensitivity: float, prevalence: tuple[float, ...], least: int, force: bool

@@ -9,35 +9,38 @@ from classify.page.beyond import beyond
 from classify.page.checks import attributes, shortcuts
 from classify.page.compared import compared
 from classify.page.costs import costs, origin
-from classify.page.rows import main_table, missing_table
+from classify.page.rows import tested
 from shared.document import Block, Heading, Paragraph, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from classify.tables import Table
+    from classify.summary import Table
+
+
+TITLE = "Table 2: classifiers with and without synthetic images"
 
 
 def page(table: Table, pictures: Mapping[str, str]) -> list[Block]:
     """Return the whole page; `pictures` names the figure files that there are."""
-    blocks: list[Block] = [
-        Heading("Table 2: classifiers with and without synthetic images"),
-        *(Paragraph(f"**{warning}**") for warning in table.warnings),
-        *map(Paragraph, table.conclusion),
-        Paragraph(
-            "Test metrics in %. Ratios are synthetic:real. `n` counts test images of all folds together; ± is the "
-            "sample standard deviation over folds, and one fold has none. The 95 % interval of the accuracy is "
-            "Wilson's, or that of a bootstrap over patients or cases where these have several images and it is wider. "
-            "`External right` counts an image once, though several models judged it: by the mean of their verdicts."
-        ),
-        main_table(table.rows),
+    return [Heading(TITLE), *answer(table), *sections(table, pictures)]
+
+
+def answer(table: Table) -> list[Block]:
+    """Return what must be known first, and what the table shows, in plain words."""
+    warnings = [Paragraph(f"**{warning}**") for warning in table.warnings]
+    return [*warnings, Paragraph(f"**{table.headline}**"), *map(Paragraph, table.conclusion)]
+
+
+def sections(table: Table, pictures: Mapping[str, str]) -> list[Block]:
+    """Return the sections of the page, each with the figures that belong to it."""
+    shown = {name: [Picture(file, CAPTIONS[name])] for name, file in pictures.items()}
+    return [
+        *tested(table, shown.get("accuracy", [])),
         *compared(table.contrasts),
-        *beyond(table),
+        *beyond(table, confusion=shown.get("confusion", []), reliability=shown.get("reliability", [])),
         *shortcuts(table.rows),
         *attributes(table.rows),
-        *(Picture(file, CAPTIONS[name]) for name, file in pictures.items()),
-        *costs(table),
+        *costs(table, shown.get("curves", [])),
+        *origin(table),
     ]
-    if table.missing:
-        blocks += [Paragraph("The paper's rows that were not run here:"), missing_table(table.missing)]
-    return [*blocks, origin(table)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from classify.wording import number_interval, percent_interval, row_name
-from shared.document import Block, Grid, Paragraph
+from shared.document import Block, Grid, Heading, Paragraph
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from classify.gather import RowKey
     from classify.outcome import AtThreshold, SetResult
-    from classify.tables import Table
+    from classify.summary import Table
 
 
 PROBABILITIES = (
@@ -20,24 +22,14 @@ PROBABILITIES = (
 )
 
 
-def beyond(table: Table) -> list[Block]:
-    """Return what the balanced test set tells besides accuracy."""
+def beyond(table: Table, *, confusion: Sequence[Block], reliability: Sequence[Block]) -> list[Block]:
+    """Return what the balanced test set tells besides accuracy, each part with its figure."""
     tested = [(row.key, row.balanced) for row in table.rows if row.balanced is not None]
     if not tested:
         return []
     asked = 100 * table.operating.sensitivity
     return [
-        Paragraph("**Beyond accuracy**, on the balanced test set:"),
-        Grid(
-            ["Row", "Precision", "F1", "TP", "FP", "TN", "FN", "Patients or cases"],
-            [_count_cells(key, result) for key, result in tested],
-        ),
-        Paragraph("In %, and counts of all models together. Patients or cases are what the bootstrap draws."),
-        Grid(
-            ["Row", "AUC", "Average precision", "Brier", "after T", "Calibration error", "after T", "T"],
-            [_probability_cells(key, result) for key, result in tested],
-        ),
-        Paragraph(PROBABILITIES),
+        Heading("Beyond accuracy, on the balanced test set", 2),
         Paragraph(
             f"**At a threshold**: the likelier class, and what finds {asked:g} % of a model's validation positives. A "
             "balanced test set flatters the precision, so here it stands as it would be where so many have the "
@@ -53,6 +45,20 @@ def beyond(table: Table) -> list[Block]:
             ],
             left=2,
         ),
+        Heading("Right and wrong verdicts", 3),
+        Grid(
+            ["Row", "Precision", "F1", "TP", "FP", "TN", "FN", "Patients or cases"],
+            [_count_cells(key, result) for key, result in tested],
+        ),
+        Paragraph("In %, and counts of all models together. Patients or cases are what the bootstrap draws."),
+        *confusion,
+        Heading("Probabilities and their calibration", 3),
+        Grid(
+            ["Row", "AUC", "Average precision", "Brier", "after T", "Calibration error", "after T", "T"],
+            [_probability_cells(key, result) for key, result in tested],
+        ),
+        Paragraph(PROBABILITIES),
+        *reliability,
     ]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from classify.wording import UNDEFINED, listed, number_interval, percent_interval, row_name
-from shared.document import Block, Grid, Paragraph
+from shared.document import Block, Grid, Heading, Paragraph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classify.tables import Row
+    from classify.summary import Row
 
 
 def shortcuts(rows: Sequence[Row]) -> list[Block]:
@@ -27,8 +27,9 @@ def shortcuts(rows: Sequence[Row]) -> list[Block]:
         for row in probed
     ]
     blocks: list[Block] = [
+        Heading("Shortcut checks", 2),
         Paragraph(
-            "**Shortcut checks.** AUC of a linear probe on what the classifier's last layer sees, on images that the "
+            "AUC of a linear probe on what the classifier's last layer sees, on images that the "
             "probe was not fitted on (mean over models); 0.5 is chance:"
         ),
         Grid(header, cells),
@@ -51,11 +52,14 @@ def attributes(rows: Sequence[Row]) -> list[Block]:
     hidden = max((row.balanced.hidden_parts for row in rows if row.balanced), default=0)
     if not shown and not hidden:
         return []
-    values = "1 value has" if hidden == 1 else f"{hidden} values have"
-    few = f" {values} too few images to say anything, and {'is' if hidden == 1 else 'are'} left out." if hidden else ""
+    blocks: list[Block] = [Heading("By attribute", 2)]
+    if hidden:
+        values, left_out = ("1 value has", "is") if hidden == 1 else (f"{hidden} values have", "are")
+        blocks.append(Paragraph(f"{values} too few images to say anything, and {left_out} left out."))
     cells = [
         [row_name(row.key), part.attribute, part.value, str(part.n), percent_interval(part.accuracy)]
         for row, part in shown
     ]
-    table = [Grid(["Row", "Attribute", "Value", "n", "Accuracy"], cells, left=3)] if shown else []
-    return [Paragraph(f"**By attribute.**{few}"), *table]
+    if cells:
+        blocks.append(Grid(["Row", "Attribute", "Value", "n", "Accuracy"], cells, left=3))
+    return blocks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from classify.wording import UNDEFINED, p_value, points, ratio_name, row_name
-from shared.document import Block, Grid, Paragraph
+from shared.document import Block, Grid, Heading, Paragraph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,20 +24,26 @@ COLUMNS = (
 
 def compared(of: Contrasts) -> list[Block]:
     """Return every comparison of a table, and what its columns are."""
-    blocks: list[Block] = []
-    for title, found in (
-        ("**Against the same model without synthetic images**, on the same test images:", of.against_none),
-        ("**Synthetic images against what stands in their place**, with the same budget:", of.against_controls),
-        ("**Synthetic images in both classes against positives alone**:", of.against_positive),
-        ("**Models against each other**, without synthetic images, on the same test images:", of.between_models),
-        ("**With synthetic images against the linear probe without them**:", of.against_probe),
-    ):
-        if found:
-            blocks += [Paragraph(title), _contrast_table(found)]
-    if blocks:
-        several = max(each.seeds for family in vars(of).values() for each in family) > 1
-        signs = ", or with several seeds the same test of an image's mean verdict" if several else ""
-        blocks.append(Paragraph(COLUMNS.format(signs=signs, count=of.count)))
+    families = {
+        "Against the same model without synthetic images": of.against_none,
+        "Synthetic images against what stands in their place, with the same budget": of.against_controls,
+        "Synthetic images in both classes against positives alone": of.against_positive,
+        "Models against each other, without synthetic images": of.between_models,
+        "With synthetic images against the linear probe without them": of.against_probe,
+    }
+    first, *others = [(title, found) for title, found in families.items() if found] or [("", ())]
+    if not first[1]:
+        return []
+    several = max(each.seeds for family in families.values() for each in family) > 1
+    signs = ", or with several seeds the same test of an image's mean verdict" if several else ""
+    blocks: list[Block] = [
+        Heading("Rows against each other", 2),
+        Paragraph(f"**{first[0]}**, on the same test images:"),
+        _contrast_table(first[1]),
+        Paragraph(COLUMNS.format(signs=signs, count=of.count)),
+    ]
+    for title, found in others:
+        blocks += [Heading(title, 3), _contrast_table(found)]
     return blocks
 
 

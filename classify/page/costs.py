@@ -5,27 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from classify.wording import UNDEFINED, percent, points, row_name
-from shared.document import Block, Grid, Paragraph
+from shared.document import Block, Grid, Heading, Paragraph
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from classify.tables import Row, Table
+    from classify.summary import Row, Table
 
 
-def costs(table: Table) -> list[Block]:
-    """Return times, memory and parameters, and validation beside test."""
+def costs(table: Table, curves: Sequence[Block]) -> list[Block]:
+    """Return times, memory and parameters, validation beside test, and the figure of learning curves."""
     header = ["Row", "Validation", "Test", "Difference", "Training, s a model", "Epochs", "Test, ms an image"]
     header += ["Peak memory, MiB", "Parameters", "of these train"]
     return [
+        Heading("Validation beside test, and cost", 2),
         Paragraph(
-            "**Validation beside test, and cost** (the paper's Table 6; time an image is its Equation 8: test time / "
-            "images). Validation is the accuracy of the kept epochs with both classes weighed alike, as they are in "
-            "the test set, in %; under protocol strict it chose them, so it is a little too good, and under protocol "
-            "paper it knows turned twins of what was trained on. Peak memory is the most that the process held during "
-            "the training (on a GPU: its tensors):"
+            "The paper's Table 6; time an image is its Equation 8: test time / images. Validation is the accuracy of "
+            "the kept epochs with both classes weighed alike, as they are in the test set, in %; under protocol strict "
+            "it chose them, so it is a little too good, and under protocol paper it knows turned twins of what was "
+            "trained on. Peak memory is the most that the process held during the training (on a GPU: its tensors):"
         ),
         Grid(header, [_cost_cells(row) for row in table.rows]),
+        *curves,
     ]
 
 
@@ -49,8 +50,8 @@ def _cost_cells(row: Row) -> list[str]:
     ]
 
 
-def origin(table: Table) -> Paragraph:
-    """Return seeds, devices, versions, commits and the command as one paragraph: the paper's Table 5."""
+def origin(table: Table) -> list[Block]:
+    """Return seeds, devices, versions, commits and the command: the paper's Table 5."""
     commits: dict[str, list[str]] = {}
     for each in table.environments:
         versions = ", ".join(f"{name} {version}" for name, version in each["versions"].items())
@@ -61,10 +62,13 @@ def origin(table: Table) -> Paragraph:
     seeds = sorted({seed for each in results for seed in each.seeds})
     named = f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
     machines = "; ".join(map(_machine, table.hardware))
-    return Paragraph(
-        f"Environment (the paper's Table 5): tested on {machines}; {named}; fitted and tested with "
-        f"{'; and '.join(lines)}. Printed by `{table.command}`."
-    )
+    return [
+        Heading("Where these figures come from", 2),
+        Paragraph(
+            f"Environment (the paper's Table 5): tested on {machines}; {named}; fitted and tested with "
+            f"{'; and '.join(lines)}. Printed by `{table.command}`."
+        ),
+    ]
 
 
 def _machine(hardware: Mapping[str, Any]) -> str:

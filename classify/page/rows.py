@@ -6,18 +6,35 @@ from typing import TYPE_CHECKING
 
 from classify.registry import model_label
 from classify.wording import UNDEFINED, percent, percent_interval, percent_over_folds, ratio_name
-from shared.document import Grid
+from shared.document import Grid, Heading, Paragraph
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from classify.outcome import SetResult
     from classify.presets import Published
-    from classify.tables import Row
+    from classify.summary import Row, Table
+    from shared.document import Block
 
 SHOWN = {"precision": "Precision", "sensitivity": "Sensitivity", "f1": "F1", "accuracy": "Accuracy"}
 SHORT = {"precision": "prec.", "sensitivity": "sens.", "f1": "F1", "accuracy": "acc."}  # for consoles of 80 columns
 CONSOLE = ("model", "ratio", *SHORT.values(), "paper: acc.")
+
+
+LEGEND = (
+    "Test metrics in %. Ratios are synthetic:real. *n* counts test images of all folds together; ± is the sample "
+    "standard deviation over folds, and one fold has none. The 95 % interval of the accuracy is Wilson's, or that of a "
+    "bootstrap over patients or cases where these have several images and it is wider. *External right* counts an "
+    "image once, though several models judged it: by the mean of their verdicts."
+)
+
+
+def tested(table: Table, accuracy: Sequence[Block]) -> list[Block]:
+    """Return Table 2, the figure of its accuracies, and the paper's rows that were not run."""
+    blocks = [Heading("Test results", 2), main_table(table.rows), Paragraph(LEGEND), *accuracy]
+    if table.missing:
+        blocks += [Heading("The paper's rows that were not run", 3), missing_table(table.missing)]
+    return blocks
 
 
 def main_table(rows: Sequence[Row]) -> Grid:

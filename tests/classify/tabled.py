@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from classify.page import page
-from classify.tables import Table, summarize, write_table
+from classify.summary import Table, summarize
+from classify.tables import write_table
 from shared.document import to_markdown
 from shared.records import append_record
 

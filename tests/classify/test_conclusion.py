@@ -7,7 +7,7 @@ import pytest
 from recorded import record
 from scipy.stats import t
 
-from classify.tables import Table, summarize
+from classify.summary import Table, summarize
 
 FAR, NEAR, SAME, LOW = (94, 95), (88, 88), (85, 85), (70, 75)  # right of 95 and 95; none has SAME
 
@@ -62,6 +62,25 @@ def test_a_benefit_that_one_fold_has_alone_is_left_open() -> None:
     assert f", p < 0.001; over trainings p = {p:.2g})" in paragraph
     assert f"So the models trained with them at 1:2 do better {IMAGES}, {OPEN}." in paragraph
     assert "helped" not in paragraph
+
+
+def test_the_headline_names_what_is_sure_of_images_and_trainings_and_counts_the_rest() -> None:
+    none, same = folds(SAME), folds(SAME, ratio="1:5")
+    far = [record(FAR, fold=fold, ratio="1:2") for fold in range(5)]
+    low = [record(LOW, fold=fold, ratio="1:2", model="vgg16") for fold in range(5)]
+    beyond = "beyond chance among test images and among trainings"
+    assert summarize(none).headline == "Whether synthetic images help was not tested here."
+    assert summarize([*none, *same]).headline == (
+        "Neither benefit nor harm of synthetic images is shown in the one comparison with training without them."
+    )
+    helped = summarize([*none, *far, *same]).headline
+    assert helped == f"Synthetic images helped Custom CNN at 1:2, {beyond}; in 1 of 2 comparisons neither is shown."
+    both = summarize([*none, *far, *folds(SAME, model="vgg16"), *low]).headline
+    assert both == f"Synthetic images helped Custom CNN at 1:2 and did harm to VGG16 at 1:2, {beyond}."
+    one_fold = summarize([record(SAME), record(FAR, ratio="1:5"), record(FAR, ratio="1:2")]).headline
+    assert one_fold == (
+        "Neither benefit nor harm of synthetic images is shown in any of 2 comparisons with training without them."
+    )
 
 
 def test_a_difference_within_chance_is_neither_benefit_nor_harm() -> None:

@@ -12,7 +12,7 @@ from recorded import record
 
 import shared.plots
 from classify.figures import CAPTIONS, draw_figures
-from classify.tables import Table, summarize
+from classify.summary import Table, summarize
 from shared.plots.curves import draw_curves
 
 MANY = [

@@ -11,7 +11,8 @@ from tabled import grid, written
 
 from classify.figures import CAPTIONS
 from classify.statistics import wilson_interval
-from classify.tables import summarize, write_table
+from classify.summary import summarize
+from classify.tables import write_table
 from shared.errors import UserError
 from shared.records import append_record
 

@@ -22,7 +22,7 @@ def _folder(folder: Path, *, before: float, after: float, floor: float | None = 
         "quality_at_start": best | {"equal_n": None if floor is None else floor + before},
     }
     (folder / "table1.json").write_text(json.dumps({"rows": [row]}))
-    (folder / "table2.json").write_text(json.dumps({"sentences": ["It did not help."]}))
+    (folder / "table2.json").write_text(json.dumps({"headline": "No.", "sentences": ["It did not help."]}))
     return folder
 
 
@@ -32,7 +32,7 @@ def _shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"), [(100.0, 40.0, "60% of the excess is gone"), (40.0, 50.0, "no improvement")]
+    ("before", "after", "said"), [(100.0, 40.0, "60 % of the excess is gone"), (40.0, 50.0, "no improvement")]
 )
 def test_the_excess_over_the_floor(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], before: float, after: float, said: str

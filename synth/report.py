@@ -1,0 +1,168 @@
+"""The stage `synth report`: photographs, generators and selections as one page for people who read no code."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.cohort import Cohort, read_cohort
+from shared.console import say
+from shared.document import Block, Bullets, Heading, Paragraph, Picture, deeper, escaped, moved
+from shared.drawn import Json
+from shared.errors import UserError
+from shared.files import require_file
+from shared.html.report import require_new_report, write_report
+from shared.markdown import read_page
+from shared.provenance import environment
+from shared.results import best_cell
+from synth.bundle_info import describe
+from synth.cohort_page import PHANTOM, cohort_page
+
+SHEETS = ("_sheet.png", "_copies.png")  # of a bundle, with photographs among them
+WITH_PHOTOGRAPHS = (
+    "**This page shows photographs of patients: keep it where these are, or make it with --no-photographs.**"
+)
+LIMITS = (
+    "A generator knows what it was shown. What these photographs lack (a skin tone, a site, an age, an early stage) "
+    "its images lack too, and the tables can only count what the cohort names.",
+    "A score measures likeness in the features of one network. It sees texture and colour better than medicine.",
+    "No image here has a diagnosis: it has the label of the photographs that its generator was shown.",
+    "That no copy was found does not prove that none is there; the test is described under *Copies of photographs*.",
+    "Whether the images help is decided by classifiers on photographs that nobody trained on: `classify study`.",
+)
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Options of `synth report`.
+
+    Attributes:
+        cohort: the photographs.
+        runs: folders of runs or grids, one a fold.
+        bundles: what was selected; its audit page is read beside it.
+        out: the HTML file; the same as Markdown goes beside it.
+        photographs: whether pictures that show photographs may be in it.
+    """
+
+    cohort: Path
+    out: Path
+    runs: tuple[Path, ...] = ()
+    bundles: tuple[Path, ...] = ()
+    photographs: bool = True
+    force: bool = False
+
+
+def report(options: ReportOptions) -> None:
+    """Write the report.
+
+    Raises `UserError`: a file is missing, damaged, or of another cohort, or the report exists.
+    """
+    require_new_report(options.out, force=options.force, inputs=[options.cohort, *options.bundles])
+    cohort = read_cohort(options.cohort)
+    tables = {run: _read_table(run) for run in options.runs}
+    abouts = {bundle: describe(bundle) for bundle in options.bundles}
+    for bundle, about in abouts.items():
+        if about["cohort"] != cohort.sha256:
+            raise UserError(f"{bundle}: of another cohort than {options.cohort}; give the bundles that belong to it.")
+    kept = [block for run, table in tables.items() for block in _run(run, table, options)]
+    kept += [block for bundle, about in abouts.items() for block in _bundle(bundle, about, options)]
+    shown = any(isinstance(block, Picture) and block.file.endswith(SHEETS) for block in kept)
+    blocks = [
+        Heading(f"Synthetic images of {escaped(cohort.positive)}: what was made, and of what"),
+        *_lead(cohort, tables, abouts, patients=shown and cohort.source != PHANTOM),
+        *cohort_page(cohort),
+        *kept,
+        Heading("Limits of the images", 2),
+        Bullets(LIMITS),
+        *_origin(cohort, tables, abouts),
+    ]
+    write_report(options.out, blocks, command=_command(options))
+    say(f"written: {options.out} and {options.out.with_suffix('.md').name}")
+
+
+def _command(options: ReportOptions) -> str:
+    runs = "".join(f" --run {run.name}" for run in options.runs)
+    bundles = "".join(f" --bundle {bundle.name}" for bundle in options.bundles)
+    return f"synth report {options.cohort.name}{runs}{bundles} --out {options.out.name}"
+
+
+def _read_table(run: Path) -> dict[str, Any]:
+    path = require_file(run / "table1.json", "table of the run or grid")
+    try:
+        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        best_cell(table)
+        str(table["rows"][0]["run"]), int(table["rows"][0]["fold"])
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: damaged; run the same `synth train` command again to write it anew.") from error
+    return table
+
+
+def _lead(cohort: Cohort, tables: dict[Path, Any], abouts: dict[Path, Json], *, patients: bool) -> list[Block]:
+    """Return what a reader wants to know first."""
+    warnings = [WITH_PHOTOGRAPHS] if patients else []
+    if cohort.source == PHANTOM:
+        warnings.append("**The cohort is the phantom, rendered skin: nothing here says anything of patients.**")
+    lines = [" ".join(best_cell(table)) for table in tables.values()]
+    for about in abouts.values():
+        candidates, copies = about["candidates"]["total"], about["audit"].get("counts", {}).get("copies")
+        were = "was a copy" if copies == 1 else "were copies"
+        told = "" if copies is None else f"; {copies} of the candidates {were} of a photograph, and rejected"
+        may = "They may" if about["shareable"] else "They may not"
+        lines.append(
+            f"{_fold(about['fold'])}: {about['images']} of {candidates} generated images were kept by the rule "
+            f"*{about['rule']}*{told}. {may} be passed on: {escaped(about['shareable_reason'])}."
+        )
+    return [*map(Paragraph, warnings), *map(Paragraph, lines)]
+
+
+def _fold(fold: int) -> str:
+    return "All folds" if fold < 0 else f"Fold {fold}"
+
+
+def _run(run: Path, table: dict[str, Any], options: ReportOptions) -> list[Block]:
+    """Return Table 1 of a run or a grid, its curves, and pictures of its best checkpoint."""
+    best = table["rows"][0]
+    sheet = Picture(f"{best['run']}/best.png", "Images of the best checkpoint of the best cell")
+    blocks = _with_first(sheet, read_page(run / "table1.md")[1:])
+    title = Heading(f"The generator, {_fold(best['fold']).lower()}", 2)
+    return [title, *moved(deeper(blocks), run, options.out.parent)]
+
+
+def _bundle(bundle: Path, about: Json, options: ReportOptions) -> list[Block]:
+    """Return the audit of a selection, with real beside synthetic images first."""
+    sheet, copies = (f"{bundle.stem}{name}" for name in SHEETS)
+    rest = [b for b in _audit(bundle)[1:] if not (isinstance(b, Picture) and b.file == sheet)]
+    blocks = _with_first(Picture(sheet, "Real images and selected synthetic ones"), rest)
+    if not options.photographs:
+        blocks = [b for b in blocks if not (isinstance(b, Picture) and b.file in (sheet, copies))]
+    title = Heading(f"The selection, {_fold(about['fold']).lower()}", 2)
+    return [title, *moved(deeper(blocks), bundle.parent, options.out.parent)]
+
+
+def _audit(bundle: Path) -> list[Block]:
+    return read_page(bundle.with_name(f"{bundle.stem}_audit.md"))
+
+
+def _with_first(picture: Picture, blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks of a page, with a picture behind what stands before its first heading."""
+    first = next((i for i, block in enumerate(blocks) if isinstance(block, Heading)), len(blocks))
+    return [*blocks[:first], picture, *blocks[first:]]
+
+
+def _origin(cohort: Cohort, tables: dict[Path, Any], abouts: dict[Path, Json]) -> list[Block]:
+    """Return what each part was made from, by checksums, versions and seeds."""
+    lines = [f"Cohort: sha256 `{cohort.sha256}`, {escaped(cohort.source)}, seed {cohort.seed}."]
+    for table in tables.values():
+        row = table["rows"][0]
+        lines.append(
+            f"Generator of {_fold(row['fold']).lower()}: {row['method']}, start {row['start'] or 'from scratch'}, "
+            f"{row['kimg']:g} kimg, seed {row['seed']}, {row['seconds']:.0f} s on {row['device']}."
+        )
+    for about in abouts.values():
+        network = about["generator"].get("network", "unknown")
+        lines.append(f"Bundle of {_fold(about['fold']).lower()}: `{about['sha256']}`, by the network `{network}`.")
+    here = environment("cpu")
+    versions = ", ".join(f"{name} {version}" for name, version in here["versions"].items())
+    lines.append(f"This page: Python {here['python']}, {here['platform']}, {versions}.")
+    return [Heading("Where the images come from", 2), Bullets(lines)]
