@@ -1,0 +1,73 @@
+"""The report of a study: the answer first, what was made before it, and where every figure comes from."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from recorded import record
+
+from classify.cli import cli
+from classify.report import LIMITS, ReportOptions, report
+from classify.summary import summarize
+from shared.document import Bullets, Heading, Paragraph, Picture, to_markdown
+from shared.errors import UserError
+from shared.markdown import read_page
+from shared.records import append_record
+
+RECORDS = [record((85, 85)), record((88, 88), ratio="1:5")]
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> ReportOptions:
+    for each in RECORDS:
+        append_record(tmp_path / "r.jsonl", each)
+    return ReportOptions((tmp_path / "r.jsonl",), tmp_path / "out" / "report.html")
+
+
+def test_the_answer_comes_first_and_everything_of_the_table_follows(options: ReportOptions, tmp_path: Path) -> None:
+    report(options)
+    page, table = read_page(options.out.with_suffix(".md")), summarize(RECORDS)
+    assert page[1:3] == [Paragraph(f"**{table.headline}**"), Paragraph(table.conclusion[0])]
+    sections = [block.text for block in page if isinstance(block, Heading) and block.level == 2]
+    assert sections[0] == "Test results"
+    assert sections[-2:] == ["Where these figures come from", "Limits"]
+    assert page[-1] == Bullets(list(LIMITS))
+    pictures = [block.file for block in page if isinstance(block, Picture)]
+    assert pictures
+    assert all((options.out.parent / name).is_file() for name in pictures)
+    assert "Printed by `classify report r.jsonl --out report.html`." in options.out.with_suffix(".md").read_text()
+    assert options.out.read_text().count("data:image/webp") == len(pictures)
+
+
+@pytest.mark.parametrize("named", ["synth.md", "synth.html"])
+def test_a_page_of_the_images_comes_between_answer_and_table(
+    options: ReportOptions, tmp_path: Path, named: str
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "p q.png")
+    before = [Heading("The images"), Paragraph("Made."), Heading("The photographs", 2), Picture("p q.png", "Pictures")]
+    (tmp_path / "synth.md").write_text(to_markdown(before))
+    report(ReportOptions(options.records, options.out, (tmp_path / named,)))
+    page = read_page(options.out.with_suffix(".md"))
+    here = page.index(Heading("The images", 2))
+    assert page[here + 1 : here + 4] == [
+        Paragraph("Made."),
+        Heading("The photographs", 2),
+        Picture("../p q.png", "Pictures"),
+    ]
+    assert page[here + 4] == Heading("Test results", 2)
+
+
+def test_what_cannot_be_written_is_one_sentence(options: ReportOptions, tmp_path: Path) -> None:
+    (tmp_path / "no.md").write_text("Text without a title\n")
+    with pytest.raises(UserError, match=r"no\.md: does not begin with a title; give a page that `synth report` wrote"):
+        report(ReportOptions(options.records, options.out, (tmp_path / "no.md",)))
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(UserError, match="no record of an evaluation"):
+        report(ReportOptions((tmp_path / "empty.jsonl",), options.out))
+    assert not options.out.exists()
+    arguments = ["report", str(options.records[0]), "--out", str(options.out)]
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    again = CliRunner().invoke(cli, arguments)
+    assert again.exit_code == 2
+    assert "exists already; give --force" in again.output

@@ -1,0 +1,113 @@
+"""A whole report in headless Chromium: links, keyboard, colours, print, and what axe-core says of it."""
+
+from collections.abc import Iterator
+
+import pytest
+from browser import chromium, opened, serious
+from PIL import Image
+from playwright.sync_api import Browser
+
+from shared.document import Block, Bullets, Grid, Heading, Paragraph, Picture
+from shared.html import to_html
+
+PAGE: list[Block] = [
+    Heading("Do synthetic images help?"),
+    Paragraph("**Neither** benefit nor harm is shown; `classify study` and [a link](#the-photographs)."),
+    Heading("The photographs", 2),
+    Grid(
+        ["Class", *(f"A column of figures {n}" for n in range(14))], [[f"row {n}", *["12.3"] * 14] for n in range(30)]
+    ),
+    Heading("Folded detail", 3),
+    Paragraph("Seen in print."),
+    Picture("p.png", "A red field"),
+    Heading("The answer", 2),
+    Bullets(["one", "two"]),
+    *[Paragraph("A paragraph.")] * 30,
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("page")
+    Image.new("RGB", (40, 20), "red").save(folder / "p.png")
+    path = folder / "report.html"
+    path.write_text(to_html(PAGE, folder=folder, made_by="`classify report`"), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: str, width: int) -> None:
+    with opened(browser, url, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
+        assert serious(page) == []
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert serious(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # tables scroll, the page does not
+        assert page.evaluate("[...document.images].every(each => each.naturalWidth === 40 && each.alt)")
+
+
+def test_axe_would_find_something(browser: Browser) -> None:
+    with opened(
+        browser, "data:text/html,<html lang=en><title>x</title><img src=data:image/gif;base64,R0lGODlhAQABAAAAACw=>"
+    ) as page:
+        assert any(each.startswith("image-alt") for each in serious(page))
+
+
+def test_every_link_leads_somewhere(browser: Browser, url: str) -> None:
+    with opened(browser, url, viewport={"width": 1400, "height": 600}) as page:
+        links = page.locator("nav a")
+        assert links.all_inner_texts() == ["The photographs", "The answer"]
+        for link in links.all():
+            link.click()
+            target = page.locator(page.evaluate("location.hash"))
+            assert target.inner_text() == link.inner_text()
+            page.wait_for_function(
+                "hash => document.querySelector(hash).getBoundingClientRect().top < innerHeight",
+                arg=page.evaluate("location.hash"),
+            )
+
+
+def test_the_keyboard_reaches_text_tables_and_detail(browser: Browser, url: str) -> None:
+    with opened(browser, url) as page:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the text"
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.activeElement.id === 'main'")
+        reached = []
+        for _ in range(4):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.localName"))
+        assert reached[:3] == ["a", "div", "summary"]  # the link, the table that scrolls, the detail
+        page.locator("summary").focus()
+        page.keyboard.press("Enter")
+        assert page.locator("details p").is_visible()
+
+
+def test_colours_follow_the_system_or_the_choice(browser: Browser, url: str) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    with opened(browser, url, color_scheme="dark") as page:
+        dark = page.evaluate(ground)
+        page.get_by_label("Light").check()
+        light = page.evaluate(ground)
+        assert light != dark
+        page.emulate_media(color_scheme="light")
+        page.get_by_label("System").check()
+        assert page.evaluate(ground) == light
+        page.get_by_label("Dark").check()
+        assert page.evaluate(ground) == dark
+
+
+def test_print_unfolds_detail_and_leaves_out_what_is_of_the_screen(browser: Browser, url: str) -> None:
+    with opened(browser, url) as page:
+        height = "document.querySelector('details p').getBoundingClientRect().height"
+        assert page.evaluate(height) == 0
+        page.emulate_media(media="print")
+        assert page.evaluate(height) > 0
+        assert not page.locator("nav").is_visible()
+        assert len(page.pdf()) > 1000
