@@ -46,7 +46,7 @@ FIRST := $(WORK)/$(firstword $(PARTS))
 OF := $(RESULTS)/.of
 SETTINGS := $(NAME) $(CANDIDATES) $(SIGMA) $(RULE)
 
-.PHONY: help setup demo table1 table2 test test-all lint typecheck bench clean FORCE
+.PHONY: help setup demo table1 table2 report test test-all lint typecheck bench clean FORCE
 .SECONDARY:
 
 help:  ## list the targets
@@ -62,7 +62,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo:  ## the whole job on the phantom cohort, with tables and pictures in results/
-	@$(MAKE) --no-print-directory PRESET=demo COHORT=work/phantom32.h5 setup table1 table2
+	@$(MAKE) --no-print-directory PRESET=demo COHORT=work/phantom32.h5 setup table1 table2 report
 	@$(BIN)/python -m shared.results $(RESULTS)
 
 table1: $(RESULTS)/table1.md  ## GAN grid of PRESET on COHORT
@@ -96,10 +96,17 @@ $(WORK)/table2.json: $(COHORT) $(BUNDLES) $(wildcard classify/presets/$(STUDY).t
 # Results are copies, of the study that was asked for last; this file changes only when that does.
 FIGURES := $(addprefix table2_,accuracy.png confusion.png curves.png reliability.png)
 MADE := $(addprefix $(RESULTS)/,table1.md table1.json table2.md table2.json $(FIGURES) curves.png audit.md \
-  scores.png real_vs_synthetic.png borders.png copies.png bundle.h5)
+  scores.png real_vs_synthetic.png borders.png copies.png bundle.h5 images.html images.md report.html)
 $(OF): FORCE
 	@mkdir -p $(RESULTS)
 	@echo '$(SETTINGS)' | cmp -s - $@ || { rm -f $(MADE); echo '$(SETTINGS)' > $@; }
+
+report: $(RESULTS)/report.html  ## both tables and all that is behind them, as one page in results/
+
+$(RESULTS)/report.html: $(RESULTS)/table1.md $(RESULTS)/table2.md
+	$(BIN)/synth report $(COHORT) $(PARTS:%=--run $(WORK)/%/gan) $(BUNDLES:%=--bundle %) \
+	  --out $(RESULTS)/images.html --force
+	$(BIN)/classify report $(WORK)/records.jsonl --page $(RESULTS)/images.html --out $@ --force
 
 $(RESULTS)/table1.md: $(GRIDS) $(OF)
 	cp $(FIRST)/gan/table1.json $(RESULTS)/table1.json

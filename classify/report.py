@@ -1,6 +1,6 @@
 """The stage `classify report`: from the photographs to the answer, as one page for people who read no code."""
 
-from collections.abc import Sequence
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from classify.tables import read_table
 from shared.console import say
 from shared.document import Block, Bullets, Heading, moved
 from shared.errors import UserError
-from shared.files import require_new
-from shared.html.report import require_new_report, write_report
+from shared.html.report import HTML, require_new_report, write_report
 from shared.markdown import read_page
 
 TITLE = "Do synthetic images make the classifier better?"
@@ -35,8 +34,8 @@ class ReportOptions:
 
     Attributes:
         records: files of `classify evaluate` and `classify study`.
-        out: the HTML file; the same as Markdown and the figures go beside it.
-        pages: of `synth report` (its Markdown or HTML), which come before the classifiers.
+        out: the HTML file.
+        pages: of `synth report` (its Markdown, or the HTML beside it), which come before the classifiers.
         operating: sensitivity asked for, and prevalences.
         least: images of an attribute's value below which nothing is said of it.
     """
@@ -54,19 +53,23 @@ def report(options: ReportOptions) -> None:
 
     Raises `UserError`: no record, a page or record that is damaged, or a report that exists.
     """
-    out = options.out
-    before = [page.with_suffix(".md") if page.suffix == ".html" else page for page in options.pages]
-    require_new_report(out, force=options.force, inputs=[*options.records, *before])
-    pictures = {name: out.with_name(f"{out.stem}_{name}.png") for name in FIGURES}
-    for path in pictures.values():
-        require_new(path, force=options.force)
-    included = [block for page in before for block in _included(page, out.parent)]
-    names = " ".join(path.name for path in options.records)
-    command = f"classify report {names}{''.join(f' --page {page.name}' for page in before)} --out {out.name}"
+    require_new_report(options.out, force=options.force, inputs=[*options.records, *options.pages])
+    with tempfile.TemporaryDirectory() as folder:
+        write_report(options.out, blocks_of(options, Path(folder)), folder=Path(folder), command=_command(options))
+    say(f"written: {options.out}")
+
+
+def blocks_of(options: ReportOptions, folder: Path) -> list[Block]:
+    """Return the page, and draw its figures into `folder`, which its pictures are named from.
+
+    Raises `UserError`: as `report`.
+    """
+    included = [block for page in options.pages for block in _included(page, folder)]
+    pictures = {name: folder / f"{name}.png" for name in FIGURES}
     table, drawn = read_table(
-        options.records, pictures, operating=options.operating, least=options.least, command=command
+        options.records, pictures, operating=options.operating, least=options.least, command=_command(options)
     )
-    blocks: Sequence[Block] = [
+    return [
         Heading(TITLE),
         *answer(table),
         *included,
@@ -74,13 +77,17 @@ def report(options: ReportOptions) -> None:
         Heading("Limits", 2),
         Bullets(LIMITS),
     ]
-    write_report(out, blocks, command=command)
-    say(f"written: {out} and {out.with_suffix('.md').name}")
+
+
+def _command(options: ReportOptions) -> str:
+    names = " ".join(path.name for path in options.records)
+    pages = "".join(f" --page {page.name}" for page in options.pages)
+    return f"classify report {names}{pages} --out {options.out.name}"
 
 
 def _included(page: Path, folder: Path) -> list[Block]:
     """Return a page as sections of one in `folder`: its title becomes that of what stood below it."""
-    match read_page(page):
+    match read_page(page.with_suffix(".md") if page.suffix == HTML else page):
         case [Heading(_, 1) as title, *rest]:
             return moved([replace(title, level=2), *rest], page.parent, folder)
     raise UserError(f"{page}: does not begin with a title; give a page that `synth report` wrote.")

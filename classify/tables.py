@@ -103,5 +103,6 @@ def report(table: Table, out: Path) -> None:
     for row in table.rows:
         shown.add_row(*console_cells(row))
     console().print(shown)
-    for line in (table.headline, *table.conclusion, *table.warnings, f"written: {out} and {out.with_suffix('.json').name}"):
+    written = f"written: {out} and {out.with_suffix('.json').name}"
+    for line in (table.headline, *table.conclusion, *table.warnings, written):
         say(line)

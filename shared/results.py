@@ -14,6 +14,7 @@ from shared.errors import UserError
 from shared.files import require_file
 
 MADE = {
+    "report.html": "all of it on one page, from the photographs to the answer: open it in a browser",
     "table1.md": "GAN settings, ranked by how near their images are to the real ones",
     "table2.md": "classifiers with and without synthetic images: intervals, tests, figures",
     "table2_accuracy.png": "their accuracy and what changed it, with intervals",

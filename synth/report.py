@@ -8,10 +8,10 @@ from typing import Any
 
 from shared.cohort import Cohort, read_cohort
 from shared.console import say
-from shared.document import Block, Bullets, Heading, Paragraph, Picture, deeper, escaped, moved
+from shared.document import Block, Bullets, Heading, Paragraph, Picture, deeper, escaped, moved, to_markdown
 from shared.drawn import Json
 from shared.errors import UserError
-from shared.files import require_file
+from shared.files import require_file, require_new, write_text
 from shared.html.report import require_new_report, write_report
 from shared.markdown import read_page
 from shared.provenance import environment
@@ -58,7 +58,9 @@ def report(options: ReportOptions) -> None:
 
     Raises `UserError`: a file is missing, damaged, or of another cohort, or the report exists.
     """
+    markdown = options.out.with_suffix(".md")
     require_new_report(options.out, force=options.force, inputs=[options.cohort, *options.bundles])
+    require_new(markdown, force=options.force, inputs=[options.cohort, *options.bundles])
     cohort = read_cohort(options.cohort)
     tables = {run: _read_table(run) for run in options.runs}
     abouts = {bundle: describe(bundle) for bundle in options.bundles}
@@ -77,8 +79,9 @@ def report(options: ReportOptions) -> None:
         Bullets(LIMITS),
         *_origin(cohort, tables, abouts),
     ]
-    write_report(options.out, blocks, command=_command(options))
-    say(f"written: {options.out} and {options.out.with_suffix('.md').name}")
+    write_report(options.out, blocks, folder=options.out.parent, command=_command(options))
+    write_text(markdown, to_markdown(blocks))
+    say(f"written: {options.out} and {markdown.name}")
 
 
 def _command(options: ReportOptions) -> str:

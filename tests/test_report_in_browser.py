@@ -105,9 +105,9 @@ def test_colours_follow_the_system_or_the_choice(browser: Browser, url: str) -> 
 
 def test_print_unfolds_detail_and_leaves_out_what_is_of_the_screen(browser: Browser, url: str) -> None:
     with opened(browser, url) as page:
-        height = "document.querySelector('details p').getBoundingClientRect().height"
-        assert page.evaluate(height) == 0
+        shown = "document.querySelector('details p').checkVisibility()"
+        assert not page.evaluate(shown)
         page.emulate_media(media="print")
-        assert page.evaluate(height) > 0
+        assert page.evaluate(shown)
         assert not page.locator("nav").is_visible()
         assert len(page.pdf()) > 1000

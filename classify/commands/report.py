@@ -15,7 +15,7 @@ from classify import option
 @option.SENSITIVITY
 @option.PREVALENCE
 @option.LEAST
-@click.option("--out", type=option.FILE, required=True, help="HTML file; Markdown and figures go beside it.")
+@click.option("--out", type=option.FILE, required=True, help="HTML file.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def command(
     records: tuple[Path, ...],

@@ -8,11 +8,10 @@ from PIL import Image
 from recorded import record
 
 from classify.cli import cli
-from classify.report import LIMITS, ReportOptions, report
+from classify.report import LIMITS, ReportOptions, blocks_of, report
 from classify.summary import summarize
 from shared.document import Bullets, Heading, Paragraph, Picture, to_markdown
 from shared.errors import UserError
-from shared.markdown import read_page
 from shared.records import append_record
 
 RECORDS = [record((85, 85)), record((88, 88), ratio="1:5")]
@@ -26,18 +25,20 @@ def options(tmp_path: Path) -> ReportOptions:
 
 
 def test_the_answer_comes_first_and_everything_of_the_table_follows(options: ReportOptions, tmp_path: Path) -> None:
-    report(options)
-    page, table = read_page(options.out.with_suffix(".md")), summarize(RECORDS)
+    page, table = blocks_of(options, tmp_path), summarize(RECORDS)
     assert page[1:3] == [Paragraph(f"**{table.headline}**"), Paragraph(table.conclusion[0])]
     sections = [block.text for block in page if isinstance(block, Heading) and block.level == 2]
     assert sections[0] == "Test results"
     assert sections[-2:] == ["Where these figures come from", "Limits"]
-    assert page[-1] == Bullets(list(LIMITS))
+    assert page[-1] == Bullets(LIMITS)
     pictures = [block.file for block in page if isinstance(block, Picture)]
     assert pictures
-    assert all((options.out.parent / name).is_file() for name in pictures)
-    assert "Printed by `classify report r.jsonl --out report.html`." in options.out.with_suffix(".md").read_text()
-    assert options.out.read_text().count("data:image/webp") == len(pictures)
+    assert all((tmp_path / name).is_file() for name in pictures)
+    report(options)
+    text = options.out.read_text()
+    assert text.count("data:image/webp") == len(pictures)
+    assert "<code>classify report r.jsonl --out report.html</code>" in text
+    assert [path.name for path in options.out.parent.iterdir()] == ["report.html"]
 
 
 @pytest.mark.parametrize("named", ["synth.md", "synth.html"])
@@ -47,8 +48,8 @@ def test_a_page_of_the_images_comes_between_answer_and_table(
     Image.new("RGB", (8, 8)).save(tmp_path / "p q.png")
     before = [Heading("The images"), Paragraph("Made."), Heading("The photographs", 2), Picture("p q.png", "Pictures")]
     (tmp_path / "synth.md").write_text(to_markdown(before))
-    report(ReportOptions(options.records, options.out, (tmp_path / named,)))
-    page = read_page(options.out.with_suffix(".md"))
+    (tmp_path / "figures").mkdir()
+    page = blocks_of(ReportOptions(options.records, options.out, (tmp_path / named,)), tmp_path / "figures")
     here = page.index(Heading("The images", 2))
     assert page[here + 1 : here + 4] == [
         Paragraph("Made."),
