@@ -34,9 +34,10 @@ def read_weights(cell: str) -> dict[str, float]:
     """
     weights: dict[str, float] = {}
     for name, value in (_read(cell, _DICT, "names with weights") if cell else {}).items():
-        weights[_plain(name)] = float(value)
-    if any(value > 1 for value in weights.values()):
-        raise ValueError("has a weight above 1")
+        if value > 1:
+            raise ValueError("has a weight above 1")
+        plain = _plain(name)
+        weights[plain] = weights.get(plain, 0.0) + value
     return weights
 
 

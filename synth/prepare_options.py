@@ -60,8 +60,8 @@ def check_options(options: PrepareOptions) -> None:
     """
     inputs = (options.csv, options.scin, *options.positive, *options.negative, *options.external_negative)
     require_new(options.out, force=options.force, inputs=inputs)
-    _check_sources(options)
     _check_scin(options)
+    _check_sources(options)
     if not MIN_SIZE_PX <= options.size <= MAX_SIZE_PX:
         raise UserError(f"--size {options.size}: out of range; give {MIN_SIZE_PX} to {MAX_SIZE_PX} px.")
     if options.fit not in FITS:

@@ -156,7 +156,9 @@ def _attributes(row: Row, tables: Path) -> dict[str, str]:
     }
     for name, value in found.items():
         if len(value) > MAX_NAME_CHARS or not value.isprintable():
-            raise UserError(f"{tables}: case {row[CASE]}: the cell {name} is too long or odd; download the tables again.")
+            raise UserError(
+                f"{tables}: case {row[CASE]}: the cell {name} is too long or odd; download the tables again."
+            )
     return found
 
 
