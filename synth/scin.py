@@ -63,14 +63,19 @@ def list_scin(folder: Path, condition: str, negatives: Sequence[str], min_weight
     notes = [
         f"SCIN: {len(scin.cases)} cases, of which {counts[POSITIVE]} are {classes[POSITIVE]} (weight {min_weight:g} or "
         f"more) and {counts[NEGATIVE]} {classes[NEGATIVE]}",
-        *(f"left out: {count} cases {reason}" for reason, count in left_out.most_common()),
+        *(f"left out: {_counted(count, 'case')} {reason}" for reason, count in left_out.most_common()),
     ]
     sources, missing, disputed = _sources(scin, taken)
     if disputed:
-        notes.append(f"left out: {disputed} images that cases of both classes name")
+        notes.append(f"left out: {_counted(disputed, 'image')} that cases of both classes name")
     if missing:
-        notes += [f"left out: {len(missing)} images that the tables name and {folder} lacks:", listed(missing)]
+        lacking = _counted(len(missing), "image")
+        notes += [f"left out: {lacking} that the tables name and {folder} lacks:", listed(missing)]
     return Listing(sources, classes, "SCIN", tuple(notes))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _require_both(scin: Scin, sides: Sides, labels: set[int]) -> None:

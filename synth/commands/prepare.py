@@ -32,7 +32,10 @@ def _list_conditions(context: click.Context, _: click.Parameter, folder: Path | 
     help="SCIN: negatives have this condition; without it, any other (repeatable).",
 )
 @click.option(
-    "--min-weight", type=float, default=0.5, help="SCIN: the least weight of a case's condition, of 1 for all together."
+    "--min-weight",
+    type=float,
+    default=0.5,
+    help="SCIN: the share of dermatologists' weight from which a case has a condition.",
 )
 @click.option(
     "--list-conditions",
