@@ -10,13 +10,15 @@ import warnings
 from typing import Any
 
 MAX_CHARS = 4096
+MAX_NAME_CHARS = 200
 MAX_ENTRIES = 100  # three dermatologists name some five conditions each
 
 _TEXT = r"""(?:'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*")"""
 _NUMBER = r"[0-9]{1,20}(?:\.[0-9]{0,20})?(?:[eE][-+]?[0-9]{1,3})?"
-_ENTRY = rf"\s*{_TEXT}\s*:\s*{_NUMBER}\s*"
-_LIST = re.compile(rf"\[(?:\s*{_TEXT}\s*(?:,\s*{_TEXT}\s*)*)?\s*\]")
-_DICT = re.compile(rf"\{{(?:{_ENTRY}(?:,{_ENTRY})*)?\s*\}}")
+# Nothing can be matched in two ways, so that no cell takes long.
+_ENTRY = rf"{_TEXT}\s*:\s*{_NUMBER}\s*"
+_LIST = re.compile(rf"\[\s*(?:{_TEXT}\s*(?:,\s*{_TEXT}\s*)*)?\]")
+_DICT = re.compile(rf"\{{\s*(?:{_ENTRY}(?:,\s*{_ENTRY})*)?\}}")
 
 
 def read_texts(cell: str) -> tuple[str, ...]:
@@ -44,8 +46,8 @@ def read_weights(cell: str) -> dict[str, float]:
 def _plain(name: str) -> str:
     """Return a name with single spaces, which a terminal can be told."""
     plain = " ".join(name.split())
-    if not (plain and plain.isprintable()):
-        raise ValueError("has a name that is empty or cannot be printed")
+    if not (plain and plain.isprintable() and len(plain) <= MAX_NAME_CHARS):
+        raise ValueError("has a name that is empty, too long, or cannot be printed")
     return plain
 
 

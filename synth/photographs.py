@@ -95,10 +95,7 @@ def read_photographs(listing: Listing, *, size: int, fit: Fit, skip_bad: bool) -
     results = _in_threads(read_row, len(sources))
     bad = tuple(f"{s.path}: {r}" for s, r in zip(sources, results, strict=True) if isinstance(r, BadPhotoError))
     if bad and not skip_bad:
-        raise UserError(
-            f"{len(bad)} of {len(sources)} images cannot be used; mend or remove them, or give --skip-bad to go on "
-            f"without them:\n{listed(bad)}"
-        )
+        raise _unusable(bad, len(sources))
     usable = np.array([isinstance(each, _Found) for each in results], bool)
     found = [each for each in results if isinstance(each, _Found)]
     kept = [source for source, good in zip(sources, usable, strict=True) if good]
@@ -116,6 +113,13 @@ def read_photographs(listing: Listing, *, size: int, fit: Fit, skip_bad: bool) -
         attributes=_columns(kept),
         notes=listing.notes,
         skipped=bad,
+    )
+
+
+def _unusable(bad: Sequence[str], count: int) -> UserError:
+    return UserError(
+        f"{len(bad)} of {count} images cannot be used; mend or remove them, or give --skip-bad to go on without them:\n"
+        f"{listed(bad)}"
     )
 
 

@@ -79,16 +79,19 @@ def _counted(count: int, what: str) -> str:
 
 
 def _require_both(scin: Scin, sides: Sides, labels: set[int]) -> None:
+    name = scin.spelling[sides.positive]
     if POSITIVE not in labels:
-        weights = [case.weights.get(sides.positive, 0.0) for case in scin.cases if case.gradable]
+        largest = max((case.weights.get(sides.positive, 0.0) for case in scin.cases if case.gradable), default=0.0)
+        if not largest:
+            raise UserError(f"--condition {name}: the images of all its cases were found insufficient; name another.")
         raise UserError(
-            f"--min-weight {sides.min_weight:g}: no usable case has so much of {scin.spelling[sides.positive]}, whose "
-            f"largest weight is {max(weights, default=0.0):g}; give a smaller --min-weight."
+            f"--min-weight {sides.min_weight:g}: no usable case has so much of {name}, whose largest weight is "
+            f"{largest:g}; give a smaller --min-weight."
         )
     if NEGATIVE not in labels:
         raise UserError(
-            f"--scin {scin.folder}: no usable case is without {scin.spelling[sides.positive]} and with what a negative "
-            "must have; name another --negative-condition, or none."
+            f"--scin {scin.folder}: no usable case is without {name} and with what a negative must have; name "
+            "another --negative-condition, or none."
         )
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from shared.errors import UserError
 from synth.csv_file import Row, read_csv
-from synth.literals import read_texts, read_weights
+from synth.literals import MAX_NAME_CHARS, read_texts, read_weights
 
 CASES, LABELS = "scin_cases.csv", "scin_labels.csv"
 INNER = "dataset"  # the folder of both in the bucket
 MAX_BYTES, MAX_CASES = 1 << 26, 100_000  # published: 5,033 cases
-MAX_NAME_CHARS = 200
+MAX_CONDITIONS = 10_000
 
 CASE, WEIGHTS = "case_id", "weighted_skin_condition_label"
 NAMES = ("dermatologist_skin_condition_on_label_name", "dermatologist_skin_condition_label_name")
@@ -68,8 +68,8 @@ def key_of(condition: str) -> str:
 def read_scin(folder: Path) -> Scin:
     """Read both tables in `folder` or in its `dataset`.
 
-    Raises `UserError`: no such tables, a column that is missing, a case id that is missing, rounded or double, or a
-    cell that is not what its column holds.
+    Raises `UserError`: no such tables, or tables of different cases, a column that is missing, a case id that is
+    missing, rounded or double, or a cell that is not what its column holds.
     """
     tables = _find_tables(folder)
     cases = _by_case(tables / CASES, (CASE, IMAGES[0]))
@@ -78,8 +78,14 @@ def read_scin(folder: Path) -> Scin:
     names = next((name for name in NAMES if name in header), None)
     if names is None:
         raise UserError(f"{tables / LABELS}: has no column {NAMES[0]}; give the table as it was published.")
+    if not cases.keys() & labels.keys():
+        raise UserError(f"{tables}: {CASES} and {LABELS} have no case in common; give both of one release, unchanged.")
     spelling: dict[str, str] = {}
     read = tuple(_case(row | labels.get(case_id, {}), names, tables, spelling) for case_id, row in cases.items())
+    if len(spelling) > MAX_CONDITIONS:
+        raise UserError(
+            f"{tables / LABELS}: more than {MAX_CONDITIONS} conditions; give the table as it was published."
+        )
     return Scin(folder, tables, read, spelling)
 
 

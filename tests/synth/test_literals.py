@@ -72,6 +72,8 @@ BAD = {
     "a bad escape": r"['\x1']",
     "an empty name": "{'': 0.5}",
     "a terminal's command": r"{'\x1b[2J': 0.5}",
+    "a long name": repr({"a" * 201: 0.5}),
+    "a long name in a list": repr(["a" * 201]),
     "several lines": "['a\nb']",
     "long": "['" + "a" * MAX_CHARS + "']",
     "many": repr([str(number % 10) for number in range(MAX_ENTRIES + 1)]),

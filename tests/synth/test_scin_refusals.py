@@ -125,6 +125,21 @@ def test_a_name_of_the_labelling_tool_is_told_what_it_became(tmp_path: Path) -> 
         prepare(options(write_scin(tmp_path / "scin", cases), condition="kaposi's varicelliform eruption"))
 
 
+def test_a_condition_whose_images_say_nothing(tmp_path: Path) -> None:
+    """Case 24 of `published` alone has it."""
+    cases = published()
+    cases[-1]["weighted_skin_condition_label"] = repr({"Gout": 1.0})
+    with pytest.raises(UserError, match="--condition Gout: the images of all its cases were found insufficient"):
+        prepare(options(write_scin(tmp_path / "scin", cases), condition="gout"))
+
+
+def test_tables_of_different_releases(scin: Path, tmp_path: Path) -> None:
+    other = write_scin(tmp_path / "other", [each | {"case_id": f"{each['case_id']}0"} for each in published()])
+    shutil.copy(other / "dataset/scin_labels.csv", scin / "dataset")
+    with pytest.raises(UserError, match="have no case in common"):
+        prepare(options(scin))
+
+
 def test_no_images_at_all(scin: Path) -> None:
     shutil.rmtree(scin / "dataset" / "images")
     with pytest.raises(UserError, match="none of the 17 images that its tables name is there; download dataset/images"):
@@ -138,6 +153,9 @@ def test_too_many_bytes_of_images(scin: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_tables_of_bounded_size(scin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synth.scin_tables.MAX_CONDITIONS", 2)
+    with pytest.raises(UserError, match="more than 2 conditions"):
+        prepare(options(scin))
     monkeypatch.setattr("synth.scin_tables.MAX_CASES", 13)
     with pytest.raises(UserError, match="more than 13 rows"):
         prepare(options(scin))
