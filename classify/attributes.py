@@ -11,6 +11,7 @@ from classify.bootstrap import Resamples
 from classify.gather import attributes_of
 from classify.measured import Measured, measured_at_verdict
 from classify.verdicts import Verdicts
+from shared.order import natural
 from shared.records import Record
 
 NOT_GIVEN = "not given"
@@ -68,10 +69,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _order(values: Sequence[Any], texts: npt.NDArray[np.str_]) -> npt.NDArray[np.int64]:
-    """Return the order in which values are shown: numbers by size, others by name, what is not given last."""
+    """Return the order in which values are shown: numbers by size, also within names; what is not given last."""
 
     def key(row: int) -> tuple[bool, float, str]:
         value = values[row]
-        return texts[row] == NOT_GIVEN, float(value) if _is_number(value) else 0.0, str(texts[row])
+        return texts[row] == NOT_GIVEN, float(value) if _is_number(value) else 0.0, natural(str(texts[row]))
 
     return np.array(sorted(range(len(values)), key=key), np.int64)

@@ -49,7 +49,8 @@ class SetResult:
     reliability: dict[str, tuple[ReliabilityBin, ...]]  # "as given" and "calibrated"
     temperature: float  # the mean over models
     parts: tuple[Part, ...]
-    hidden_parts: int  # values of attributes with fewer images than are shown
+    hidden_parts: int  # values of attributes with fewer images than `least_of_part`
+    least_of_part: int
     left_out: int  # external images whose group holds a study image, at most of one fold
     seen: int  # distinct test images that were seen before
 
@@ -82,6 +83,7 @@ def set_result(records: Sequence[Record], operating: Operating, least: int) -> t
         temperature=float(verdicts.temperature.mean()),
         parts=parts,
         hidden_parts=hidden,
+        least_of_part=least,
         left_out=max(record["left_out"] for record in records),
         seen=seen_images(records),
     )

@@ -111,7 +111,10 @@ def _parts(cohort: Cohort) -> list[Block]:
 
 
 def _attributes(cohort: Cohort) -> list[Block]:
-    lines = [f"{escaped(name)}: {escaped(summary(column))}" for name, column in sorted(cohort.attributes.items())]
+    lines = [
+        f"{escaped(name)}: {escaped(summary(column, cohort.label))}"
+        for name, column in sorted(cohort.attributes.items())
+    ]
     if not lines:
         return [Paragraph("Nothing is known of skin tone, age or sex, so nobody can tell whom this serves worse.")]
     return [Heading("Attributes", 3), Bullets(lines)]

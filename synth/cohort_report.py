@@ -11,11 +11,12 @@ from shared.cohort import EXTERNAL, NEGATIVE, POSITIVE, STUDY, Cohort
 from shared.columns import Array
 from shared.console import console, say
 from shared.duplicates import DuplicatePair
+from shared.order import natural
 from shared.splits import external_test_set
 from synth.metadata import Metadata
 from synth.photographs import Photographs, listed
 
-MAX_VALUES = 6  # distinct values of an attribute that are counted one by one
+MAX_VALUES = 15  # distinct values of an attribute that are counted one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ def report(cohort: Cohort, findings: Findings) -> None:
     out.print(folds_table(cohort))
     for line in [*_photograph_lines(cohort, findings), *_duplicate_lines(cohort, findings), *_attribute_lines(cohort)]:
         say(line)
-    if findings.metadata is None and cohort.source != "phantom":
+    if findings.metadata is None and cohort.source == "photographs":
         say(
             "no --csv: each photograph counts as another patient's, so that photographs of one patient may lie on both "
             "sides of a split"
@@ -74,7 +75,7 @@ def folds_table(cohort: Cohort) -> Table:
 
 def _photograph_lines(cohort: Cohort, findings: Findings) -> list[str]:
     photographs, metadata = findings.photographs, findings.metadata
-    lines = []
+    lines = list(photographs.notes)
     if photographs.skipped:
         lines += [f"skipped {len(photographs.skipped)} images that cannot be used:", listed(photographs.skipped)]
     smaller = int((photographs.full_size.min(axis=1) < cohort.size).sum())
@@ -115,16 +116,22 @@ def _pair_line(cohort: Cohort, pair: DuplicatePair) -> str:
 
 
 def _attribute_lines(cohort: Cohort) -> list[str]:
-    return [f"attribute {name}: {summary(column)}" for name, column in sorted(cohort.attributes.items())]
+    return [f"attribute {name}: {summary(column, cohort.label)}" for name, column in sorted(cohort.attributes.items())]
 
 
-def summary(column: Array) -> str:
-    """Return the values of an attribute with their counts, or what they lie between."""
-    known = column[~np.isnan(column)] if column.dtype.kind == "f" else column[column != ""]
+def summary(column: Array, label: Array) -> str:
+    """Return the values with the images of each, and how many of these are positive; of many numbers the range."""
+    there = ~np.isnan(column) if column.dtype.kind == "f" else column != ""
+    known, positive = column[there], label[there] == POSITIVE
     missing = f", {len(column) - len(known)} missing" if len(known) < len(column) else ""
-    values, counts = np.unique(known, return_counts=True)
+    values, member = np.unique(known, return_inverse=True)
     if len(values) <= MAX_VALUES:
-        shown = ", ".join(f"{value} ({count})" for value, count in zip(values, counts, strict=True)) or "none"
+        counts = np.bincount(member, minlength=len(values)).tolist()
+        rare = np.bincount(member[positive], minlength=len(values)).tolist()
+        rows = list(zip(values.tolist(), counts, rare, strict=True))
+        if known.dtype.kind == "U":
+            rows.sort(key=lambda row: natural(row[0]))
+        shown = ", ".join(f"{value} ({count}, {found} positive)" for value, count, found in rows) or "none"
     elif column.dtype.kind in "iuf":
         shown = f"{known.min():g} to {known.max():g}, median {np.median(known):g}"
     else:

@@ -1,6 +1,5 @@
 """The optional CSV of a cohort: which photographs belong to one patient, and what else is known of each."""
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from shared.columns import MAX_TEXT_BYTES, Array
+from shared.columns import Array
 from shared.errors import UserError
 from shared.files import require_file
+from synth.csv_file import Row, read_csv
 
 FILE, GROUP = "file", "group"
-MAX_BYTES = 1 << 28
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")  # "007" is a name
 _DECIMAL = re.compile(r"-?[0-9]*\.[0-9]+([eE][-+]?[0-9]{1,2})?")
@@ -56,29 +55,14 @@ def read_metadata(path: Path, source_paths: Sequence[str]) -> Metadata:
     )
 
 
-def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    path = require_file(path, "CSV")
-    if path.stat().st_size > MAX_BYTES:
-        raise UserError(f"--csv {path}: more than {MAX_BYTES} bytes; give a table with one row a photograph.")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(stream, strict=True) if any(line)]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"--csv {path}: not a CSV in UTF-8 ({error}); save it as CSV UTF-8 with commas.") from error
-    header = lines[0] if lines else []
+def _read(path: Path) -> tuple[list[str], list[Row]]:
+    header, rows = read_csv(require_file(path, "CSV"), f"--csv {path}")
     if FILE not in header:
         raise UserError(f"--csv {path}: has no column named {FILE}; name the column of the photographs' paths so.")
-    bad = [name for name in header if not _ATTRIBUTE_NAME.fullmatch(name) or header.count(name) > 1]
+    bad = [name for name in header if not _ATTRIBUTE_NAME.fullmatch(name)]
     if bad:
-        raise UserError(
-            f"--csv {path}: the column name {bad[0]!r} is empty, double or holds a slash; rename the column."
-        )
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(header):
-            raise UserError(f"--csv {path}: row {number} has {len(line)} cells and the header {len(header)}; mend it.")
-        if max(len(cell.encode()) for cell in line) > MAX_TEXT_BYTES:
-            raise UserError(f"--csv {path}: row {number} has a cell above {MAX_TEXT_BYTES} bytes; shorten it.")
-    return header, [dict(zip(header, line, strict=True)) for line in lines[1:]]
+        raise UserError(f"--csv {path}: the column name {bad[0]!r} is empty or holds a slash; rename the column.")
+    return header, rows
 
 
 def _match(path: Path, files: Sequence[str], source_paths: Sequence[str]) -> list[int | None]:

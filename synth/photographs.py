@@ -1,8 +1,8 @@
-"""The photographs of a cohort before it is one: read from folders, or rendered."""
+"""The photographs of a cohort before it is one: read as a source lists them, or rendered."""
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,42 +10,61 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from shared.cohort import EXTERNAL, NEGATIVE, POSITIVE, STUDY
 from shared.columns import Array
 from shared.duplicates import THUMBNAIL_PX, thumbnail
 from shared.errors import UserError
-from shared.images import SUFFIXES, BadPhotoError, Fit, find_photos, image_id, read_photo, to_square
+from shared.images import BadPhotoError, Fit, image_id, read_photo, to_square
 from shared.phantom import render_phantom
 from shared.progress import progress
 
 MAX_THREADS = 4  # Pillow decodes without holding the interpreter; each thread may hold a photograph of full size
 MAX_LISTED = 20
+MAX_BYTES = 1 << 34  # of squared photographs and thumbnails, which are in memory at once
+PHANTOM_CLASSES = ("phantom_negative", "phantom_positive")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A photograph that is not read yet, and what is known of it."""
+
+    path: Path
+    source_path: str  # what the cohort calls it: relative
+    label: int
+    role: int
+    group: str = ""  # what must stay on one side of a split; "" where nothing is known
+    attributes: Mapping[str, str] = field(default_factory=dict)  # all sources of a listing have the same names
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The photographs of a cohort, as a source of photographs lists them."""
+
+    sources: Sequence[Source]
+    classes: tuple[str, str]  # names of label 0 and label 1
+    source: str  # what the cohort says of its origin
+    notes: tuple[str, ...] = ()  # what was left out, and why: lines for the report
 
 
 @dataclass(frozen=True, eq=False)
 class Photographs:
-    """Usable photographs, row by row, in the order of the folders."""
+    """Usable photographs, row by row, in the order of their listing."""
 
     images: npt.NDArray[np.uint8]  # [N, S, S, 3]
     thumbnails: npt.NDArray[np.uint8]  # [N, 64, 64, 3]
     full_size: npt.NDArray[np.int64]  # [N, 2] height and width in px
     image_id: npt.NDArray[np.str_]  # [N]
-    source_path: npt.NDArray[np.str_]  # [N] the folder's name and the path below it
+    source_path: npt.NDArray[np.str_]  # [N]
     label: npt.NDArray[np.int64]  # [N]
     role: npt.NDArray[np.uint8]  # [N]
+    groups: tuple[str, ...]  # [N] "" where none is known
+    classes: tuple[str, str]
+    source: str
     attributes: dict[str, Array] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()  # a line for each file that was passed over
 
     def __len__(self) -> int:
         return len(self.label)
-
-
-@dataclass(frozen=True)
-class _Source:
-    path: Path
-    source_path: str
-    label: int
-    role: int
 
 
 @dataclass(frozen=True)
@@ -54,25 +73,14 @@ class _Found:
     image_id: str
 
 
-def read_folders(
-    positive: Sequence[Path],
-    negative: Sequence[Path],
-    external_negative: Sequence[Path],
-    *,
-    size: int,
-    fit: Fit,
-    skip_bad: bool,
-) -> Photographs:
-    """Read and square all photographs below the folders, several at a time.
+def read_photographs(listing: Listing, *, size: int, fit: Fit, skip_bad: bool) -> Photographs:
+    """Read and square the photographs of a listing, several at a time.
 
-    Raises `UserError`: a missing or empty folder, one folder inside another, or photographs that cannot be used; these
-    are named together, unless `skip_bad` passes over them.
+    Raises `UserError`: more than `MAX_BYTES` of squared photographs, or photographs that cannot be used; these are
+    named together, unless `skip_bad` passes over them.
     """
-    roles = ((positive, POSITIVE, STUDY), (negative, NEGATIVE, STUDY), (external_negative, NEGATIVE, EXTERNAL))
-    _refuse_overlap([folder for folders, _, _ in roles for folder in folders])
-    sources = [
-        source for folders, label, role in roles for folder in folders for source in _sources(folder, label, role)
-    ]
+    sources = listing.sources
+    _refuse_too_much(len(sources), size)
     images = np.empty((len(sources), size, size, 3), np.uint8)
     thumbnails = np.empty((len(sources), THUMBNAIL_PX, THUMBNAIL_PX, 3), np.uint8)
 
@@ -87,52 +95,48 @@ def read_folders(
     results = _in_threads(read_row, len(sources))
     bad = tuple(f"{s.path}: {r}" for s, r in zip(sources, results, strict=True) if isinstance(r, BadPhotoError))
     if bad and not skip_bad:
-        raise UserError(
-            f"{len(bad)} of {len(sources)} images cannot be used; mend or remove them, or give --skip-bad to go on "
-            f"without them:\n{listed(bad)}"
-        )
-    found = [(source, each) for source, each in zip(sources, results, strict=True) if isinstance(each, _Found)]
-    usable = np.array([isinstance(each, _Found) for each in results])
+        raise _unusable(bad, len(sources))
+    usable = np.array([isinstance(each, _Found) for each in results], bool)
+    found = [each for each in results if isinstance(each, _Found)]
+    kept = [source for source, good in zip(sources, usable, strict=True) if good]
     return Photographs(
         images=images if usable.all() else images[usable],
         thumbnails=thumbnails[usable],
-        full_size=np.array([each.full_size for _, each in found], np.int64).reshape(-1, 2),
-        image_id=np.array([each.image_id for _, each in found], np.str_),
-        source_path=np.array([source.source_path for source, _ in found], np.str_),
-        label=np.array([source.label for source, _ in found], np.int64),
-        role=np.array([source.role for source, _ in found], np.uint8),
+        full_size=np.array([each.full_size for each in found], np.int64).reshape(-1, 2),
+        image_id=np.array([each.image_id for each in found], np.str_),
+        source_path=np.array([source.source_path for source in kept], np.str_),
+        label=np.array([source.label for source in kept], np.int64),
+        role=np.array([source.role for source in kept], np.uint8),
+        groups=tuple(source.group for source in kept),
+        classes=listing.classes,
+        source=listing.source,
+        attributes=_columns(kept),
+        notes=listing.notes,
         skipped=bad,
     )
 
 
-def _refuse_overlap(folders: Sequence[Path]) -> None:
-    """Refuse folders that hold one another, since a photograph would then stand in the cohort twice."""
-    for i, outer in enumerate(folders):
-        for j, inner in enumerate(folders):
-            if i != j and inner.resolve().is_relative_to(outer.resolve()):
-                raise UserError(
-                    f"{inner}: lies in {outer}, so that its images would count twice; give separate folders."
-                )
+def _unusable(bad: Sequence[str], count: int) -> UserError:
+    return UserError(
+        f"{len(bad)} of {count} images cannot be used; mend or remove them, or give --skip-bad to go on without them:\n"
+        f"{listed(bad)}"
+    )
 
 
-def _sources(folder: Path, label: int, role: int) -> list[_Source]:
-    photos = find_photos(folder)
-    if not photos:
-        raise UserError(f"{folder}: holds no images ({' '.join(SUFFIXES)}); give a folder that does.")
-    name = folder_name(folder)
-    return [
-        _Source(photo, _portable(f"{name}/{photo.relative_to(folder).as_posix()}"), label, role) for photo in photos
-    ]
+def _refuse_too_much(count: int, size: int) -> None:
+    needed = count * 3 * (size**2 + THUMBNAIL_PX**2)
+    if needed > MAX_BYTES:
+        raise UserError(
+            f"--size {size}: {count} images of this size take {needed >> 30} GiB of memory, more than "
+            f"{MAX_BYTES >> 30}; give a smaller --size, or fewer images."
+        )
 
 
-def folder_name(folder: Path) -> str:
-    """Return the last part of a folder's path, whatever way the path is written."""
-    return _portable(folder.resolve().name) or "root"
-
-
-def _portable(name: str) -> str:
-    """Return a file name as text: what is not in the file system's encoding becomes an escape."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _columns(sources: Sequence[Source]) -> dict[str, Array]:
+    """Return the attributes by name, without those that no source has a value of."""
+    names = sources[0].attributes if sources else ()
+    columns = {name: np.array([source.attributes[name] for source in sources], np.str_) for name in names}
+    return {name: column for name, column in columns.items() if (column != "").any()}
 
 
 def _in_threads(read_row: Callable[[int], _Found | BadPhotoError], count: int) -> list[_Found | BadPhotoError]:
@@ -168,5 +172,8 @@ def render(*, positives: int, negatives: int, externals: int, size: int, seed: i
         source_path=np.array([f"phantom/{number:06d}" for number in range(1, count + 1)], np.str_),
         label=phantom.label,
         role=phantom.role,
+        groups=("",) * count,
+        classes=PHANTOM_CLASSES,
+        source="phantom",
         attributes=dict(phantom.attributes),
     )

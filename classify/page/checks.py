@@ -48,14 +48,16 @@ def shortcuts(rows: Sequence[Row]) -> list[Block]:
 
 def attributes(rows: Sequence[Row]) -> list[Block]:
     """Return the accuracy by attribute, and how many values have too few images."""
-    shown = [(row, part) for row in rows if row.balanced for part in row.balanced.parts]
-    hidden = max((row.balanced.hidden_parts for row in rows if row.balanced), default=0)
+    results = [(row, row.balanced) for row in rows if row.balanced]
+    shown = [(row, part) for row, result in results for part in result.parts]
+    hidden, least = max(((result.hidden_parts, result.least_of_part) for _, result in results), default=(0, 0))
     if not shown and not hidden:
         return []
     blocks: list[Block] = [Heading("By attribute", 2)]
     if hidden:
-        values, left_out = ("1 value has", "is") if hidden == 1 else (f"{hidden} values have", "are")
-        blocks.append(Paragraph(f"{values} too few images to say anything, and {left_out} left out."))
+        values, are = ("1 value has", "is") if hidden == 1 else (f"{hidden} values have", "are")
+        few = f"{values} fewer than {least} images, too few to say anything, and {are} left out."
+        blocks.append(Paragraph(few))
     cells = [
         [row_name(row.key), part.attribute, part.value, str(part.n), percent_interval(part.accuracy)]
         for row, part in shown

@@ -57,6 +57,20 @@ def test_ages_stand_in_thirds_of_the_images_by_size() -> None:
     ]  # fmt: skip
 
 
+def test_tones_and_ages_stand_in_their_order() -> None:
+    """Monk's ten tones are names: neither thirds of a number, nor sorted as text, where 10 stands before 2."""
+    score, label = scores_of((20, 16), (22, 22))
+    values = {
+        "monk": [str(10 - n % 11) if n % 11 < 10 else "" for n in range(44)],
+        "age": [f"AGE_{20 + n % 4 * 10}_TO_{29 + n % 4 * 10}" if n % 5 else "" for n in range(44)],
+    }
+    found = result_of([record(score=score, label=label, attributes=values)], least=1).parts
+    assert [part.value for part in found if part.attribute == "monk"] == [*map(str, range(1, 11)), NOT_GIVEN]
+    assert [part.value for part in found if part.attribute == "age"] == [
+        "AGE_20_TO_29", "AGE_30_TO_39", "AGE_40_TO_49", "AGE_50_TO_59", NOT_GIVEN,
+    ]  # fmt: skip
+
+
 @given(st.lists(st.one_of(st.none(), st.integers(-50, 150), st.floats(-9, 9)), min_size=1))
 def test_a_number_lies_in_the_span_that_names_it(values: list[float | None]) -> None:
     names = value_names(values)

@@ -180,8 +180,8 @@ def test_probes_stand_with_their_means_and_what_they_may_mean() -> None:
     ("count", "words"),
     [
         (0, ""),
-        (1, "1 value has too few images to say anything, and is left out.\n\n"),
-        (2, "2 values have too few images to say anything, and are left out.\n\n"),
+        (1, "1 value has fewer than 5 images, too few to say anything, and is left out.\n\n"),
+        (2, "2 values have fewer than 5 images, too few to say anything, and are left out.\n\n"),
     ],
 )
 def test_attributes_stand_with_what_was_hidden(count: int, words: str) -> None:
