@@ -1,0 +1,77 @@
+"""A server that is bounded, says where it listens, and ends well when asked to."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from shared.console import say
+from shared.errors import UserError
+from shared.web.guard import LOOPBACK
+
+KEEP_ALIVE_S = 5
+GRACE_S = 30  # in which requests that have begun may end
+BACKLOG = 128
+MAX_CONNECTIONS = 256
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a service listens; port 0 is any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in LOOPBACK
+
+
+def require_safe(address: Address, tokens: Path | None) -> None:
+    """Raise `UserError` where others could reach a service that asks for no token."""
+    if not address.is_local and tokens is None:
+        raise UserError(
+            f"--host {address.host}: others can reach that, so they need a token; give --tokens FILE, or no --host."
+        )
+
+
+def listen(address: Address) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises `UserError`: the port is taken, or the host is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address.host, address.port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"--host {address.host} --port {address.port}: {reason}; give another one.") from error
+    listener.listen(BACKLOG)
+    return listener
+
+
+def serve(app: ASGIApp, listener: socket.socket, *, what: str) -> None:
+    """Answer requests until SIGINT or SIGTERM, and then those that have begun; `what` is said with the address."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    say(f"{what}: http://{shown}:{port}  (Ctrl-C ends it)")
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+        limit_concurrency=MAX_CONNECTIONS,
+        proxy_headers=False,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
