@@ -5,7 +5,7 @@ import os
 import threading
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -75,18 +75,18 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def read_photo(path: Path) -> Photo:
+def read_photo(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """Return the pixels of an image file, turned as its EXIF orientation says: uint8 [H, W, 3] RGB, alpha over white.
 
     16-bit greys are divided by 257. Of several frames or pages the first counts.
 
-    Raises `BadPhotoError`: unreadable, truncated, more than `MAX_PIXELS` pixels, or a side below `MIN_SIDE_PX`.
+    Raises `BadPhotoError`: unreadable, truncated, more than `max_pixels` pixels, or a side below `MIN_SIDE_PX`.
     """
     try:
-        with _open(Path(path)) as image:
+        with _open(source) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise BadPhotoError(f"{width} x {height} is more than {MAX_PIXELS // 10**6} million pixels")
+            if width * height > max_pixels:
+                raise BadPhotoError(f"{width} x {height} is more than {max_pixels // 10**6} million pixels")
             if min(width, height) < MIN_SIDE_PX:
                 raise BadPhotoError(f"{width} x {height} px is too small (at least {MIN_SIDE_PX} on each side)")
             image.load()
@@ -96,15 +96,15 @@ def read_photo(path: Path) -> Photo:
     except BadPhotoError:
         raise
     except Image.DecompressionBombError as error:
-        raise BadPhotoError(f"more than {MAX_PIXELS // 10**6} million pixels") from error
+        raise BadPhotoError(f"more than {max_pixels // 10**6} million pixels") from error
     except Exception as error:  # on damaged files the decoders raise nearly anything
         raise BadPhotoError(_reason(error)) from error
 
 
-def _open(path: Path) -> Image.Image:
+def _open(source: Path | BinaryIO) -> Image.Image:
     with _OPEN_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own bound on pixels is lower than ours
-        return Image.open(path, formats=FORMATS)
+        return Image.open(source, formats=FORMATS)
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,126 @@
+"""One photograph from bytes to an answer, and the answer as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import BaseModel
+
+from classify.screening.engine import Engine, Scored
+from classify.screening.judgement import Judge, Judgement
+from classify.screening.words import ALWAYS, headline, reasons
+from shared.decoding import Decoded, Decoders
+
+WARM = np.array((214, 47, 39), np.float64)  # of evidence for the disease
+SHOWN_PX = 384  # side of pictures in an answer
+
+
+class Interval(BaseModel):
+    """The two ends of a probability."""
+
+    low: float
+    high: float
+
+
+class Result(BaseModel):
+    """What the model says of a photograph; where it cannot judge one, `problems` or `familiar` say why."""
+
+    verdict: str
+    headline: str
+    explanation: list[str]
+    notice: str
+    probability: float | None
+    interval: Interval | None
+    prevalence: float
+    threshold: float
+    sensitivity: float
+    problems: list[str]
+    familiar: bool
+    distance: float
+    limit: float | None
+    evidence: str | None
+    photograph: str | None
+    disease: str
+    model: str
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """All that answers need.
+
+    Attributes:
+        decoders: which turn bytes into prepared images.
+        engine: which scores them.
+        judge: which says what a score means.
+        disease: name of the positive class, as people read it.
+        sensitivity: for which the threshold was chosen.
+        model: SHA-256 of its tensors.
+    """
+
+    decoders: Decoders
+    engine: Engine
+    judge: Judge
+    disease: str
+    sensitivity: float
+    model: str
+
+    async def answer(self, content: bytes, *, evidence: bool) -> Result:
+        """Return what the model says of the photograph that `content` is.
+
+        Raises `BadPhotoError`: it is none; `BusyEngineError`: too many wait.
+        """
+        decoded = await asyncio.to_thread(self.decoders.decode, content)
+        scored = await asyncio.wrap_future(self.engine.submit(decoded.image, evidence=evidence))
+        judgement = await asyncio.to_thread(
+            self.judge.judge, decoded.image, side_px=decoded.side_px, score=scored.score, features=scored.features
+        )
+        return self._result(decoded, scored, judgement)
+
+    def _result(self, decoded: Decoded, scored: Scored, judgement: Judgement) -> Result:
+        found, limit = judgement.probability, self.judge.reference.limit
+        shown = found is not None and scored.evidence is not None
+        return Result(
+            verdict=judgement.verdict.value,
+            headline=headline(judgement, self.disease),
+            explanation=reasons(
+                judgement, prevalence=self.judge.prevalence, disease=self.disease, sensitivity=self.sensitivity
+            ),
+            notice=ALWAYS,
+            probability=None if found is None else found.single,
+            interval=None if found is None else Interval(low=found.low, high=found.high),
+            prevalence=self.judge.prevalence,
+            threshold=self.judge.threshold,
+            sensitivity=self.sensitivity,
+            problems=list(judgement.problems),
+            familiar=judgement.is_known,
+            distance=judgement.distance,
+            limit=limit if np.isfinite(limit) else None,
+            evidence=as_uri(overlay(decoded.image, scored.evidence)) if shown and scored.evidence is not None else None,
+            photograph=as_uri(decoded.image) if shown else None,
+            disease=self.disease,
+            model=self.model,
+        )
+
+
+def overlay(image: npt.NDArray[np.uint8], evidence: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Return an image, uint8 [S, S, 3], under its evidence [S, S] >= 0: grey without any, red where it is largest."""
+    strength = evidence / max(float(evidence.max()), 1e-12)
+    alpha = 0.65 * strength[..., None].astype(np.float64)
+    grey = np.repeat(image.astype(np.float64).mean(axis=2, keepdims=True), 3, axis=2)
+    shown: npt.NDArray[np.uint8] = np.round((1 - alpha) * grey + alpha * WARM).astype(np.uint8)
+    return shown
+
+
+def as_uri(image: npt.NDArray[np.uint8]) -> str:
+    """Return an image as a data URI of a PNG, enlarged to `SHOWN_PX` if it is smaller."""
+    picture = Image.fromarray(image)
+    side = max(SHOWN_PX, picture.width)
+    stream = io.BytesIO()
+    picture.resize((side, side), Image.Resampling.BICUBIC).save(stream, "PNG", compress_level=3)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -1,0 +1,114 @@
+"""Many requests, one model: images that wait are judged together, and no more wait than can be answered in time."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from classify.inference import for_inference
+from classify.models import Classifier
+from classify.screening.quality import Image
+
+AT_ONCE = 16  # images in a batch
+WAITING = 128  # images at most; who comes then is asked to come again
+
+
+class BusyEngineError(Exception):
+    """So many images wait that another one would wait too long."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """An image's log-odds, what the last layer sees of it [D], and where the evidence is [S, S] if that was asked."""
+
+    score: float
+    features: npt.NDArray[np.float32]
+    evidence: npt.NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    image: Image
+    evidence: bool
+    answer: Future[Scored]
+
+
+class Engine:
+    """Runs a classifier in a thread of its own.
+
+    Args:
+        classifier: as it is loaded; a fused copy of it scores, and itself it is asked for evidence.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._plain, self._fused = classifier.eval(), for_inference(classifier)
+        self._waiting: queue.Queue[_Asked | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, image: Image, *, evidence: bool) -> Future[Scored]:
+        """Let an image, uint8 [S, S, 3], be scored; raises `BusyEngineError` where too many wait."""
+        asked = _Asked(image, evidence, Future())
+        try:
+            self._waiting.put_nowait(asked)
+        except queue.Full as error:
+            raise BusyEngineError from error
+        return asked.answer
+
+    @property
+    def is_working(self) -> bool:
+        """Whether its thread is there."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """Answer what waits, and end."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch, last = [first], False
+            with contextlib.suppress(queue.Empty):
+                while len(batch) < AT_ONCE and not last:
+                    asked = self._waiting.get_nowait()
+                    last = asked is None
+                    if asked is not None:
+                        batch.append(asked)
+            batch = [each for each in batch if each.answer.set_running_or_notify_cancel()]
+            if batch:
+                self._answer(batch)
+            if last:
+                return
+
+    def _answer(self, batch: list[_Asked]) -> None:
+        try:
+            images = torch.from_numpy(np.stack([each.image for each in batch])).to(self._fused.mean.device)
+            with torch.inference_mode():
+                hidden = self._fused.last_hidden(images)
+                logits = list(self._fused.head.children())[-1](hidden).double()
+            scores = (logits[:, 1] - logits[:, 0]).cpu().numpy()
+            maps = self._evidence(images, [each.evidence for each in batch])
+            features = hidden.float().cpu().numpy()
+            for row, each in enumerate(batch):
+                each.answer.set_result(Scored(float(scores[row]), features[row], maps.get(row)))
+        except Exception as error:  # noqa: BLE001 - told to whoever asked; the next batch is another one
+            for each in batch:
+                if not each.answer.done():
+                    each.answer.set_exception(error)
+
+    def _evidence(self, images: Tensor, wanted: list[bool]) -> dict[int, npt.NDArray[np.float32]]:
+        rows = [row for row, each in enumerate(wanted) if each]
+        if not rows:
+            return {}
+        from classify.heatmap import grad_cam
+
+        maps = grad_cam(self._plain, images[rows]).cpu().numpy()
+        return dict(zip(rows, maps, strict=True))

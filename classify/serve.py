@@ -1,0 +1,116 @@
+"""The stage `classify serve`: a page and an interface that judge one photograph at a time."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from classify.folder import FittedModel, model_folders, read_model
+from classify.operating import Operating
+from classify.screening.answer import Service
+from classify.screening.app import MAX_UPLOAD_BYTES, SCOPES, make_app
+from classify.screening.engine import Engine
+from classify.screening.feedback import Feedback
+from classify.screening.judgement import make_judge
+from classify.screening.reference import NAME, digest_of, make_reference, read_reference, write_reference
+from shared.cohort import POSITIVE, read_cohort
+from shared.console import say
+from shared.decoding import Decoders
+from shared.errors import UserError
+from shared.images import Fit
+from shared.nn.device import choose_device
+from shared.web.access import Access
+from shared.web.guard import LOOPBACK, Guard
+from shared.web.limits import BodyLimit, RateLimit
+from shared.web.server import Address, listen, require_safe, serve
+from shared.web.tokens import Tokens, issue
+
+FORM_BYTES = 1 << 16  # of a form beside its photograph
+UPLOAD_S = 30.0
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Options of `classify serve`.
+
+    Attributes:
+        model: folder of one fitted model.
+        cohort: the one that it was fitted on; needed once, after which its features stand in the model's folder.
+        fit: how photographs are squared: as the cohort's were.
+        operating: the sensitivity that the threshold is for, and the prevalence where it is used.
+        disease: what the page calls the positive class; by default its name.
+        address, names: where it listens, and which hosts it is called by besides this machine's.
+        tokens: file of those who may use it; without it this machine alone may.
+        feedback: file that answers to the usability questions are kept in; without it nobody is asked.
+        per_minute: photographs of one client.
+    """
+
+    model: Path
+    cohort: Path | None = None
+    fit: Fit = "crop"
+    operating: Operating = Operating()  # noqa: RUF009 - frozen
+    disease: str | None = None
+    address: Address = Address()  # noqa: RUF009 - frozen
+    names: tuple[str, ...] = ()
+    tokens: Path | None = None
+    feedback: Path | None = None
+    per_minute: float = 60.0
+    device: str = "auto"
+
+
+def run(options: ServeOptions) -> None:
+    """Serve until asked to end.
+
+    Raises `UserError`: no fitted model, no reference and no cohort to make it of, too few validation images, an address
+    that cannot be had, or one that others reach without tokens.
+    """
+    require_safe(options.address, options.tokens)
+    fitted = _one_model(options.model)
+    service = make_service(fitted, options)
+    access = Access(None if options.tokens is None else Tokens(options.tokens), RateLimit(options.per_minute))
+    app = make_app(service, access, None if options.feedback is None else Feedback(options.feedback))
+    bounded = BodyLimit(app, max_bytes=MAX_UPLOAD_BYTES + FORM_BYTES, seconds=UPLOAD_S)
+    names = (*LOOPBACK, options.address.host, *options.names)
+    try:
+        serve(Guard(bounded, names=names), listen(options.address), what="screening page")
+    finally:
+        service.engine.close()
+        service.decoders.close()
+
+
+def issue_token(tokens: Path, name: str, scopes: tuple[str, ...], days: float | None) -> str:
+    """Return a new token of the service; its hash is added to the file `tokens`."""
+    return issue(tokens, name, scopes or SCOPES, allowed=SCOPES, days=days)
+
+
+def _one_model(path: Path) -> FittedModel:
+    folders = model_folders(path)
+    if len(folders) > 1:
+        raise UserError(f"{path}: holds a model a fold; serve one of them, such as {folders[0]}.")
+    return read_model(folders[0])
+
+
+def make_service(fitted: FittedModel, options: ServeOptions) -> Service:
+    """Return all that answers need; the reference is made if there is a cohort to make it of, and kept."""
+    kept = fitted.path / NAME
+    if options.cohort is not None:
+        write_reference(kept, make_reference(fitted, read_cohort(options.cohort)))
+        say(f"written: {kept} (features of the photographs, and no photograph)")
+    elif not kept.exists():
+        raise UserError(
+            f"{fitted.path}: it is not known yet what its photographs are like; give --cohort once, the one that it "
+            "was fitted on."
+        )
+    reference = read_reference(kept, fitted)
+    judge = make_judge(fitted, reference, options.operating)
+    threads = os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    return Service(
+        decoders=Decoders(threads, size=reference.size, fit=options.fit),
+        engine=Engine(fitted.load().to(choose_device(options.device))),
+        judge=judge,
+        disease=options.disease or str(fitted.document["classes"][POSITIVE]).replace("_", " "),
+        sensitivity=options.operating.sensitivity,
+        model=digest_of(fitted),
+    )
