@@ -34,7 +34,7 @@ class Probability:
         ratio = wanted / (1 - wanted) * (1 - known) / known
 
         def shifted(p: float) -> float:
-            return ratio * p / (ratio * p + 1 - p)
+            return ratio * p / (ratio * p + (1 - p))
 
         return Probability(shifted(self.low), shifted(self.high))
 

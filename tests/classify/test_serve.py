@@ -1,0 +1,247 @@
+"""The screening service as a client sees it: the answers are the model's, and bad input does no harm."""
+
+import io
+import json
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from classify.heatmap import grad_cam
+from click.testing import CliRunner
+from PIL import Image
+from scipy.special import expit
+from screened import fitted, guarded, photograph
+from starlette.testclient import TestClient
+
+from classify.cli import cli
+from classify.evaluate import predict
+from classify.folder import read_model
+from classify.screening.app import MAX_UPLOAD_BYTES
+from classify.screening.reference import NAME, read_reference
+from shared.cohort import Cohort, read_cohort
+from shared.errors import UserError
+from shared.splits import parts
+from shared.web.tokens import issue
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, make_cohort: Callable[..., Cohort]) -> Path:
+    return fitted(tmp_path_factory.mktemp("served"), make_cohort)
+
+
+@pytest.fixture(scope="module")
+def client(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    feedback = tmp_path_factory.mktemp("feedback") / "answers.db"
+    with guarded(model, feedback=feedback) as app, TestClient(app, base_url="http://localhost") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def images(model: Path) -> np.ndarray:
+    """The test images of the model's fold, negatives and positives."""
+    cohort = read_cohort(model.parent / "cohort.h5")
+    return np.asarray(cohort.images[parts(cohort, 0).test])
+
+
+def ask(client: TestClient, content: bytes, **form: str) -> dict[str, object]:
+    answer = client.post("/api/v1/screen", files={"photo": content}, data=form)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, object] = answer.json()
+    return found
+
+
+def test_the_answer_is_the_models(client: TestClient, model: Path, images: np.ndarray) -> None:
+    """Pictures enlarged without smoothing and reduced again are nearly the same; verdicts follow from the score."""
+    classifier = read_model(model).load()
+    judged = 0
+    for image in images[:: len(images) // 12]:
+        content = photograph(image)
+        with Image.open(io.BytesIO(content)) as opened:
+            prepared = np.asarray(opened.resize((32, 32), Image.Resampling.LANCZOS))
+        found = ask(client, content)
+        if found["verdict"] == "none":
+            assert found["probability"] is None
+            assert found["problems"] or not found["familiar"]
+            continue
+        judged += 1
+        (score,) = predict(classifier, prepared[None])
+        assert found["verdict"] == ("above" if expit(score) > found["threshold"] else "below")
+        low, high = found["interval"].values()  # type: ignore[attr-defined]
+        assert 0 <= low <= found["probability"] <= high <= 1
+    assert judged >= 8
+
+
+def test_a_photograph_is_judged_alike_whoever_waits_beside_it(client: TestClient, images: np.ndarray) -> None:
+    contents = [photograph(image) for image in images[:24]]
+    alone = [ask(client, content) for content in contents]
+    with ThreadPoolExecutor(12) as pool:
+        together = list(pool.map(lambda content: ask(client, content), contents))
+    for one, other in zip(alone, together, strict=True):
+        assert one["verdict"] == other["verdict"]
+        assert other["distance"] == pytest.approx(one["distance"], abs=1e-3)
+        assert one["probability"] == pytest.approx(other["probability"], abs=1e-4)
+
+
+def test_evidence_is_the_heat_map_of_the_prepared_picture(client: TestClient, model: Path, images: np.ndarray) -> None:
+    """Where Grad-CAM has nothing the picture is grey, and where it is largest the red is strongest."""
+    import base64
+
+    positive = next(image for image in images[::-1] if ask(client, photograph(image))["verdict"] == "above")
+    found = ask(client, photograph(positive), evidence="true")
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(str(found["evidence"]).partition(",")[2]))))
+    redness = shown[..., 0].astype(float) - shown[..., 1]
+    with Image.open(io.BytesIO(photograph(positive))) as opened:
+        prepared = np.asarray(opened.resize((32, 32), Image.Resampling.LANCZOS))
+    (expected,) = grad_cam(read_model(model).load(), torch.from_numpy(prepared[None])).numpy()
+    large = np.asarray(Image.fromarray(expected).resize(shown.shape[:2], Image.Resampling.BICUBIC))
+    assert np.corrcoef(redness.ravel(), large.ravel())[0, 1] > 0.9
+    assert ask(client, photograph(positive))["evidence"] is None
+
+
+def test_noise_of_another_kind_is_not_judged(client: TestClient) -> None:
+    checks = np.indices((32, 32)).sum(0) % 2 * 255
+    found = ask(client, photograph(np.repeat(checks[..., None], 3, 2).astype(np.uint8)))
+    assert (found["verdict"], found["probability"], found["interval"], found["evidence"]) == ("none", None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "sentence"),
+    [
+        ({"photo": b"no picture"}, 400, "the photograph cannot be read: not a JPEG, PNG, WebP, TIFF or BMP image"),
+        ({"photo": b""}, 400, "the photograph cannot be read"),
+        ({"other": b"x"}, 422, "photo: the field is missing, or no file"),
+        ({"photo": b"x" * (MAX_UPLOAD_BYTES + 2**17)}, 413, "the request is larger than"),
+    ],
+)
+def test_bad_uploads_are_one_sentence(client: TestClient, files: dict[str, bytes], status: int, sentence: str) -> None:
+    answer = client.post("/api/v1/screen", files=files)
+    assert (answer.status_code, answer.json()["error"][: len(sentence)]) == (status, sentence)
+
+
+def test_a_thousand_bad_uploads_leave_it_as_it_was(client: TestClient, images: np.ndarray) -> None:
+    """Fuzzed images, cut ones, wrong types, and text; none is answered with an error of the service."""
+    rng = random.Random(0)
+    good = [photograph(images[0], kind) for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF")]
+    before = ask(client, good[0])
+    statuses = set()
+    for number in range(1000):
+        content = bytearray(good[number % len(good)])
+        match number % 4:
+            case 0:
+                for _ in range(rng.randint(1, 40)):
+                    content[rng.randrange(len(content))] = rng.randrange(256)
+            case 1:
+                del content[rng.randrange(len(content)) :]
+            case 2:
+                place = rng.randrange(len(content))
+                content[place:place] = rng.randbytes(rng.randint(1, 200))
+            case 3:
+                content = bytearray(
+                    rng.choice([b"GIF89a", b"%PDF-1.7", b"<svg>", b"PK\3\4", b"\x7fELF", b""]) + rng.randbytes(99)
+                )
+        statuses.add(client.post("/api/v1/screen", files={"photo": bytes(content)}).status_code)
+    assert statuses <= {200, 400}
+    assert 400 in statuses
+    assert ask(client, good[0]) == before
+
+
+def test_nothing_of_a_photograph_is_kept(client: TestClient, model: Path, images: np.ndarray, tmp_path: Path) -> None:
+    """No file appears in the model's folder or among temporary files, and the log holds no name of a file."""
+    before = {path: path.stat().st_mtime_ns for path in model.rglob("*")}
+    client.post("/", files={"photo": ("patient name.png", photograph(images[0]))})
+    assert {path: path.stat().st_mtime_ns for path in model.rglob("*")} == before
+
+
+def test_the_page_works_without_its_script(client: TestClient, images: np.ndarray) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "<h1>Does this photograph show herpeticum?</h1>" in page.text
+    answered = client.post("/", files={"photo": photograph(images[0])})
+    assert answered.status_code == 200
+    assert "<h1>" in answered.text
+    assert "It cannot rule anything out." in answered.text
+    alone = client.post("/", files={"photo": photograph(images[0])}, headers={"X-Part": "result"})
+    assert "<h1>" not in alone.text
+    assert "It cannot rule anything out." in alone.text
+    refused = client.post("/", files={"photo": b"<script>"})
+    assert refused.status_code == 400
+    assert "The photograph cannot be read" in refused.text
+    for name in ("style.css", "page.js"):
+        assert client.get(f"/static/{name}").status_code == 200
+    assert client.get("/static/page.html").status_code == 404
+
+
+def test_feedback_needs_consent_and_can_be_withdrawn(client: TestClient) -> None:
+    told = {"consent": True, "role": "patient", "text": "Thanks"}
+    assert client.post("/api/v1/feedback", json=told | {"consent": False}).status_code == 400
+    answer = client.post("/api/v1/feedback", json=told)
+    assert answer.status_code == 201
+    receipt = answer.json()["receipt"]
+    assert client.delete(f"/api/v1/feedback/{receipt}").status_code == 200
+    assert client.delete(f"/api/v1/feedback/{receipt}").status_code == 404
+    assert client.post("/api/v1/feedback", json=told | {"agreement": [9] * 10}).status_code == 400
+
+
+def test_with_tokens_a_body_is_not_even_read_without_one(model: Path, images: np.ndarray, tmp_path: Path) -> None:
+    secret = issue(tmp_path / "t.json", "ada", ["screen"], allowed=["screen", "feedback"])
+    with guarded(model, tokens=tmp_path / "t.json") as app, TestClient(app, base_url="http://localhost") as client:
+        content = photograph(images[0])
+        assert client.post("/api/v1/screen", content=b"not even a form").status_code == 401
+        head = {"Authorization": f"Bearer {secret}"}
+        assert client.post("/api/v1/screen", files={"photo": content}, headers=head).status_code == 200
+        assert client.post("/api/v1/feedback", json={}, headers=head).status_code == 404  # nobody is asked
+        assert "Access code" in client.get("/").text
+        assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_what_is_said_of_the_interface_is_what_it_does(client: TestClient) -> None:
+    about = client.get("/openapi.json").json()
+    assert set(about["paths"]) == {
+        "/api/v1/screen", "/api/v1/feedback", "/api/v1/feedback/{receipt}", "/healthz", "/readyz",
+    }  # fmt: skip
+    assert "multipart/form-data" in about["paths"]["/api/v1/screen"]["post"]["requestBody"]["content"]
+    assert json.dumps(about).count("Not a medical device") == 1
+
+
+def test_the_reference_belongs_to_its_model(model: Path, tmp_path: Path) -> None:
+    reference = read_reference(model / NAME, read_model(model))
+    assert reference.features.shape[1] == 8
+    assert np.isfinite(reference.limit)
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in model.iterdir():
+        if path.is_file():
+            (other / path.name).write_bytes(path.read_bytes())
+    content = bytearray((other / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (other / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="of another model than"):
+        read_reference(other / NAME, read_model(other))
+    (other / NAME).write_bytes((model / NAME).read_bytes()[:-1])
+    with pytest.raises(UserError, match="truncated"):
+        read_reference(other / NAME, read_model(other))
+
+
+def test_the_command_refuses_in_one_sentence(model: Path, tmp_path: Path) -> None:
+    def sentence(*arguments: str) -> str:
+        result = CliRunner().invoke(cli, ["serve", *arguments])
+        assert result.exit_code == 2, result.output
+        assert "Traceback" not in result.output
+        return result.output
+
+    assert "others can reach that, so they need a token" in sentence(str(model), "--host", "0.0.0.0")
+    assert "holds no model" in sentence(str(tmp_path)) or "no model" in sentence(str(tmp_path))
+    assert "give --tokens FILE" in sentence(str(model), "--issue", "ada")
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in model.iterdir():
+        if path.is_file() and path.name != NAME:
+            (copy / path.name).write_bytes(path.read_bytes())
+    assert "give --cohort once" in sentence(str(copy))
+    issued = CliRunner().invoke(cli, ["serve", str(model), "--tokens", str(tmp_path / "t.json"), "--issue", "ada"])
+    assert issued.exit_code == 0
+    assert issued.output.startswith("rs_")
