@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.stats import t as student_t
 from torch.nn import functional as F
+
+from classify.statistics import mean_interval
 
 STEPS = 20  # of a curve
 RANDOM_ORDERS = 2  # an image
 GRID = 8  # cells along a random map
-CONFIDENCE = 0.95
 
 Image = npt.NDArray[np.uint8]  # [S, S, 3]
 Images = npt.NDArray[np.uint8]  # [N, S, S, 3]
@@ -54,11 +54,7 @@ class Deletion:
     def gain(self) -> tuple[float, tuple[float, float] | None]:
         """By how much the area at random is larger, over images, with its 95 % interval (Student's t, in pairs)."""
         by_map, at_random = self.areas
-        gains = at_random - by_map
-        if self.n < 2:
-            return float(gains.mean()), None
-        half = float(student_t.ppf((1 + CONFIDENCE) / 2, self.n - 1) * gains.std(ddof=1) / np.sqrt(self.n))
-        return float(gains.mean()), (float(gains.mean()) - half, float(gains.mean()) + half)
+        return float((at_random - by_map).mean()), mean_interval(at_random - by_map)
 
     @property
     def sentence(self) -> str:

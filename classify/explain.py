@@ -21,6 +21,7 @@ from shared.errors import UserError
 from shared.folders import require_new_folder, whole_folder
 from shared.images import BadPhotoError, Fit, image_id, read_photo, to_square
 from shared.nn.device import choose_precision
+from shared.nn.segment import Segmenter
 
 DEFAULTS = ExplainOptions()
 
@@ -36,13 +37,14 @@ def explain(
     out: Path,
     device: torch.device,
     options: ExplainOptions = DEFAULTS,
+    segmenter: Segmenter | None = None,
     allow_seen: bool = False,
     force: bool = False,
 ) -> list[Explained]:
     """Explain the model in the folder `model`, or its `fold0` …, on its test images, into the folder `out`.
 
     It gets sheets of right and wrong verdicts, the page `explain.md` and the document `explain.json`; with several
-    folds in a folder for each.
+    folds in a folder for each. With a `segmenter` it is told how much of the evidence lies on its masks.
 
     Raises `UserError`: no finished model, another cohort than the one fitted on, no such test set, a test image that
     was seen, a network that the method cannot look into, or `out` exists; before anything is written.
@@ -59,7 +61,7 @@ def explain(
         models,
         out,
         device,
-        lambda fitted, classifier: on_test_images(fitted, classifier, cohort, tested[fitted.path], options),
+        lambda fitted, classifier: on_test_images(fitted, classifier, cohort, tested[fitted.path], options, segmenter),
     )
 
 

@@ -15,11 +15,12 @@ from classify.wording import UNDEFINED
 from shared.cohort import POSITIVE
 from shared.document import Block, Grid, Heading, Paragraph, Picture, to_markdown
 from shared.files import write_json, write_text
-from shared.plots import HeatBlock, HeatTile, Panel, Series, curves, heat_sheet
+from shared.plots import HeatBlock, HeatTile, Panel, Series, curves, heat_sheet, image_sheet
 
 FORMAT, VERSION = "rarescreen-explain", 1
 PAGE, DOCUMENT = "explain.md", "explain.json"
-DELETION = "deletion"
+DELETION, MASKS = "deletion", "masks"
+MASKS_SHOWN = 40
 SHORT_ID = 8  # digits of an image's id
 SHORT_NAME = 34  # letters of a photograph's file
 
@@ -43,6 +44,11 @@ def write_explanation(folder: Path, explained: Explained) -> None:
             _draw_sheet(folder / f"{sheet.name}.png", sheet, explained)
     if explained.checks is not None and explained.checks.deletion.n:
         _draw_deletion(folder / f"{DELETION}.png", explained.checks.deletion, explained.classes[POSITIVE])
+    if explained.checks is not None and explained.checks.masked is not None and len(explained.checks.masked):
+        shown = explained.checks.masked[:MASKS_SHOWN]
+        image_sheet(
+            folder / f"{MASKS}.png", [("what stands in the middle, as the network sees it", shown)], title="Masks"
+        )
     write_text(folder / PAGE, to_markdown(_page(explained)))
     write_json(folder / DOCUMENT, _document(explained))
 
@@ -147,10 +153,14 @@ def _check_blocks(explained: Explained) -> Sequence[Block]:
     checks = explained.checks
     if checks is None:
         return [Paragraph("Nothing was checked here: run the same method with --cohort, and --checks above 0.")]
-    blocks: list[Block] = [Paragraph(checks.randomized.sentence), Paragraph(checks.deletion.sentence)]
+    blocks: list[Block] = [Paragraph(sentence) for sentence in checks.sentences]
     if checks.deletion.n:
         caption = "Probability over the share of the picture that is deleted: by the maps, and at random."
         blocks.append(Picture(f"{DELETION}.png", caption))
+    if checks.masked is not None and len(checks.masked):
+        blocks.append(
+            Picture(f"{MASKS}.png", "The masks: what is beside them is white here. Look whether they are right.")
+        )
     return blocks
 
 
@@ -203,4 +213,6 @@ def _checks_document(explained: Explained) -> dict[str, Any] | None:
         told |= {f"area_{name}": values.tolist() for name, values in zip(names, deletion.areas, strict=True)}
         told |= {"gain": deletion.gain[0], "interval": deletion.gain[1], "shares": SHARES.tolist()}
         told |= {name: getattr(deletion, name).mean(0).tolist() for name in names}
-    return {"randomized": asdict(randomized) | {"sentence": randomized.sentence}, "deletion": told}
+    made = {"randomized": asdict(randomized) | {"sentence": randomized.sentence}, "deletion": told}
+    mask = explained.checks.mask
+    return made if mask is None else made | {"mask": asdict(mask) | {"sentence": mask.sentence}}

@@ -17,6 +17,7 @@ from classify.gather import UNDECIDED, RowKey, settings_on_validation
 from classify.guard import seen_by_any
 from classify.heatmap import METHODS
 from classify.inference import log_odds
+from classify.mask_share import mask_share
 from classify.models import Classifier
 from classify.randomized import NETWORKS, compare_randomized
 from classify.sorting import KINDS, Shown, sort_out
@@ -25,7 +26,9 @@ from classify.verdicts import Integers
 from classify.wording import row_name
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.errors import UserError
+from shared.images import WHITE
 from shared.nn.device import describe_device
+from shared.nn.segment import Segmenter
 from shared.progress import progress
 from shared.provenance import environment
 
@@ -36,7 +39,12 @@ Heat = npt.NDArray[np.float32]  # [N, S, S]
 
 
 def on_test_images(
-    fitted: FittedModel, classifier: Classifier, cohort: Cohort, tested: TestSet, options: ExplainOptions
+    fitted: FittedModel,
+    classifier: Classifier,
+    cohort: Cohort,
+    tested: TestSet,
+    options: ExplainOptions,
+    segmenter: Segmenter | None = None,
 ) -> Explained:
     """Explain a model on the images that it is tested on."""
     images, label = np.asarray(cohort.images[tested.rows]), cohort.label[tested.rows]
@@ -63,7 +71,7 @@ def on_test_images(
         judge=judge,
         options=options,
         sheets=sheets,
-        checks=check(classifier, images, called, options) if options.checks else None,
+        checks=check(classifier, images, called, options, segmenter) if options.checks else None,
         facts=_facts(fitted, classifier)
         | {"set": tested.name, "n": len(images), "left_out": tested.left_out, "seen": int(seen.sum())}
         | {"cohort": {"sha256": cohort.sha256, "size": cohort.size, "source": cohort.source}}
@@ -110,12 +118,18 @@ def judge_of(fitted: FittedModel, options: ExplainOptions) -> Judge:
     return Judge(found, f"it finds {100 * options.sensitivity:g} % of the validation positives", temperature)
 
 
-def check(classifier: Classifier, images: Images, called: npt.NDArray[np.bool_], options: ExplainOptions) -> Checks:
-    """Compare maps with those of shuffled weights, and delete what they show."""
+def check(
+    classifier: Classifier,
+    images: Images,
+    called: npt.NDArray[np.bool_],
+    options: ExplainOptions,
+    segmenter: Segmenter | None = None,
+) -> Checks:
+    """Compare maps with those of random weights, delete what they show, and see how much of it is on masks."""
     rng = np.random.default_rng(options.seed)
     some, method = _some(rng, np.arange(len(images)), options.checks), METHODS[options.method]
     positives = _some(rng, np.flatnonzero(called), options.checks)
-    with progress("check: shuffled weights", len(some) * (1 + NETWORKS), unit="maps") as bar:
+    with progress("check: random weights", len(some) * (1 + NETWORKS), unit="maps") as bar:
         pixels = torch.tensor(images[some])
         randomized = compare_randomized(classifier, pixels, method, seed=options.seed, advance=bar.advance)
     maps = heat_maps(classifier, images[positives], options.method, signed=True)
@@ -127,7 +141,12 @@ def check(classifier: Classifier, images: Images, called: npt.NDArray[np.bool_],
             seed=options.seed,
             advance=bar.advance,
         )
-    return Checks(randomized, deletion)
+    if segmenter is None:
+        return Checks(randomized, deletion)
+    with progress("check: masks", len(positives), unit="images") as bar:
+        masks = segmenter(images[positives], advance=bar.advance)
+    white = np.where(masks[..., None], images[positives], np.uint8(WHITE))
+    return Checks(randomized, deletion, mask_share(maps.clip(min=0), masks, segmenter.name), white)
 
 
 def prepared_size(fitted: FittedModel) -> int:

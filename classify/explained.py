@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from classify.deletion import Deletion
 from classify.heatmap import METHODS
+from classify.mask_share import MaskShare
 from classify.operating import Operating
 from classify.randomized import Randomized
 from shared.errors import UserError
@@ -29,7 +30,7 @@ class ExplainOptions:
         sensitivity: share of the validation positives that the threshold finds.
         threshold: probability above which an image is called positive, instead of that one.
         checks: images that each check looks at, at most; 0 checks nothing.
-        seed: of the shuffled weights, the random orders, and which images are checked.
+        seed: of the random weights, the random orders, and which images are checked.
         fit: how a photograph of another shape is made square.
 
     Raises `UserError`: one out of range.
@@ -131,6 +132,14 @@ class Checks:
 
     randomized: Randomized
     deletion: Deletion
+    mask: MaskShare | None = None  # where the user gave a segmenter
+    masked: npt.NDArray[np.uint8] | None = None  # images [N, S, S, 3], white beside the mask
+
+    @property
+    def sentences(self) -> list[str]:
+        """What they come to in plain words."""
+        found = [self.randomized.sentence, self.deletion.sentence]
+        return found if self.mask is None else [*found, self.mask.sentence]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +174,6 @@ class Explained:
     @property
     def sentences(self) -> list[str]:
         """What a console says of it."""
-        checks = [] if self.checks is None else [self.checks.randomized.sentence, self.checks.deletion.sentence]
+        checks = [] if self.checks is None else self.checks.sentences
         counts = [f"{sheet.title} ({len(sheet.tiles)} shown)" for sheet in self.sheets]
         return [f"{self.title}:", *counts, *checks, *self.notes]

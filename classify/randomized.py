@@ -1,4 +1,4 @@
-"""Does a heat map depend on what was learnt? Maps of networks with shuffled weights beside the real ones.
+"""Does a heat map depend on what was learnt? Maps of networks with random weights beside the real ones.
 
 The model-parameter randomisation test (Adebayo et al. 2018, arXiv:1810.03292): a map that stays the same when the
 weights are random shows edges and textures of the picture, whatever the network thinks of it.
@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.stats import spearmanr
-from torch import Tensor, nn
+from torch import Tensor
 
+from classify.features import inference_batch
 from classify.heatmap import Advance, HeatMap
 from classify.models import Classifier, parameter_modules
+from classify.schedule import seeded
 
-NETWORKS = 3  # with shuffled weights
+NETWORKS = 3  # with random weights
 LITTLE, MUCH = 0.3, 0.6  # of a rank correlation
 
 Maps = npt.NDArray[np.floating]  # [N, S, S]
@@ -25,11 +27,11 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Randomized:
-    """Rank correlations (Spearman) of heat maps with those of networks with shuffled weights.
+    """Rank correlations (Spearman) of heat maps with those of networks with random weights.
 
     Attributes:
         n: images.
-        networks: with shuffled weights; an image has the mean over them.
+        networks: with random weights; an image has the mean over them.
         mean: over images; None where no pair of maps had one.
         std: over images, None of fewer than two.
         undefined: pairs of maps of which one is the same everywhere.
@@ -47,7 +49,9 @@ class Randomized:
     def sentence(self) -> str:
         """What it comes to in plain words."""
         if self.mean is None:
-            return "No map could be compared with those of shuffled weights, since all were the same everywhere."
+            return (
+                "No map could be compared with those of random weights, since one of each pair was the same everywhere."
+            )
         spread = "" if self.std is None else f" ± {self.std:.2f}"
         beside = "" if self.others is None else f"; maps of two different images: {self.others:.2f}"
         if abs(self.mean) < LITTLE:
@@ -57,22 +61,22 @@ class Randomized:
         else:
             verdict = "so the maps hardly depend on what the network has learnt; do not read them"
         return (
-            f"With shuffled weights the maps have a rank correlation of {self.mean:.2f}{spread} with the real ones "
-            f"(n = {self.n} images, {self.networks} shuffles{beside}), {verdict}."
+            f"With random weights the maps have a rank correlation of {self.mean:.2f}{spread} with the real ones "
+            f"(n = {self.n} images, {self.networks} networks{beside}), {verdict}."
         )
 
 
 def compare_randomized(
     classifier: Classifier, images: Tensor, method: HeatMap, *, seed: int, advance: Advance = lambda _: None
 ) -> Randomized:
-    """Compare the maps of `images`, uint8 [N, S, S, 3], with those of `NETWORKS` networks with shuffled weights.
+    """Compare the maps of `images`, uint8 [N, S, S, 3], with those of `NETWORKS` networks with random weights.
 
     Maps are compared with their signs. `advance` is told of each image and network, N * (1 + NETWORKS) in all.
     """
     real = method(classifier, images, signed=True, advance=advance).cpu().numpy()
     found = np.full((NETWORKS, len(images)), np.nan)
     for number in range(NETWORKS):
-        other = shuffled(classifier, seed=seed + number)
+        other = randomized(classifier, images, seed=seed + number)
         found[number] = rank_correlations(real, method(other, images, signed=True, advance=advance).cpu().numpy())
     defined = ~np.isnan(found).all(0)
     each = np.nanmean(found[:, defined], axis=0)  # [N]
@@ -97,28 +101,35 @@ def rank_correlations(first: Maps, second: Maps) -> Values:
     return found
 
 
-def shuffled(classifier: Classifier, *, seed: int) -> Classifier:
-    """Return a copy of `classifier` that knows nothing: each tensor's weights stand in random other places.
+def randomized(classifier: Classifier, images: Tensor, *, seed: int) -> Classifier:
+    """Return a copy of `classifier` that has learnt nothing: every layer is as it is before a training.
 
-    So every layer keeps the scale of its weights, which new ones would not have: in deep networks they fade out. What a
-    normalisation has for one channel (scale, shift, mean, variance) stays together.
+    The averages of its batch normalisations are those of `images`, uint8 [N, S, S, 3], as a training would have them:
+    with any others the signal fades out or saturates, and with it every map.
     """
     made = copy.deepcopy(classifier)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
+    with seeded(made.mean.device, seed, "weights", 1), torch.no_grad():  # 0 are those that fits begin with
         for module in (*parameter_modules(made.backbone), *parameter_modules(made.head)):
-            _shuffle(module, generator)
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+            else:  # a layer of a network's own: its values stand in other places
+                for tensor in module.parameters(recurse=False):
+                    order = torch.randperm(tensor.numel(), device=tensor.device)
+                    tensor.copy_(tensor.flatten()[order].view_as(tensor))
+    _normalize(made, images)
     return made
 
 
-def _shuffle(module: nn.Module, generator: torch.Generator) -> None:
-    own: list[Tensor] = list(module.parameters(recurse=False))
-    if isinstance(getattr(module, "running_mean", None), Tensor):
-        own += [tensor for tensor in module.buffers(recurse=False) if tensor.dim()]
-        order = torch.randperm(len(own[0]), generator=generator)
-        for tensor in own:
-            tensor.copy_(tensor[order.to(tensor.device)])
-    else:
-        for tensor in own:
-            order = torch.randperm(tensor.numel(), generator=generator).to(tensor.device)
-            tensor.copy_(tensor.flatten()[order].view_as(tensor))
+def _normalize(classifier: Classifier, images: Tensor) -> None:
+    """Set the averages of batch normalisations to those over `images`."""
+    norms = [each for each in classifier.modules() if isinstance(getattr(each, "running_mean", None), Tensor)]
+    classifier.eval()
+    for norm in norms:
+        norm.reset_running_stats()  # type: ignore[operator]
+        norm.momentum, norm.training = None, True  # type: ignore[assignment]  # None: all batches count alike
+    batches = -(-len(images) // inference_batch(classifier))
+    with torch.no_grad():
+        # Of a single picture, two: a last map may be a single cell, which has no spread.
+        for batch in (images if len(images) > 1 else images.repeat(2, 1, 1, 1)).tensor_split(batches):
+            classifier(batch.to(classifier.mean.device))
+    classifier.eval()

@@ -25,6 +25,9 @@ from classify import option
 )
 @click.option("--threshold", type=float, help="Probability above which an image is called positive, instead.")
 @click.option("--checks", type=int, default=32, help="Images that each check of the maps looks at; 0 checks nothing.")
+@click.option(
+    "--segmentation", type=option.FILE, help="Folder with facebook/sam-vit-base: how much evidence lies on its masks."
+)
 @click.option("--seed", type=int, default=0, help="Of what the checks draw.")
 @option.ALLOW_SEEN
 @option.DEVICE
@@ -35,6 +38,7 @@ def command(
     cohort: Path | None,
     test: str | None,
     images: tuple[Path, ...],
+    segmentation: Path | None,
     allow_seen: bool,
     device: str,
     out: Path,
@@ -54,10 +58,15 @@ def command(
         raise UserError("--cohort, --image: give one of them: test images of a cohort, or photographs.")
     if images and test is not None:
         raise UserError(f"--set {test}: of a cohort, and --image has none; leave one of them out.")
-    asked = ExplainOptions(**options)
-    common: dict[str, Any] = {"out": out, "device": choose_device(device), "options": asked}
+    asked, chosen = ExplainOptions(**options), choose_device(device)
+    if segmentation is not None and (cohort is None or not asked.checks):
+        raise UserError("--segmentation: one of the checks, which want --cohort, and --checks above 0.")
+    common: dict[str, Any] = {"out": out, "device": chosen, "options": asked}
     common |= {"allow_seen": allow_seen, "force": force}
     if cohort is None:
         explain_photographs(model, images, **common)
     else:
-        explain(model, cohort=option.read_cohort(cohort), test=test or "balanced", **common)
+        from shared.nn.segment import Sam
+
+        segmenter = None if segmentation is None else Sam(segmentation, chosen)
+        explain(model, cohort=option.read_cohort(cohort), test=test or "balanced", segmenter=segmenter, **common)

@@ -27,7 +27,7 @@ FULL_AT = 0.35  # heat from which on it is so opaque
 MAX_TILES = 200
 COLUMNS = 4
 CELL_PX, GAP_PX, BETWEEN_PX, MARGIN_PX, CAPTION_PX = 128, 3, 20, 20, 36
-LETTER_PX = 6.3  # of a caption
+LETTER_PX = 7.2  # of a caption
 
 
 @dataclass(frozen=True, eq=False)

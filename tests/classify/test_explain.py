@@ -240,3 +240,45 @@ def test_places_in_words(row: int, column: int, name: str) -> None:
     assert (blank.place, blank.half) == ("nowhere", None)
     even = replace(tile, heat=np.ones((32, 32), np.float32))
     assert even.half == pytest.approx(0.5)
+
+
+class LeftHalf:
+    """Known masks: the left half of every image."""
+
+    name = "known masks"
+
+    def __call__(
+        self, images: np.ndarray, *, whole: bool = False, advance: Callable[[float], None] = lambda _: None
+    ) -> np.ndarray:
+        assert not whole
+        masks = np.zeros(images.shape[:3], bool)
+        masks[:, :, : images.shape[2] // 2] = True
+        return masks
+
+
+def test_the_share_of_evidence_on_masks(model: Path, cohort: Cohort, tmp_path: Path) -> None:
+    options = replace(FEW, checks=1000)  # all images that are called positive
+    run(model, cohort, tmp_path / "out", options, segmenter=LeftHalf())
+    found, rows = read(tmp_path / "out"), balanced_test_set(cohort, 0)
+    called = rows[expit(scores(model, cohort, rows)) > found["judge"]["threshold"]]
+    heat = grad_cam(read_model(model).load(), torch.from_numpy(np.asarray(cohort.images[called]))).double()
+    heat = heat[heat.sum((1, 2)) > 0]
+    expected = float((heat[:, :, :16].sum((1, 2)) / heat.sum((1, 2))).mean())
+    mask = found["checks"]["mask"]
+    assert (mask["segmenter"], mask["n"], mask["area"]) == ("known masks", len(heat), 0.5)
+    assert mask["inside"] == pytest.approx(expected, rel=1e-3)
+    assert mask["sentence"] in (tmp_path / "out" / "explain.md").read_text()
+    assert (tmp_path / "out" / "masks.png").is_file()
+
+
+def test_masks_want_a_cohort_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cohort: Cohort) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments, sentence in (
+        (("--image", "x.png"), "--segmentation: one of the checks"),
+        (("--cohort", str(cohort.path), "--checks", "0"), "--segmentation: one of the checks"),
+        (("--cohort", str(cohort.path)), "--segmentation s: config.json is missing; download"),
+    ):
+        result = CliRunner().invoke(cli, ["explain", "m", "--segmentation", "s", "--out", "o", *arguments])
+        assert result.exit_code == 2
+        assert f"error: {sentence}" in result.stderr
+        assert result.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Maps of shuffled weights: what is shuffled, and what the comparison says of maps that do or do not depend on it."""
+"""Maps of random weights: what is drawn, and what the comparison says of maps that do or do not depend on it."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from classify.heatmap import grad_cam
 from classify.models import Classifier, build_model
-from classify.randomized import NETWORKS, Randomized, compare_randomized, rank_correlations, shuffled
+from classify.randomized import NETWORKS, Randomized, compare_randomized, randomized, rank_correlations
 
 IMAGES = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -29,29 +29,56 @@ def brightness(classifier: Classifier, images: Tensor, **_: Any) -> Tensor:
     return images.float().mean(3)
 
 
-def test_shuffling_moves_every_tensor_and_keeps_its_values() -> None:
+def test_every_weight_is_new_and_the_classifier_stays_as_it_was() -> None:
     classifier = network()
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
-    made = shuffled(classifier, seed=1)
+    made = randomized(classifier, IMAGES, seed=1)
     after = made.state_dict()
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
     for name, value in before.items():
-        assert torch.equal(value.flatten().sort().values, after[name].flatten().sort().values), name
-    assert not torch.equal(after["backbone.conv2.weight"], before["backbone.conv2.weight"])
-    assert not torch.equal(after["head.0.weight"], before["head.0.weight"])
-    assert not torch.equal(made(IMAGES), classifier(IMAGES))
+        if value.is_floating_point() and "norm" not in name:
+            assert (after[name] != value).float().mean() > 0.99, name
+    assert not made.training
     for again, same in ((1, True), (2, False)):
-        other = shuffled(classifier, seed=again).state_dict()
+        other = randomized(classifier, IMAGES, seed=again).state_dict()
         assert torch.equal(other["head.0.weight"], after["head.0.weight"]) == same
 
 
-def test_a_channels_normalisation_stays_together() -> None:
-    before, after = network(), shuffled(network(), seed=3)
-    one, other = before.backbone.norm2, after.backbone.norm2
-    order = [one.running_mean.tolist().index(value) for value in other.running_mean.tolist()]
-    assert order != sorted(order)
-    for name in ("weight", "bias", "running_var"):
-        assert torch.equal(getattr(one, name)[order], getattr(other, name))
+def test_normalisations_know_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two batches of three: mean and unbiased variance of the first layer are the averages over both."""
+    monkeypatch.setattr("classify.randomized.inference_batch", lambda _: 3)
+    made = randomized(network(), IMAGES, seed=3)
+    with torch.no_grad():
+        first = made.backbone.conv1(made.prepare(IMAGES))
+    pieces = [piece.transpose(0, 1).flatten(1) for piece in (first[:3], first[3:])]
+    norm = made.backbone.norm1
+    torch.testing.assert_close(norm.running_mean, torch.stack([piece.mean(1) for piece in pieces]).mean(0))
+    torch.testing.assert_close(norm.running_var, torch.stack([piece.var(1) for piece in pieces]).mean(0))
+    assert torch.equal(norm.weight, torch.ones_like(norm.weight))
+
+
+@pytest.mark.parametrize("images", [IMAGES, IMAGES[:1]])
+def test_random_networks_still_answer_differently_to_different_places(images: Tensor) -> None:
+    """A network that has died has the same map everywhere, and nothing could be compared."""
+    for seed in range(3):
+        maps = grad_cam(randomized(network(), images, seed=seed), images, signed=True)
+        assert (maps.std((1, 2)) > 1e-4 * maps.abs().amax((1, 2))).all()
+
+
+def test_layers_without_a_beginning_of_their_own_are_shuffled() -> None:
+    class Scale(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gamma = torch.nn.Parameter(torch.arange(40.0))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    classifier = network()
+    classifier.backbone.add_module("scale", Scale())
+    found = randomized(classifier, IMAGES, seed=0).backbone.scale.gamma.detach()
+    assert torch.equal(found.sort().values, torch.arange(40.0))
+    assert not torch.equal(found, torch.arange(40.0))
 
 
 def test_rank_correlations_are_one_for_any_rising_change_and_undefined_for_flat_maps() -> None:
