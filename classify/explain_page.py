@@ -135,9 +135,10 @@ def _sheet_blocks(sheet: Sheet, explained: Explained) -> list[Block]:
     blocks: list[Block] = [Heading(sheet.title, 2)]
     if not sheet.tiles:
         return [*blocks, Paragraph("None, so there is no picture.")]
+    kind = sheet.title.partition(":")[0]
     rows = [_row(tile, label, explained) for label, tiles in sheet.blocks.items() for tile in tiles]
     blocks.append(
-        Picture(f"{sheet.name}.png", f"{sheet.title}. Each photograph, and beside it the same in grey under its heat.")
+        Picture(f"{sheet.name}.png", f"{kind}: each photograph, and beside it the same in grey under its heat.")
     )
     header = ("image", "shown as", "probability", "calibrated", "warmest place", "half of the heat lies on")
     return [*blocks, Grid(header, rows, left=2)]

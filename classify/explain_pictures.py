@@ -76,9 +76,7 @@ def on_test_images(
         | {"set": tested.name, "n": len(images), "left_out": tested.left_out, "seen": int(seen.sum())}
         | {"cohort": {"sha256": cohort.sha256, "size": cohort.size, "source": cohort.source}}
         | {"counts": {kind: shown.n for kind, shown in sorted_out.items()}},
-        notes=[f"warning: {seen.sum()} of the {len(images)} test images were seen before (--allow-seen)."]
-        if seen.any()
-        else [],
+        notes=_notes(int(seen.sum()), len(images)),
     )
 
 
@@ -185,6 +183,10 @@ def _blocks(shown: Shown) -> dict[str, Integers]:
     if not len(shown.near):
         return {"All, the most confident first": shown.confident}
     return {"Most confident": shown.confident, "Nearest to the threshold": shown.near}
+
+
+def _notes(seen: int, n: int) -> list[str]:
+    return [f"warning: {seen} of the {n} test images were seen before (--allow-seen)."] if seen else []
 
 
 def _facts(fitted: FittedModel, classifier: Classifier) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from shared.errors import UserError
 from shared.images import FITS, Fit
 
 MAX_COUNT = 50  # images of a kind, and photographs
-MAX_CHECKS = 1000
+MAX_CHECKS = 200
 PLACES = (("upper left", "top", "upper right"), ("left", "centre", "right"), ("lower left", "bottom", "lower right"))
 
 

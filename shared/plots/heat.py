@@ -26,8 +26,10 @@ OPAQUE = 0.85  # of the strongest heat; none is clear
 FULL_AT = 0.35  # heat from which on it is so opaque
 MAX_TILES = 200
 COLUMNS = 4
-CELL_PX, GAP_PX, BETWEEN_PX, MARGIN_PX, CAPTION_PX = 128, 3, 20, 20, 36
-LETTER_PX = 7.2  # of a caption
+CELL_PX, GAP_PX, BETWEEN_PX, MARGIN_PX = 128, 3, 20, 20
+TILE_PX, LINE_PX = 2 * CELL_PX + GAP_PX, CELL_PX + 46  # a tile's width, and its height with its caption
+HEADER_PX, LABEL_PX = 120, 30
+TITLE_LETTER_PX, LETTER_PX = 12, 7.2  # width of a letter of the title, and of other text
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,26 +79,19 @@ def heat_sheet(
     count = sum(len(block.tiles) for block in blocks)
     if not 1 <= count <= MAX_TILES or columns < 1:
         raise UserError(f"{path}: a sheet of heat maps needs 1 to {MAX_TILES} tiles and a column; give as many.")
-    tile_px = 2 * CELL_PX + GAP_PX
-    most = min(columns, max(len(block.tiles) for block in blocks))
-    width = max(760, 2 * MARGIN_PX + most * (tile_px + BETWEEN_PX) - BETWEEN_PX)
-    lines = sum(-(-len(block.tiles) // columns) for block in blocks if block.tiles)
     shown = [block for block in blocks if block.tiles]
-    height = 118 + len(shown) * 34 + lines * (CELL_PX + CAPTION_PX + 10) + 8
+    most = min(columns, max(len(block.tiles) for block in shown))
+    texts = int(max(TITLE_LETTER_PX * len(title), LETTER_PX * max(len(subtitle), len("".join(legend)) + 40)))
+    width = 2 * MARGIN_PX + max(texts, most * (TILE_PX + BETWEEN_PX) - BETWEEN_PX)
+    height = HEADER_PX + sum(LABEL_PX + LINE_PX * -(-len(block.tiles) // columns) for block in shown)
     with figure_file(path, width / DPI, height / DPI) as figure:
         canvas = _Canvas(figure, width, height)
         canvas.text(MARGIN_PX, 24, title, size=14, weight="bold")
         canvas.text(MARGIN_PX, 50, subtitle, size=9.5)
         _draw_legend(canvas, legend)
-        top = 118
+        top = HEADER_PX
         for block in shown:
-            canvas.text(MARGIN_PX, top + 16, block.label, size=10.5, weight="bold")
-            top += 34
-            for number, tile in enumerate(block.tiles):
-                line, column = divmod(number, columns)
-                place = top + line * (CELL_PX + CAPTION_PX + 10)
-                _draw_tile(canvas, tile, MARGIN_PX + column * (tile_px + BETWEEN_PX), place)
-            top += -(-len(block.tiles) // columns) * (CELL_PX + CAPTION_PX + 10)
+            top = _draw_block(canvas, block, top, columns)
 
 
 class _Canvas:
@@ -124,6 +119,16 @@ def _draw_legend(canvas: _Canvas, legend: tuple[str, str]) -> None:
     canvas.text(MARGIN_PX, 86, low)
     canvas.picture(start, 80, bar)
     canvas.text(start + 220 + 10, 86, high)
+
+
+def _draw_block(canvas: _Canvas, block: HeatBlock, top: int, columns: int) -> int:
+    """Draw a block from the height `top` on, and return where it ends."""
+    canvas.text(MARGIN_PX, top + 10, block.label, size=10.5, weight="bold")
+    top += LABEL_PX
+    for number, tile in enumerate(block.tiles):
+        line, column = divmod(number, columns)
+        _draw_tile(canvas, tile, MARGIN_PX + column * (TILE_PX + BETWEEN_PX), top + line * LINE_PX)
+    return top + LINE_PX * -(-len(block.tiles) // columns)
 
 
 def _draw_tile(canvas: _Canvas, tile: HeatTile, x: int, y: int) -> None:
