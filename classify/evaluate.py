@@ -14,11 +14,10 @@ import rich.table
 import torch
 
 from classify.bootstrap import Resamples
-from classify.features import inference_batch
 from classify.folder import FittedModel, as_plain, model_folders, read_model
 from classify.gather import RowKey, settings_on_validation, verdicts_of
 from classify.guard import refuse_seen, seen_by_any
-from classify.inference import for_inference
+from classify.inference import for_inference, log_odds
 from classify.models import Classifier
 from classify.operating import Operating
 from classify.outcome import at_threshold
@@ -64,7 +63,7 @@ def evaluate(
     models = [read_model(folder) for folder in model_folders(model)]
     plan = [(fitted, test_set(cohort, fitted.config.fold, name)) for fitted in models for name in sets]
     for fitted, tested in plan:
-        _require_own(fitted, cohort)
+        require_own(fitted, cohort)
         if not allow_seen:
             refuse_seen(fitted.seen, cohort, tested.rows, model=fitted.path, test_set=tested.name)
     choose_precision("fp32", device)  # whatever was fitted before: a verdict is not to depend on it
@@ -79,7 +78,7 @@ def evaluate(
     return made
 
 
-def _require_own(fitted: FittedModel, cohort: Cohort) -> None:
+def require_own(fitted: FittedModel, cohort: Cohort) -> None:
     """Raise `UserError` when a model was fitted on another cohort."""
     known = fitted.document["classes"]
     if known != list(cohort.classes):
@@ -98,17 +97,8 @@ def predict(
     classifier: Classifier, images: npt.NDArray[np.uint8], *, description: str = "testing"
 ) -> npt.NDArray[np.float64]:
     """Return the log-odds of the positive class [N] for `images` [N, S, S, 3] uint8."""
-    device = classifier.mean.device
-    size = inference_batch(classifier)
-    found = []
-    classifier.eval()
-    with torch.inference_mode(), progress(description, len(images), unit="images") as bar:
-        for start in range(0, len(images), size):
-            batch = torch.tensor(images[start : start + size], device=device)
-            logits = classifier(batch).cpu().double()
-            found.append((logits[:, 1] - logits[:, 0]).numpy())
-            bar.advance(len(batch))
-    return np.concatenate(found)
+    with progress(description, len(images), unit="images") as bar:
+        return log_odds(classifier, images, bar.advance)
 
 
 def _record(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import t as student_t
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,3 +106,11 @@ def wilson_interval(right: float, n: float) -> tuple[float, float]:
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mean_interval(values: npt.NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float] | None:
+    """Return Student's t interval of the mean of `values`; None of fewer than two."""
+    if len(values) < 2:
+        return None
+    half = float(student_t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    return float(values.mean()) - half, float(values.mean()) + half

@@ -6,6 +6,7 @@ are those of Okabe and Ito (2008), which people with any colour vision can tell 
 
 from shared.plots.curves import Panel, Series, curves
 from shared.plots.dots import Dot, DotPanel, dot_plot
+from shared.plots.heat import HeatBlock, HeatTile, heat_sheet, overlay
 from shared.plots.matrices import Matrix, confusion_matrices
 from shared.plots.reliability import ReliabilityPanel, Reliable, reliability_diagrams
 from shared.plots.scores import ScorePanel, score_histograms
@@ -14,6 +15,8 @@ from shared.plots.sheet import image_sheet
 __all__ = [
     "Dot",
     "DotPanel",
+    "HeatBlock",
+    "HeatTile",
     "Matrix",
     "Panel",
     "ReliabilityPanel",
@@ -23,7 +26,9 @@ __all__ = [
     "confusion_matrices",
     "curves",
     "dot_plot",
+    "heat_sheet",
     "image_sheet",
+    "overlay",
     "reliability_diagrams",
     "score_histograms",
 ]

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from classify.heatmap import grad_cam
 from click.testing import CliRunner
 from PIL import Image
 from scipy.special import expit
@@ -20,6 +19,7 @@ from starlette.testclient import TestClient
 from classify.cli import cli
 from classify.evaluate import predict
 from classify.folder import read_model
+from classify.heatmap import grad_cam
 from classify.screening.app import MAX_UPLOAD_BYTES
 from classify.screening.reference import NAME, read_reference
 from shared.cohort import Cohort, read_cohort

@@ -1,0 +1,71 @@
+"""Folders that appear whole or not at all, and what is never replaced."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.errors import UserError
+from shared.folders import require_new_folder, whole_folder
+
+MARK = "page.json"
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "a" / "b") as part:
+        (part / "x").write_text("1")
+        assert not (tmp_path / "a" / "b").exists()
+    assert content(tmp_path) == {"a/b/x": "1"}
+
+
+def test_it_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with whole_folder(tmp_path / "b") as part:
+            (part / text).write_text(text)
+    assert content(tmp_path) == {"b/new": "new"}
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "b") as part:
+        (part / "x").write_text("1")
+    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "b") as part:
+        (part / "y").rename(part / "z")
+    assert content(tmp_path) == {"b/x": "1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_new_and_empty_folders_pass(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "new" / "deep", tmp_path / "empty"):
+        require_new_folder(path, mark=MARK, force=False)
+
+
+@pytest.mark.parametrize(
+    ("force", "marked", "problem"),
+    [(False, True, "exists already; give --force"), (True, False, f"holds no {MARK}"), (True, True, None)],
+)
+def test_what_is_there_is_replaced_only_when_it_is_of_the_kind_and_asked_for(
+    tmp_path: Path, force: bool, marked: bool, problem: str | None
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / (MARK if marked else "photo.jpg")).write_text("")
+    if problem is None:
+        require_new_folder(tmp_path / "out", mark=MARK, force=force)
+    else:
+        with pytest.raises(UserError, match=problem):
+            require_new_folder(tmp_path / "out", mark=MARK, force=force)
+
+
+def test_a_file_and_what_a_command_reads_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=r"a file|cannot be written"):
+            require_new_folder(path, mark=MARK, force=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MARK).write_text("")
+    (tmp_path / "out" / "cohort.h5").write_text("")
+    with pytest.raises(UserError, match="holds what this command reads"):
+        require_new_folder(tmp_path / "out", mark=MARK, force=True, inputs=[tmp_path / "out" / "cohort.h5"])
