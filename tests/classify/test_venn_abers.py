@@ -31,7 +31,7 @@ def test_the_ends_are_two_isotonic_regressions(calibration: list[tuple[int, int]
 @given(SCORES)
 def test_a_larger_score_is_no_less_probable(calibration: list[tuple[int, int]]) -> None:
     score, label = (np.array(column) for column in zip(*calibration, strict=True))
-    found = [venn_abers(score.astype(float), label, float(new)) for new in range(-7, 8)]
+    found = [venn_abers(score.astype(float), label, float(new)) for new in range(-7, 8, 2)]
     assert np.all(np.diff([each.low for each in found]) >= -1e-12)
     assert np.all(np.diff([each.high for each in found]) >= -1e-12)
 
