@@ -87,13 +87,15 @@ def on_photographs(
     score = log_odds(classifier, images)
     heat = heat_maps(classifier, images, options.method)
     tiles = [Tile(*each, None) for each in zip(names, images, heat, score.tolist(), strict=True)]
-    classes = fitted.document["classes"]
+    classes, judge = fitted.document["classes"], judge_of(fitted, options)
+    called = [tile for tile in tiles if expit(tile.score) > judge.threshold]
+    blocks = {f"Called {classes[POSITIVE]}": called, "Not called so": [tile for tile in tiles if tile not in called]}
     return Explained(
         title=_title(fitted),
         classes=(classes[NEGATIVE], classes[POSITIVE]),
-        judge=judge_of(fitted, options),
+        judge=judge,
         options=options,
-        sheets=[Sheet("photographs", "Photographs", {"Of unknown class": tiles})],
+        sheets=[Sheet("photographs", "Photographs", {label: some for label, some in blocks.items() if some})],
         checks=None,
         facts=_facts(fitted, classifier) | {"n": len(images)},
     )

@@ -183,6 +183,7 @@ def test_a_photograph_from_outside_gets_the_verdict_of_its_square(model: Path, c
     (shown,) = read(tmp_path / "out")["sheets"]["photographs"]["images"]
     assert shown["score"] == pytest.approx(scores(model, cohort, balanced_test_set(cohort, 0)[:1])[0], abs=1e-4)
     assert (shown["name"], shown["label"]) == ("visit.png", None)
+    assert shown["shown"] == ("Called herpeticum" if shown["called"] else "Not called so")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"explain.md", "explain.json", "photographs.png"}
 
 
