@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 # In the order in which people use them; each is `command` in the module of its name.
-COMMANDS = ("tune", "fit", "evaluate", "study", "table")
+COMMANDS = ("tune", "fit", "evaluate", "study", "table", "export")
 
 
 class Commands(click.Group):
