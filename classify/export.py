@@ -215,7 +215,7 @@ def eager_answer(network: ExportedClassifier | Classifier) -> Answer:
 
     def answer(images: Any) -> Any:
         with torch.inference_mode():
-            return network(torch.from_numpy(images))
+            return network(torch.tensor(images))
 
     return answer
 

@@ -32,6 +32,8 @@ class ExportedClassifier(nn.Module):
         self.squared = Squared(size)
         self.normalized = Normalized(ready, size)
         self.temperature = temperature
+        for tensor in (*self.parameters(), *self.buffers()):
+            tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)  # as archives want it
         self.requires_grad_(False).eval()
 
     @property

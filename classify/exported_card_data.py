@@ -24,15 +24,16 @@ MOST_VALUES = 12  # of an attribute that are shown
 
 def data(about: Mapping[str, Any], cohort: Cohort | None) -> list[Block]:
     """Return what is known of the cohort, and what the model learnt from and saw of it."""
-    told, counts, seen = about["cohort"], about["counts"], about["seen"]
+    counts, seen = about["counts"], about["seen"]
+    source, images, size = (about["cohort"].get(name, UNKNOWN) for name in ("source", "images", "size"))
     blocks: list[Block] = [
         Heading("Data", 2),
         Paragraph(
-            f"Source: {told.get('source', UNKNOWN)}; {told.get('images', UNKNOWN)} images of "
-            f"{told.get('size', UNKNOWN)} px. It learnt from {counts['real_positives']} real positives and {counts['distinct_negatives']} distinct "
-            "negatives. With validation and whatever stands behind its synthetic images, whole patients or cases, "
-            f"{seen['photographs']} photographs were seen on the way to it, and on these nothing may be measured. "
-            "Where, when and by whom the photographs were taken and diagnosed is not recorded here."
+            f"Source: {source}; {images} images of {size} px. It learnt from {counts['real_positives']} real positives "
+            f"and {counts['distinct_negatives']} distinct negatives. With validation and whatever stands behind its "
+            f"synthetic images, whole patients or cases, {seen['photographs']} photographs were seen on the way to it, "
+            "and on these nothing may be measured. Where, when and by whom the photographs were taken and diagnosed is "
+            "not recorded here."
         ),
     ]
     if cohort is None:

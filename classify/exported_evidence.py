@@ -1,10 +1,11 @@
 """Where a classifier saw what it says: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) without automatic gradients.
 
-The map A [N, C, h, w] is the last one before the image's plane is pooled or flattened away. Of what follows, the head
-above all, the gradient of the log-odds s of the positive class has a closed form: it is pulled back layer by layer, by
-the same operations that any runtime has. Then alpha_k = mean over i, j of ds / dA_kij, and the evidence is
-relu(sum_k alpha_k A_k). Where A is averaged and nothing but fully connected layers with ReLU follow, it is exact: the
-cells before that last relu add up to what the features add to s, so a cell's evidence is a share of log-odds.
+The map A [N, C, h, w] is the last one of more than one cell, before the plane is pooled or flattened away: what the
+last convolutions made, with their norm and ReLU. Of what follows, the head above all, the gradient of the log-odds s of
+the positive class has a closed form: it is pulled back layer by layer, by the same operations that any runtime has.
+Then alpha_k = mean over i, j of ds / dA_kij, and the evidence is relu(sum_k alpha_k A_k). Where A is averaged and
+nothing but fully connected layers with ReLU follow, it is exact: the cells before that last relu add up to what the
+features add to s, so a cell's evidence is a share of log-odds.
 """
 
 from collections.abc import Callable, Sequence
@@ -63,17 +64,29 @@ def _pull_relu(layer: Any, got: Tensor, gave: Tensor, gradient: Tensor) -> Tenso
 
 def _pull_mean(layer: Any, got: Tensor, gave: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG001
     height, width = got.shape[2:]
-    return (gradient / (height * width))[:, :, None, None].expand(-1, -1, height, width)
+    return _spread(gradient, height, width)
 
 
 def _pull_flatten(layer: Any, got: Tensor, gave: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG001
     return gradient.reshape(gradient.shape[0], *got.shape[1:])
 
 
+def _pull_maximum(layer: Any, got: Tensor, gave: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG001
+    """Spread evenly what goes to one cell of each window: the mean over the plane, which alone counts, is the same."""
+    height, width = got.shape[2:]
+    return _spread(gradient.sum((2, 3)), height, width)
+
+
+def _spread(total: Tensor, height: int, width: int) -> Tensor:
+    """Return [N, C, h, w] of equal cells that add up to `total` [N, C]."""
+    return (total / (height * width))[:, :, None, None].expand(-1, -1, height, width)
+
+
 PULLS: dict[type[nn.Module], Pull] = {
     nn.Linear: _pull_linear,
     nn.ReLU: _pull_relu,
     GlobalMean: _pull_mean,
+    nn.MaxPool2d: _pull_maximum,
     nn.Flatten: _pull_flatten,
 }
 
@@ -98,15 +111,17 @@ def split(classifier: Classifier) -> Split | NoSplit:
     (output,) = (each for each in graph.nodes if each.op == "output")
     rest = [layer for layer in classifier.head.children() if not isinstance(layer, nn.Dropout)]
     (node,) = output.all_input_nodes
-    while not _is_plane(node):
+    while not _is_plane(node) or _is_passed(node, module):
         layers = _layers(node, module)
         if layers is None or len(node.all_input_nodes) != 1 or len(node.all_input_nodes[0].users) != 1:
             return NoSplit(
-                f"between its last map of more than one cell and its features stands {node.name}, which is neither a "
-                "mean over the map nor flattening nor a fully connected layer"
+                f"between its last map of more than one cell and its features stands {node.name}, and what is known is "
+                "how pooling, flattening and fully connected layers pass a gradient on"
             )
         rest = [*layers, *rest]
         (node,) = node.all_input_nodes
+        if layers and isinstance(layers[0], nn.MaxPool2d):
+            break  # one is known to keep the mean of a gradient
     if not all(type(layer) in PULLS for layer in rest):
         return NoSplit("its head has other layers than fully connected ones with ReLU")
     return Split(fx.GraphModule(module, _up_to(graph, node)), rest)
@@ -118,6 +133,12 @@ def _is_plane(node: fx.Node) -> bool:
     return len(shape) == 4 and shape[2] * shape[3] > 1
 
 
+def _is_passed(node: fx.Node, module: fx.GraphModule) -> bool:
+    """Tell whether a map comes from a finer one by max pooling, or is the one before it, unchanged."""
+    layers = _layers(node, module)
+    return layers is not None and all(isinstance(layer, nn.MaxPool2d) for layer in layers)
+
+
 def _shape(node: fx.Node) -> Sequence[int]:
     return getattr(node.meta.get("tensor_meta"), "shape", ())
 
@@ -125,7 +146,9 @@ def _shape(node: fx.Node) -> Sequence[int]:
 def _layers(node: fx.Node, module: fx.GraphModule) -> list[nn.Module] | None:
     """Return a node that keeps no plane as layers of `PULLS`, none where it changes nothing; None if it is another."""
     if node.op == "call_module":
-        return _plain(module.get_submodule(str(node.target)))
+        layer = module.get_submodule(str(node.target))
+        is_same = isinstance(layer, nn.AdaptiveAvgPool2d) and _shape(node) == _shape(node.all_input_nodes[0])
+        return [] if is_same else _plain(layer, _is_plane(node))
     name = getattr(node.target, "__name__", str(node.target))
     if name == "dropout":
         return []
@@ -137,15 +160,15 @@ def _layers(node: fx.Node, module: fx.GraphModule) -> list[nn.Module] | None:
     return None
 
 
-def _plain(layer: nn.Module) -> list[nn.Module] | None:
+def _plain(layer: nn.Module, gives_plane: bool) -> list[nn.Module] | None:
     match layer:
         case nn.Dropout() | nn.Identity():
             return []
         case nn.ReLU():
             return [nn.ReLU()]  # what a layer got must not be overwritten
-        case nn.AdaptiveAvgPool2d():
-            return [GlobalMean()]  # to one cell, else its value is a plane
-        case nn.Linear() | nn.Flatten(start_dim=1, end_dim=-1):
+        case nn.AdaptiveAvgPool2d() if not gives_plane:
+            return [GlobalMean()]
+        case nn.Linear() | nn.MaxPool2d() | nn.Flatten(start_dim=1, end_dim=-1):
             return [layer]
     return None
 

@@ -72,7 +72,7 @@ class Squared(nn.Module):
 
 
 class Normalized(nn.Module):
-    """Maps pixels in 0..255 [N, 3, S, S] to what a backbone takes [N, 3, P, P] float32, as `Classifier.prepare` does."""
+    """Maps pixels in 0..255 [N, 3, S, S] to what a backbone takes, float32 [N, 3, P, P]: `Classifier.prepare`."""
 
     mean: Tensor
     std: Tensor
