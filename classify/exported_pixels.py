@@ -90,4 +90,4 @@ class Normalized(nn.Module):
         """Return the backbone's input."""
         if self.resizes:
             x = self.weights @ x @ self.weights.T
-        return (x - self.mean) / self.std
+        return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
