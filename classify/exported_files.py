@@ -38,8 +38,9 @@ def trace(network: ExportedClassifier) -> ExportedProgram:
     free = {INPUT: dict.fromkeys(range(3), Dim.DYNAMIC)}
     with torch.no_grad():
         program = torch.export.export(network, (example,), dynamic_shapes=free)
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # it names folders of this machine
+    for part in program.graph_module.modules():  # branches are graphs of their own
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # it names folders of this machine
     return program
 
 
