@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,7 @@ def export(options: ExportOptions, cohort: Cohort | None = None) -> list[Path]:
     network = ExportedClassifier(classifier, size=size, temperature=thresholds.temperature)
     about = describe(fitted, network, thresholds, options.operating)
     images, source = images_to_check(size, cohort), "random pixels" if cohort is None else "the cohort"
-
-    def check(answer: Answer) -> Differences:
-        return compare(answer, classifier, network, images, source)
-
+    check = partial(compare, classifier=classifier, network=network, images=images, source=source)
     with contextlib.ExitStack() as stack:
         # They take their places in the opposite order: who finds what is told of a model finds the model.
         about_part, card_part = (stack.enter_context(whole_file(path)) for path in (about_path, card_path))

@@ -288,7 +288,7 @@ def test_a_file_that_says_something_else_is_not_kept(
     fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = Differences(probability=2e-4, score=0.0, evidence=0.0, images=1, source="random pixels")
-    monkeypatch.setattr(stage, "compare", lambda *given: wrong)
+    monkeypatch.setattr(stage, "compare", lambda *given, **named: wrong)
     refused(fitted / "model", tmp_path / "out", r"says something else than the model \(by 0.0002, where 0.0001 is")
     assert not Differences(float("nan"), 0.0, None, 1, "random pixels").within
 
