@@ -26,10 +26,11 @@ from classify.page.rows import SHORT
 from classify.registry import find_model, model_label
 from classify.shortcut import own_features, probe
 from classify.statistics import confusion_and_metrics
-from classify.tested import TestSet, require_own, test_set
+from classify.tested import TestSet, test_set
 from classify.wording import percent, percent_words, ratio_name, row_name
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import console, say
+from shared.errors import UserError
 from shared.nn.device import choose_precision, describe_device
 from shared.nn.memory import peak_bytes
 from shared.progress import progress
@@ -76,6 +77,21 @@ def evaluate(
             made.append(record)
     _report(made, operating)
     return made
+
+
+def require_own(fitted: FittedModel, cohort: Cohort) -> None:
+    """Raise `UserError` when a model was fitted on another cohort."""
+    known = fitted.document["classes"]
+    if known != list(cohort.classes):
+        raise UserError(
+            f"{fitted.path}: tells {' and '.join(known)} apart, where the cohort has {' and '.join(cohort.classes)}; "
+            "give a cohort of the same classes."
+        )
+    if fitted.config.cohort != cohort.sha256:
+        raise UserError(
+            f"{fitted.path}: fitted on another cohort than {cohort.path}, whose folds are others, and its record would "
+            "take the place of the right one; give the cohort that it was fitted on, or fit on this one."
+        )
 
 
 def predict(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from classify import exported_files as files
+from classify.evaluate import require_own
 from classify.exported import ExportedClassifier
 from classify.exported_about import Thresholds, describe, properties_of, sha256_of
 from classify.exported_card import card
@@ -28,7 +29,6 @@ from classify.exported_speed import latencies, table
 from classify.folder import FittedModel, model_folders, read_model
 from classify.models import Classifier
 from classify.operating import Operating
-from classify.tested import require_own
 from shared.cohort import Cohort
 from shared.columns import MAX_SIZE_PX
 from shared.console import say, tabulate

@@ -16,7 +16,7 @@ from shared.cohort import Cohort
 TOLERANCE = 1e-4
 FAINT = 1e-3  # log-odds, below which evidence says nothing
 IMAGES = 16  # of prepared ones
-PHOTOGRAPHS = ((2, 5), (1, 3))  # of other shapes, batch and aspect: taller and wider ones
+OTHERS = ((2, 1.2, 1.5), (1, 1.5, 0.8))  # photographs: how many, and height and width in sides of a prepared image
 
 Images = npt.NDArray[np.uint8]
 Outputs = Sequence[npt.NDArray[np.float32]]
@@ -33,7 +33,7 @@ class Differences:
         score: of log-odds, each divided by its size where that is above 1.
         evidence: of evidence, divided by the largest that these images have, at least `FAINT`; None without evidence.
         images: how many prepared images were compared.
-        source: what these are: "the cohort" or "random".
+        source: what these are: "the cohort" or "random pixels".
     """
 
     probability: float
@@ -71,10 +71,9 @@ def compare(
     found = [_differences(answer(images), _expected(classifier, network, images))]
     found.append(_differences(answer(images[:1]), _expected(classifier, network, images[:1])))
     size = images.shape[1]
-    for tall, wide in (PHOTOGRAPHS, PHOTOGRAPHS[::-1]):
-        rng = np.random.default_rng(1)
-        shape = (tall[0], size * tall[1] // tall[0] + 1, size * wide[1] // wide[0], 3)
-        others = rng.integers(0, 256, shape, dtype=np.uint8)
+    for count, height, width in OTHERS:
+        shape = (count, round(size * height) + 1, round(size * width), 3)
+        others = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
         with torch.inference_mode():
             expected = [each.numpy() for each in network(torch.from_numpy(others))]
         found.append(_differences(answer(others), expected))

@@ -1,11 +1,10 @@
-"""The images that a model is tested on, and whether they are of its cohort."""
+"""The images that a model is tested on."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from classify.folder import FittedModel
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.splits import balanced_test_set, external_test_set
@@ -42,18 +41,3 @@ def test_set(cohort: Cohort, fold: int, name: str) -> TestSet:
             "set out."
         )
     return TestSet(name, rows, left_out)
-
-
-def require_own(fitted: FittedModel, cohort: Cohort) -> None:
-    """Raise `UserError` when a model was fitted on another cohort."""
-    known = fitted.document["classes"]
-    if known != list(cohort.classes):
-        raise UserError(
-            f"{fitted.path}: tells {' and '.join(known)} apart, where the cohort has {' and '.join(cohort.classes)}; "
-            "give a cohort of the same classes."
-        )
-    if fitted.config.cohort != cohort.sha256:
-        raise UserError(
-            f"{fitted.path}: fitted on another cohort than {cohort.path}, whose folds are others, and its record would "
-            "take the place of the right one; give the cohort that it was fitted on, or fit on this one."
-        )
