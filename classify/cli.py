@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 # In the order in which people use them; each is `command` in the module of its name.
-COMMANDS = ("tune", "fit", "evaluate", "explain", "study", "table", "report", "serve")
+COMMANDS = ("tune", "fit", "evaluate", "explain", "study", "table", "report", "export", "serve")
 
 
 class Commands(click.Group):

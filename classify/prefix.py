@@ -35,10 +35,11 @@ class Cut:
     description: str
 
 
-class _Tracer(fx.Tracer):
+class Tracer(fx.Tracer):
     """Leaves modules that own parameters whole, so that each keeps its mode and no code of theirs is looked into."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Tell whether a module stays whole."""
         return super().is_leaf_module(m, module_qualified_name) or any(True for _ in m.parameters(recurse=False))
 
 
@@ -54,7 +55,7 @@ def cut(classifier: Classifier) -> Cut | None:
         return Cut(backbone, _unchanged, width, "all")
     mode = backbone.training
     try:
-        graph = _Tracer().trace(backbone.eval(), _defaults(backbone))
+        graph = Tracer().trace(backbone.eval(), defaults(backbone))
     except Exception:  # noqa: BLE001 - networks whose course depends on values raise all kinds
         return None
     finally:
@@ -85,7 +86,7 @@ def _blank(classifier: Classifier) -> Tensor:
     return torch.zeros(2, size, size, 3, dtype=torch.uint8, device=classifier.mean.device)
 
 
-def _defaults(backbone: nn.Module) -> dict[str, Any]:
+def defaults(backbone: nn.Module) -> dict[str, Any]:
     """Return what a backbone takes beside images, all of it left out here (a mask of attention is None)."""
     taken = inspect.signature(backbone.forward).parameters.values()
     return {each.name: each.default for each in taken if each.default is not each.empty}

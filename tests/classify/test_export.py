@@ -1,0 +1,325 @@
+"""The command: what it leaves, what it tells of the model, and what it refuses."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from fitting import QUICK, run
+from PIL import Image, ImageOps
+from tabled import grid, grids
+
+from classify import export as stage
+from classify import exported_files as files
+from classify.calibration import fit_temperature
+from classify.cli import cli
+from classify.evaluate import evaluate, predict
+from classify.export import ExportOptions, export
+from classify.exported_check import TOLERANCE, Differences
+from classify.folder import CONFIG, MODEL, read_model
+from shared.bundle import Bundle
+from shared.cohort import Cohort
+from shared.errors import UserError
+from shared.images import to_square
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ask_classifier.py"
+NAMES = ["model.json", "model.md", "model.onnx", "model.pt2"]
+
+
+@pytest.fixture(scope="module")
+def fitted(cohort: Cohort, make_bundle: Callable[..., Bundle], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with synthetic images, and its evaluations in records.jsonl."""
+    out = tmp_path_factory.mktemp("fitted")
+    run(cohort, out / "model", replace(QUICK, ratio="1:2"), bundles=[make_bundle(cohort, seen=range(9))])
+    evaluate(
+        out / "model",
+        cohort=cohort,
+        sets=("balanced", "external"),
+        records=out / "records.jsonl",
+        device=torch.device("cpu"),
+        allow_seen=True,
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def exported(fitted: Path, cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "out"
+    export(ExportOptions(fitted / "model", out, records=(fitted / "records.jsonl",)), cohort)
+    return out
+
+
+def answers(exported: Path, images: np.ndarray) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(exported / "model.onnx", providers=["CPUExecutionProvider"])
+    return session.run(None, {"image": images})
+
+
+def about(exported: Path) -> dict[str, Any]:
+    return json.loads((exported / "model.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_the_files_are_there_and_nothing_else(exported: Path) -> None:
+    assert sorted(path.name for path in exported.iterdir()) == NAMES
+
+
+def test_the_probability_is_calibrated_and_the_thresholds_are_those_of_validation(
+    exported: Path, fitted: Path, cohort: Cohort
+) -> None:
+    model = read_model(fitted / "model")
+    label, score = (np.array(model.history["validation"][name]) for name in ("label", "score"))
+    told = about(exported)
+    assert told["temperature"] == fit_temperature(score.astype(float), label)
+    assert told["classes"][1] == told["positive"] == cohort.positive
+    images = np.asarray(cohort.images[:20])
+    expected = predict(model.load(), images)
+    probability, found, evidence = answers(exported, images)
+    np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-expected / told["temperature"])), atol=TOLERANCE)
+    assert evidence.shape == (20, 32, 32)
+    # The last validation positive that must be found lies just above the threshold, and no further than an export errs.
+    calibrated = np.sort(1 / (1 + np.exp(-score[label == 1] / told["temperature"])))[::-1]
+    enough = int(np.ceil(0.95 * len(calibrated)))
+    last = calibrated[enough - 1]
+    assert last - 1e-3 < told["threshold_sensitive"] < last
+    assert told["threshold"] == 0.5
+
+
+def test_the_onnx_file_tells_the_same_of_itself(exported: Path) -> None:
+    session = onnxruntime.InferenceSession(exported / "model.onnx", providers=["CPUExecutionProvider"])
+    held = session.get_modelmeta().custom_metadata_map
+    told = about(exported)
+    stored = {"": ""} | {files.ABOUT: ""}
+    torch.export.load(exported / "model.pt2", extra_files=stored)
+    archived = json.loads(stored[files.ABOUT])
+    checks = told.pop("check")
+    assert archived == told
+    assert held.keys() == told.keys()
+    for name, value in told.items():
+        assert held[name] == value if isinstance(value, str) else json.loads(held[name]) == value
+    assert told["notice"].startswith("Not a medical device")
+    assert checks.keys() == {"model.onnx", "model.pt2"}
+    for name, found in checks.items():
+        assert found["bytes"] == (exported / name).stat().st_size
+        assert found["source"] == "the cohort"
+        assert 0 <= max(found[of] for of in ("probability", "score", "evidence")) <= TOLERANCE
+
+
+def test_no_folder_of_this_machine_is_in_a_file(exported: Path) -> None:
+    for path in exported.iterdir():
+        held = path.read_bytes()
+        for folder in (Path(files.__file__).parents[1], Path(torch.__file__).parent, exported.parent):
+            assert str(folder).encode() not in held
+
+
+def test_who_was_seen_is_told(exported: Path, fitted: Path) -> None:
+    parts = read_model(fitted / "model").seen
+    everybody = set().union(*(each.image_id.tolist() for each in parts))
+    seen = about(exported)["seen"]
+    assert seen["photographs"] == len(everybody)
+    assert seen["by"] == {each.by: len(set(each.image_id.tolist())) for each in parts}
+    assert len(seen["by"]) == 2
+
+
+def test_the_card_has_the_figures_of_the_record(exported: Path, fitted: Path, cohort: Cohort) -> None:
+    card = (exported / "model.md").read_text()
+    (record, _) = [json.loads(line) for line in (fitted / "records.jsonl").read_text().splitlines()]
+    (row, *_) = grid(card, "Accuracy")
+    assert (row["Test set"], row["Verdict"], row["n"]) == ("balanced", "likelier class", str(record["n"]))
+    for name in ("accuracy", "sensitivity", "specificity"):
+        assert row[name.capitalize()].split(" ")[0] == f"{100 * record['metrics'][name]:.1f}"
+    assert "† evaluated with --allow-seen" in card
+    assert "Not a medical device" in card
+    counts = {each["Photographs"]: each["Images"] for each in grid(card, "Photographs")}
+    assert counts == {cohort.positive: "30", cohort.classes[0]: "41", "external": "5"}
+    assert "It learnt from 9 synthetic positives and 0 synthetic negatives" in card
+    assert "saw 9 photographs" in card
+    assert {each["File"] for each in grid(card, "File")} == {"model.onnx", "model.pt2"}
+    assert "their licence is not recorded" in card
+
+
+def test_what_is_unknown_is_said_to_be(fitted: Path, tmp_path: Path) -> None:
+    export(ExportOptions(fitted / "model", tmp_path / "alone.pt2"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.json", "alone.md", "alone.pt2"]
+    card = (tmp_path / "alone.md").read_text()
+    assert "is **unknown** here" in card
+    assert "its make-up stays unknown here" in card
+    assert not [rows for rows in grids(card) if "Accuracy" in rows[0]]
+    assert json.loads((tmp_path / "alone.json").read_text())["check"]["alone.pt2"]["source"] == "random pixels"
+
+
+def test_another_application_asks_without_torch_and_without_us(exported: Path, fitted: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(5).integers(0, 256, (52, 75, 3), dtype=np.uint8)
+    photograph = Image.fromarray(pixels).rotate(90, expand=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 270 degrees, which undoes the 90
+    photograph.save(tmp_path / "photograph.png", exif=exif)
+    script = (
+        "import runpy, sys\n"
+        f"sys.argv = ['', {str(exported / 'model.onnx')!r}, 'photograph.png', 'reasons.png']\n"
+        f"runpy.run_path({str(EXAMPLE)!r})\n"
+        "ours = {'torch', 'torchvision', 'classify', 'shared', 'synth', 'onnx'}\n"
+        "assert not ours & {name.partition('.')[0] for name in sys.modules}, 'imported'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    prepared = to_square(pixels, 32, "crop")[None]
+    expected = answers(exported, prepared)
+    match = re.fullmatch(r"herpeticum: (yes|no), probability ([\d.]+)\. Not a medical device.*\n", done.stdout)
+    assert match is not None
+    assert match[2] == f"{expected[0][0]:.3f}"
+    assert (match[1] == "yes") == (expected[0][0] > 0.5)
+    with Image.open(tmp_path / "reasons.png") as reasons:
+        assert reasons.size == (448, 448)
+    assert len(EXAMPLE.read_text().rpartition("ImageOps\n\n")[2].splitlines()) == 10  # as the documentation says
+
+
+def test_pillow_prepares_as_we_do() -> None:
+    """So that an application may square photographs by itself, in one call."""
+    photograph = np.random.default_rng(5).integers(0, 256, (75, 52, 3), dtype=np.uint8)
+    fit = ImageOps.fit(Image.fromarray(photograph), (32, 32), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(np.array(fit), to_square(photograph, 32, "crop"))
+
+
+def test_the_same_export_gives_the_same_bytes(exported: Path, fitted: Path, cohort: Cohort, tmp_path: Path) -> None:
+    export(ExportOptions(fitted / "model", tmp_path / "out", records=(fitted / "records.jsonl",)), cohort)
+    for name in NAMES:
+        assert (tmp_path / "out" / name).read_bytes() == (exported / name).read_bytes(), name
+
+
+def test_existing_files_are_replaced_only_when_asked(exported: Path, fitted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.pt2"
+    out.write_text("mine")
+    with pytest.raises(UserError, match="exists already; give --force"):
+        export(ExportOptions(fitted / "model", out))
+    assert out.read_text() == "mine"
+    export(ExportOptions(fitted / "model", out, force=True))
+    assert out.read_bytes()[:2] == b"PK"
+
+
+def refused(fitted: Path, out: Path, match: str, **options: Any) -> None:
+    """Assert that an export is refused in a sentence and leaves nothing."""
+    cohort = options.pop("cohort", None)
+    with pytest.raises(UserError, match=match) as error:
+        export(ExportOptions(fitted, out, **options), cohort)
+    assert str(error.value).endswith(".")
+    assert "\n" not in str(error.value)
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_what_is_no_model_is_refused(fitted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    refused(tmp_path / "nowhere", out, "holds no model; give a folder that `classify fit` wrote")
+    copy = tmp_path / "copy"
+    shutil.copytree(fitted / "model", copy)
+    (copy / MODEL).rename(tmp_path / "tensors")
+    refused(copy, out, "a fit that is not done")
+    (copy / MODEL).write_bytes((tmp_path / "tensors").read_bytes()[:-50])
+    refused(copy, out, "not the tensors of this model")
+    config = (copy / CONFIG).read_text()
+    (copy / CONFIG).write_text(config.replace('"version": 2', '"version": 3', 1))
+    refused(copy, out, "of model version 3, and this is version 2; update Rarescreen")
+    (copy / CONFIG).write_text(config[:100])
+    refused(copy, out, "damaged")
+
+
+def test_one_of_several_folds_must_be_named(fitted: Path, tmp_path: Path) -> None:
+    for number in (0, 1):
+        shutil.copytree(fitted / "model", tmp_path / "folds" / f"fold{number}")
+    refused(tmp_path / "folds", tmp_path / "out", r"holds 2 models \(fold0, fold1\).* give --fold N")
+    refused(tmp_path / "folds", tmp_path / "out", r"^--fold 2: .* holds fold0, fold1", fold=2)
+    assert stage.one_folder(tmp_path / "folds", 1) == tmp_path / "folds" / "fold1"
+    assert stage.one_folder(fitted / "model", 0) == fitted / "model"
+    refused(fitted / "model", tmp_path / "out", r"^--fold 1: .* is the model of fold 0", fold=1)
+
+
+@pytest.mark.parametrize("name", ["x.pt", "x.md", "x.json", "x.ort"])
+def test_other_kinds_of_files_are_refused(fitted: Path, tmp_path: Path, name: str) -> None:
+    refused(fitted / "model", tmp_path / name, "no kind of file that is written; give a folder")
+
+
+def test_a_file_is_no_folder(fitted: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="a file; give a folder"):
+        export(ExportOptions(fitted / "model", tmp_path / "file"))
+
+
+def test_the_cohort_must_be_the_models_own(fitted: Path, tmp_path: Path, small: Cohort) -> None:
+    refused(fitted / "model", tmp_path / "out", "fitted on another cohort", cohort=small)
+
+
+def test_records_of_other_models_tell_nothing(fitted: Path, tmp_path: Path) -> None:
+    lines = (fitted / "records.jsonl").read_text()
+    other = tmp_path / "other.jsonl"
+    other.write_text(lines.replace('"lr": 0.001', '"lr": 0.002'))
+    refused(fitted / "model", tmp_path / "out", "no evaluation of .*; run `classify evaluate", records=(other,))
+    other.write_text(lines.replace('"confusion"', '"confused"'))
+    refused(fitted / "model", tmp_path / "out", "a record cannot be used", records=(other,))
+    refused(fitted / "model", tmp_path / "out", "no such file", records=(tmp_path / "none.jsonl",))
+
+
+def test_a_package_that_is_missing_is_named(fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PACKAGES", ("no_such_onnx",))
+    refused(fitted / "model", tmp_path / "out", r"no_such_onnx is not installed.* pip install 'rarescreen\[export\]'")
+    files.require_packages((files.ARCHIVE,))  # which needs none
+
+
+def test_a_network_that_cannot_be_exported_is_refused(
+    fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(network: object) -> None:
+        raise RuntimeError("Unsupported operation: aten::magic\nand a page of advice")
+
+    monkeypatch.setattr(files, "trace", fail)
+    refused(fitted / "model", tmp_path / "out", r"custom_cnn cannot be exported \(Unsupported operation: aten::magic\)")
+
+
+def test_a_file_that_says_something_else_is_not_kept(
+    fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = Differences(probability=2e-4, score=0.0, evidence=0.0, images=1, source="random pixels")
+    monkeypatch.setattr(stage, "compare", lambda *given, **named: wrong)
+    refused(fitted / "model", tmp_path / "out", r"says something else than the model \(by 0.0002, where 0.0001 is")
+    assert not Differences(float("nan"), 0.0, None, 1, "random pixels").within
+
+
+def test_the_check_finds_a_network_that_says_something_else(fitted: Path, tmp_path: Path, cohort: Cohort) -> None:
+    """A wrong temperature moves probabilities alone, wrong preparation the scores, too."""
+    model = read_model(fitted / "model")
+    classifier = model.load()
+    images = np.asarray(cohort.images[:4])
+    network = stage.ExportedClassifier(classifier, size=32, temperature=1.0)
+    for wrong, moves in (
+        (stage.ExportedClassifier(classifier, size=32, temperature=1.1), {"probability"}),
+        (stage.ExportedClassifier(classifier, size=31, temperature=1.0), {"probability", "score", "evidence"}),
+    ):
+        answer = stage.eager_answer(wrong)
+        found = stage.compare(
+            lambda images, answer=answer: [each.numpy() for each in answer(images)], classifier, network, images, "x"
+        )
+        assert {name for name in ("probability", "score", "evidence") if getattr(found, name) > TOLERANCE} == moves
+        assert not found.within
+
+
+def test_the_command_exports_and_tells(
+    fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classify.exported_speed.REPEATS", 3)
+    cli(["export", str(fitted / "model"), "--out", str(tmp_path / "m.pt2"), "--latency"])
+    shown = capsys.readouterr()
+    assert "torch.export" in shown.out
+    assert "is allowed" in shown.err
+    with pytest.raises(SystemExit) as ended:
+        cli(["export", str(tmp_path), "--out", str(tmp_path / "n.pt2")])
+    assert ended.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
