@@ -16,6 +16,7 @@ from torch import Tensor
 from classify.inference import for_inference
 from classify.models import Classifier
 from classify.screening.quality import Image
+from shared.nn.backbone import OfflineBackbone
 
 AT_ONCE = 16  # images in a batch
 WAITING = 128  # images at most; who comes then is asked to come again
@@ -27,7 +28,7 @@ class BusyEngineError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """An image's log-odds, what the last layer sees of it [D], and where the evidence is [S, S] if that was asked."""
+    """An image's log-odds, its features [D] for the reference, and where the evidence is [S, S] if that was asked."""
 
     score: float
     features: npt.NDArray[np.float32]
@@ -50,6 +51,7 @@ class Engine:
 
     def __init__(self, classifier: Classifier) -> None:
         self._plain, self._fused = classifier.eval(), for_inference(classifier)
+        self._space = OfflineBackbone(device=classifier.mean.device)
         self._waiting: queue.Queue[_Asked | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
@@ -92,11 +94,10 @@ class Engine:
         try:
             images = torch.from_numpy(np.stack([each.image for each in batch])).to(self._fused.mean.device)
             with torch.inference_mode():
-                hidden = self._fused.last_hidden(images)
-                logits = list(self._fused.head.children())[-1](hidden).double()
+                logits = self._fused(images).double()
+                features = self._space.features(images).cpu().numpy()
             scores = (logits[:, 1] - logits[:, 0]).cpu().numpy()
             maps = self._evidence(images, [each.evidence for each in batch])
-            features = hidden.float().cpu().numpy()
             for row, each in enumerate(batch):
                 each.answer.set_result(Scored(float(scores[row]), features[row], maps.get(row)))
         except Exception as error:  # noqa: BLE001 - told to whoever asked; the next batch is another one

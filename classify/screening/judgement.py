@@ -75,7 +75,7 @@ class Judge:
             image: uint8 [S, S, 3].
             side_px: the photograph's shorter side as it was taken.
             score: log-odds of the positive class.
-            features: [D] what the last layer sees.
+            features: [D] of the image, as the reference's.
         """
         wrong = problems(measure(image), sharpness=self.reference.sharpness, side_px=side_px, size=self.reference.size)
         distance = float(self.reference.distance(features[None])[0])

@@ -20,10 +20,14 @@ from classify.screening.quality import least_sharpness, measure
 from shared.cohort import Cohort
 from shared.columns import Column, MismatchError, check_links, read_column, read_text, sealed_content, write_columns
 from shared.errors import UserError
+from shared.nn.backbone import OfflineBackbone
 from shared.sealed import write_sealed
 from shared.splits import parts
 
 FORMAT, VERSION = "rarescreen-screening", 1
+# The features in which photographs are alike. A classifier's own were tried: they know what tells its classes apart,
+# and a small CNN found most photographs of another kind familiar (docs/serve.md).
+SPACE = "EfficientNet-Lite0"
 NAME = "screening.h5"
 MOST = 4000  # photographs whose features are kept, evenly spread
 NEIGHBOUR = 10  # whose distance says how unlike the known ones an image is
@@ -39,7 +43,7 @@ class Reference:
     """What is known of a model's photographs.
 
     Attributes:
-        features: [R, D] what the last layer sees of them, each of length 1.
+        features: [R, D] of them, in `SPACE`, each of length 1.
         limit: of the distance to the `NEIGHBOUR`th nearest, above which an image is unlike them.
         sharpness: what nearly all of them reach (`classify.screening.quality`).
         size: side of a prepared image in px.
@@ -91,16 +95,12 @@ def make_reference(fitted: FittedModel, cohort: Cohort) -> Reference:
 
     Raises `UserError`: the model was fitted on another cohort.
     """
-    from classify.shortcut import own_features
-
     if fitted.config.cohort != cohort.sha256:
         raise UserError(f"{fitted.path}: fitted on another cohort than {cohort.path}; give its own.")
     part = parts(cohort, fitted.config.fold)
     train = part.train[np.linspace(0, len(part.train) - 1, min(MOST, len(part.train))).round().astype(np.int64)]
-    classifier = fitted.load()
-    known, held_out = (
-        unit(own_features(classifier, np.asarray(cohort.images[rows]))) for rows in (train, part.validation)
-    )
+    space = OfflineBackbone()
+    known, held_out = (unit(space(np.asarray(cohort.images[rows])).numpy()) for rows in (train, part.validation))
     return Reference(
         features=known,
         limit=limit_of(neighbour_distance(known, held_out)),
@@ -127,6 +127,7 @@ def write_reference(path: Path, reference: Reference) -> None:
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
         about = {
             "limit": reference.limit if math.isfinite(reference.limit) else None,
+            "space": SPACE,
             "sharpness": reference.sharpness,
             "size": reference.size,
             "model": reference.model,
@@ -157,6 +158,8 @@ def _reference(features: Features, text: str) -> Reference:
         about: dict[str, Any] = json.loads(text)
         limit = math.inf if about["limit"] is None else float(about["limit"])
         sharpness, size = float(about["sharpness"]), int(about["size"])
+        if about["space"] != SPACE:
+            raise MismatchError(f"its features are not those of {SPACE}")
         return Reference(features, limit, sharpness, size, str(about["model"]), str(about["cohort"]))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise MismatchError("its attribute about is not as its format says") from error

@@ -143,9 +143,13 @@ class OfflineBackbone:
 
     def __call__(self, images: Images) -> Tensor:
         """Return float32 [N, 1280] on the CPU for uint8 images [N, S, S, 3]."""
-        return in_batches(self._features, images, width=self.width, device=self.device)
+        return in_batches(self.features, images, width=self.width, device=self.device)
 
-    def _features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
+        """Return float32 [N, 1280] for uint8 images [N, S, S, 3] on the device, in one batch of just as many.
+
+        Beside `__call__`, a few images cost less, and the last bits depend on how many they are.
+        """
         x = resize(images, self.input_px).sub_(PIXEL_MEAN).div_(PIXEL_SCALE)
         maps = self._network.forward_features(x)  # type: ignore[operator]  # timm's method, unknown to nn.Module
         features: Tensor = self._network.forward_head(maps, pre_logits=True)  # type: ignore[operator]

@@ -208,7 +208,7 @@ def test_what_is_said_of_the_interface_is_what_it_does(client: TestClient) -> No
 
 def test_the_reference_belongs_to_its_model(model: Path, tmp_path: Path) -> None:
     reference = read_reference(model / NAME, read_model(model))
-    assert reference.features.shape[1] == 8
+    assert reference.features.shape[1] == 1280
     assert np.isfinite(reference.limit)
     other = tmp_path / "other"
     other.mkdir()
