@@ -12,11 +12,13 @@ from starlette.types import ASGIApp
 from shared.console import say
 from shared.errors import UserError
 from shared.web.guard import LOOPBACK
+from shared.web.patience import PatientProtocol
 
 KEEP_ALIVE_S = 5
 GRACE_S = 30  # in which requests that have begun may end
 BACKLOG = 128
 MAX_CONNECTIONS = 256
+STALL_S = 60  # after which a client that takes nothing of its answer is given up
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ def listen(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; those that it accepts inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * STALL_S)
     try:
         listener.bind((address.host, address.port))
     except (OSError, OverflowError) as error:
@@ -65,6 +69,9 @@ def serve(app: ASGIApp, listener: socket.socket, *, what: str) -> None:
     say(f"{what}: http://{shown}:{port}  (Ctrl-C ends it)")
     config = uvicorn.Config(
         app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
