@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +67,7 @@ def listen(address: Address) -> socket.socket:
 
 
 def serve(app: ASGIApp, listener: socket.socket, *, what: str) -> None:
-    """Answer requests until SIGINT or SIGTERM, and then those that have begun; `what` is said with the address."""
+    """Answer requests until SIGINT or SIGTERM, then those that have begun, and return; `what` is said with the address."""
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     say(f"{what}: http://{shown}:{port}  (Ctrl-C ends it)")
@@ -81,4 +85,19 @@ def serve(app: ASGIApp, listener: socket.socket, *, what: str) -> None:
         limit_concurrency=MAX_CONNECTIONS,
         proxy_headers=False,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    with _ended_by_signals():
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let the signals that end a server end nothing else: uvicorn raises them again when it has answered all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

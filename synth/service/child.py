@@ -90,10 +90,13 @@ class Server:
         self._heard: queue.Queue[Message] = queue.Queue()
 
     def tell(self, **message: Any) -> None:
-        """Write a line."""
+        """Write a line; where nobody reads any more, end."""
         with self._lock:
-            self._said.write(json.dumps(message) + "\n")
-            self._said.flush()
+            try:
+                self._said.write(json.dumps(message) + "\n")
+                self._said.flush()
+            except BrokenPipeError:
+                os._exit(1)
 
     def messages(self) -> Iterator[Message]:
         """Give what it says, for ever."""

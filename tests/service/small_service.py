@@ -150,7 +150,7 @@ class Place:
     def opened(self, **changes: Any) -> Iterator[tuple[TestClient, Parts]]:
         """Serve, within this process; as ada unless a request says otherwise."""
         with opened(replace(self.options, **changes), TextArtist(), WORKER) as parts:
-            app = guarded(application(parts), log=io.StringIO())
+            app = guarded(application(parts), ["testserver"], log=io.StringIO())
             yield TestClient(app, base_url="http://localhost", headers=self.heads["ada"]), parts
 
     def order(self, **changes: Any) -> dict[str, Any]:
