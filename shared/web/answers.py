@@ -14,7 +14,11 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope, Send
 
-WORDS = {404: "there is nothing at this address; see /docs.", 405: "this address does not answer that; see /docs."}
+WORDS = {
+    400: "the body cannot be read: it is not JSON in UTF-8; see /docs.",
+    404: "there is nothing at this address; see /docs.",
+    405: "this address does not answer that; see /docs.",
+}
 
 EVERYWHERE = (403, 408, 413, 421, 422, 429, 500, 503)  # what the bounds around any address may answer
 
@@ -66,4 +70,5 @@ def answer_in_sentences(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
 
 
-_PLAIN = ("Not Found", "Method Not Allowed")  # Starlette's own words
+# Starlette's and FastAPI's own words
+_PLAIN = ("Not Found", "Method Not Allowed", "There was an error parsing the body")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
 from shared import __version__
@@ -14,6 +14,7 @@ from shared.web.docs_page import add_docs
 from shared.web.guard import LOOPBACK, Guard
 from shared.web.health import add_health
 from shared.web.limits import BodyLimit
+from shared.web.parameters import only_known_parameters
 from synth.service.offered_routes import offered
 from synth.service.options import BODY_S, MAX_BODY_BYTES
 from synth.service.order_routes import audited, ordered
@@ -27,12 +28,20 @@ ABOUT = (
 
 def application(parts: Parts) -> FastAPI:
     """Return what answers."""
-    app = FastAPI(title="Rarescreen synthesis", description=ABOUT, version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Rarescreen synthesis",
+        description=ABOUT,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(only_known_parameters)],
+        responses=refusals(*EVERYWHERE),
+    )
     answer_in_sentences(app)
     add_docs(app)
     add_health(app, parts.trouble)
     for router in (offered(parts), ordered(parts), audited(parts)):
-        app.include_router(router, responses=refusals(401, *EVERYWHERE))
+        app.include_router(router, responses=refusals(401))
     return app
 
 

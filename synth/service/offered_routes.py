@@ -62,7 +62,7 @@ def offered(parts: Parts) -> APIRouter:
         tags=["offered"],
         summary="The picture of a seed, the same bytes as `synth generate --png` writes.",
         response_class=Response,
-        responses={200: {"content": {"image/png": {}}, "description": "The picture."}} | refusals(400, 404),
+        responses={200: {"content": {"image/png": {}}, "description": "The picture."}} | refusals(404),
     )
     def picture(
         network: Digest,
@@ -135,7 +135,7 @@ def _draw(parts: Parts, offer: NetworkOffer, picture: Picture) -> bytes:
     classes = len(offer.facts.classes)
     if (picture.class_index is None) != (classes == 0) or (picture.class_index or 0) >= max(1, classes):
         raise HTTPException(
-            400, f"class_index: this network draws {classes or 'no'} classes to choose from; see /networks."
+            404, f"class_index: this network draws {classes or 'no'} classes to choose from; see /networks."
         )
     try:
         return parts.artist.draw(offer.path, picture)

@@ -83,7 +83,7 @@ def audited(parts: Parts) -> APIRouter:
     reader = Depends(parts.access.needs("audit"))
 
     @router.get(
-        "/audit", summary="Who was given what, the oldest first.", dependencies=[reader], responses=refusals(400)
+        "/audit", summary="Who was given what, the oldest first.", dependencies=[reader], responses=refusals(404)
     )
     def audit(
         after: Annotated[int, Query(ge=0, le=1 << 62)] = 0,
@@ -92,7 +92,7 @@ def audited(parts: Parts) -> APIRouter:
         try:
             lines, following = parts.audit.page(after, limit)
         except ValueError as error:
-            raise HTTPException(400, "after: no line begins there; give the `next` of another page, or 0.") from error
+            raise HTTPException(404, "after: no line begins there; give the `next` of another page, or 0.") from error
         return AuditPage(lines=lines, next=following)
 
     return router
@@ -102,12 +102,15 @@ def _require_fitting(parts: Parts, request: OrderRequest) -> None:
     offer, bounds = parts.networks.find(request.network), parts.bounds
     if offer is None or not offer.orders:
         raise HTTPException(404, "no network that takes orders has this id; see /networks.")
+    contradiction = request.contradiction()
+    if contradiction is not None:
+        raise HTTPException(409, contradiction)
     if not bounds.fewest <= request.count <= bounds.most:
-        raise HTTPException(400, f"count: give {bounds.fewest} to {bounds.most}.")
+        raise HTTPException(409, f"count: give {bounds.fewest} to {bounds.most}.")
     classes = len(offer.facts.classes)
     if (request.class_index is None) != (classes == 0) or (request.class_index or 0) >= max(1, classes):
         raise HTTPException(
-            400, f"class_index: this network has {classes or 'no'} classes to choose from; see /networks."
+            409, f"class_index: this network has {classes or 'no'} classes to choose from; see /networks."
         )
 
 

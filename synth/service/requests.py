@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from synth.service.options import Bounds
 
@@ -20,6 +20,16 @@ STATES = ("queued", "running", "done", "withheld", "failed", "cancelled", "expir
 Sha256 = Annotated[str, Field(pattern=DIGEST)]
 Truncation = Annotated[float, Field(ge=-MAX_TRUNCATION, le=MAX_TRUNCATION, allow_inf_nan=False)]
 
+# Whole numbers, which JSON may write as 8.0; no texts and no truth values
+_WHOLE = BeforeValidator(lambda value: int(value) if _is_whole(value) else value)
+Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000), _WHOLE]
+Class = Annotated[int, Field(strict=True, ge=0, le=999), _WHOLE]
+Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED), _WHOLE]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
 
 class OrderRequest(BaseModel):
     """Candidates to draw, and what to keep of them; copies of photographs are rejected whatever it says.
@@ -30,23 +40,21 @@ class OrderRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     network: Sha256
-    count: int = Field(ge=1, le=1_000_000, description="Candidates; see /limits for how many are allowed.")
-    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="The first one's; the others follow.")
+    count: Count = Field(description="Candidates; see /limits for how many are allowed.")
+    seed: Seed = Field(default=0, description="The first one's; the others follow.")
     truncation: Truncation | None = Field(default=None, description="psi; by default as the network was refined.")
-    class_index: int | None = Field(default=None, ge=0, le=999, description="Of a network that draws several classes.")
+    class_index: Class | None = Field(default=None, description="Of a network that draws several classes.")
     rule: Literal["union", "intersection", "similarity", "discriminator", "typical-and-diverse"] = "union"
     sigma: float = Field(default=2.0, ge=0, le=MAX_SIGMA, allow_inf_nan=False)
-    keep: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="At most so many, by the rule with an order."
-    )
+    keep: Count | None = Field(default=None, description="At most so many, by the rule with an order.")
 
-    @model_validator(mode="after")
-    def _fits(self) -> OrderRequest:
+    def contradiction(self) -> str | None:
+        """Return what in it does not fit together, None where all does."""
         if self.keep is not None and self.rule != TYPICAL:
-            raise ValueError(f"keep needs the rule {TYPICAL}, the only one with an order")
+            return f"keep: needs the rule {TYPICAL}, the only one with an order."
         if self.seed + self.count > MAX_SEED + 1:
-            raise ValueError(f"seeds end at {MAX_SEED}, so from this one on there are not so many")
-        return self
+            return f"seed: seeds end at {MAX_SEED}, so from this one on there are not so many."
+        return None
 
     def canonical(self) -> str:
         """Return it as text that is the same for the same order."""

@@ -143,7 +143,8 @@ def test_pictures_come_only_of_networks_that_the_operator_named(place: Place) ->
             assert client.get(f"/networks/{place.free}/images/{wrong}.png").status_code == 422
         for wrong in ("2.5", "nan", "inf", "x"):
             assert client.get(f"/networks/{place.free}/images/1.png?truncation={wrong}").status_code == 422
-        assert client.get(f"/networks/{place.free}/images/1.png?class_index=0").status_code == 400
+        assert client.get(f"/networks/{place.free}/images/1.png?class_index=0").status_code == 404
+        assert client.get(f"/networks/{place.free}/images/1.png?truncaton=0.5").status_code == 422
         lines, _ = parts.audit.page(0, 100)
         assert [(line["who"], line["what"], line["seed"]) for line in lines] == [("ada", "draw", 7)]
         # the file that stands in its place later was never offered for drawing

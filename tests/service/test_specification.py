@@ -20,6 +20,9 @@ def test_all_that_is_answered_is_documented(place: Place, mode: GenerationMode) 
         tried = 0
         for found in schema.get_all_operations():
             operation = found.ok()
+            raw = operation.definition.raw
+            if mode == GenerationMode.NEGATIVE and not raw.get("parameters") and "requestBody" not in raw:
+                continue  # nothing can be wrong
             strategy = operation.as_strategy(generation_mode=mode)
 
             @given(case=strategy)
