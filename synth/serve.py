@@ -57,26 +57,21 @@ def opened(options: ServeOptions, artist: Artist, worker: Sequence[str] = COMMAN
     with contextlib.ExitStack() as stack:
         stack.enter_context(claimed(options.store, busy))
         stack.callback(artist.close)
-        access = Access(
-            None if options.tokens is None else Tokens(options.tokens), RateLimit(options.bounds.per_minute)
-        )
+        tokens = None if options.tokens is None else Tokens(options.tokens)
         networks = Networks(options, artist)
-        for path in networks.unfiltered.values():
-            say(f"warning: pictures of {path} are given away, and nobody looks for copies of photographs among them.")
-        withheld = frozenset(networks.unfiltered)
-        places = Places.inside(options.store)
+        bounds, places, withheld = options.bounds, Places.inside(options.store), _unfiltered(networks)
         bundles, ready = Bundles(options.folders, withheld), Bundles([places.ready], withheld)
         audit = AuditLog(options.store / AUDIT)
         stack.callback(audit.close)
-        orders = OrderStore(address_of(options.store, options.database), options.bounds)
+        orders = OrderStore(address_of(options.store, options.database), bounds)
         stack.callback(orders.close)
         supervisor = Supervisor(orders, networks.find, ready, places, options, worker)
+        say(f"offered: {len(bundles.all())} bundles, {len(networks.all())} networks")
         supervisor.start()
         stack.callback(supervisor.stop)
-        say(f"offered: {len(bundles.all())} bundles, {len(networks.all())} networks")
         yield Parts(
-            access=access,
-            bounds=options.bounds,
+            access=Access(tokens, RateLimit(bounds.per_minute)),
+            bounds=bounds,
             networks=networks,
             bundles=bundles,
             ready=ready,
@@ -84,9 +79,16 @@ def opened(options: ServeOptions, artist: Artist, worker: Sequence[str] = COMMAN
             places=places,
             artist=artist,
             audit=audit,
-            downloads=AtOnce(options.bounds.downloads),
+            downloads=AtOnce(bounds.downloads),
             trouble=_trouble(audit, orders, supervisor),
         )
+
+
+def _unfiltered(networks: Networks) -> frozenset[str]:
+    """Return the SHA-256 of networks whose pictures nobody looks through, and warn of them."""
+    for path in networks.unfiltered.values():
+        say(f"warning: pictures of {path} are given away, and nobody looks for copies of photographs among them.")
+    return frozenset(networks.unfiltered)
 
 
 def _trouble(audit: AuditLog, orders: OrderStore, supervisor: Supervisor) -> Callable[[], str | None]:

@@ -47,6 +47,10 @@ def test_help_loads_nothing_heavy(package: str) -> None:
     assert not loaded_by(code) & {"torch", "torchvision", "timm", "numpy", "scipy", "h5py", "PIL", "matplotlib"}
 
 
+def test_the_service_leaves_torch_to_its_processes() -> None:
+    assert not loaded_by("import synth.serve") & {"torch", "stylegan2_ada", "matplotlib"}
+
+
 def test_the_engine_loads_nothing_of_ours() -> None:
     code = (
         "import pkgutil, importlib, stylegan2_ada\n"

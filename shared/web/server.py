@@ -67,7 +67,7 @@ def listen(address: Address) -> socket.socket:
 
 
 def serve(app: ASGIApp, listener: socket.socket, *, what: str) -> None:
-    """Answer requests until SIGINT or SIGTERM, then those that have begun, and return; `what` is said with the address."""
+    """Answer requests until SIGINT or SIGTERM, then those that have begun, and return; `what` names the service."""
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     say(f"{what}: http://{shown}:{port}  (Ctrl-C ends it)")

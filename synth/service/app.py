@@ -15,9 +15,10 @@ from shared.web.guard import LOOPBACK, Guard
 from shared.web.health import add_health
 from shared.web.limits import BodyLimit
 from shared.web.parameters import only_known_parameters
-from synth.service.offered_routes import offered
+from synth.service.bundle_routes import bundle_routes
+from synth.service.network_routes import network_routes
 from synth.service.options import BODY_S, MAX_BODY_BYTES
-from synth.service.order_routes import audited, ordered
+from synth.service.order_routes import audit_routes, order_routes, result_routes
 from synth.service.parts import Parts
 
 ABOUT = (
@@ -40,8 +41,8 @@ def application(parts: Parts) -> FastAPI:
     answer_in_sentences(app)
     add_docs(app)
     add_health(app, parts.trouble)
-    for router in (offered(parts), ordered(parts), audited(parts)):
-        app.include_router(router, responses=refusals(401))
+    for routes in (network_routes, bundle_routes, order_routes, result_routes, audit_routes):
+        app.include_router(routes(parts), responses=refusals(401))
     return app
 
 

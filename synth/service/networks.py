@@ -41,6 +41,14 @@ class NetworkOffer:
         """Whether it takes orders: its bundles say which seeds are copies, and who can draw single seeds could look."""
         return self.cohort is not None and not (self.draws and self.facts.saw_photographs)
 
+    def wrong_class(self, index: int | None) -> str | None:
+        """Return a sentence where a class is given that it has not, or none where it has several; else None."""
+        count = len(self.facts.classes)
+        if (index is None and not count) or (index is not None and index < count):
+            return None
+        wanted = f"give 0 to {count - 1}" if count else "leave it out"
+        return f"class_index: this network draws {count or 'no'} classes to choose from; {wanted}."
+
 
 class Networks:
     """The networks of a service: found once, and looked into again at every access.

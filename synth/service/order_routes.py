@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from shared.web.answers import refusals
 from synth.service.audit_log import MOST_LINES
-from synth.service.offered_routes import FILES, give
+from synth.service.bundle_routes import FILES, give
 from synth.service.orders import Order, RefusedOrderError
 from synth.service.parts import Parts
 from synth.service.requests import ORDER_ID, AuditPage, OrderList, OrderRequest, OrderState
@@ -25,10 +25,10 @@ Key = Annotated[
 ]
 
 
-def ordered(parts: Parts) -> APIRouter:
+def order_routes(parts: Parts) -> APIRouter:
     """Return the addresses."""
     router = APIRouter(tags=["orders"])
-    orderer, loader = (Depends(parts.access.needs(scope)) for scope in ("order", "download"))
+    orderer = Depends(parts.access.needs("order"))
 
     @router.post(
         "/orders",
@@ -38,12 +38,7 @@ def ordered(parts: Parts) -> APIRouter:
     )
     def place(request: OrderRequest, response: Response, key: Key = None, client: str = orderer) -> OrderState:
         _require_fitting(parts, request)
-        parts.note(client, "order", network=request.network, count=request.count, key=key)
-        try:
-            order, is_new = parts.orders.place(client, request.network, request.canonical(), request.count, key)
-        except RefusedOrderError as error:
-            later = {"Retry-After": "60"} if error.status in (429, 503) else None
-            raise HTTPException(error.status, str(error), later) from error
+        order, is_new = _place(parts, request, key, client)
         response.status_code = 202 if is_new else 200
         response.headers["Location"] = f"/orders/{order.id}"
         return _told(parts, order)
@@ -64,6 +59,14 @@ def ordered(parts: Parts) -> APIRouter:
             raise HTTPException(409, "the order has ended already.")
         return _told(parts, _own(parts, order, client))
 
+    return router
+
+
+def result_routes(parts: Parts) -> APIRouter:
+    """Return the addresses of what came of orders."""
+    router = APIRouter(tags=["orders"])
+    loader = Depends(parts.access.needs("download"))
+
     @router.get(
         "/orders/{order}/bundle", summary="What was ordered, whole or a range.", responses=FILES | refusals(409)
     )
@@ -77,7 +80,7 @@ def ordered(parts: Parts) -> APIRouter:
     return router
 
 
-def audited(parts: Parts) -> APIRouter:
+def audit_routes(parts: Parts) -> APIRouter:
     """Return the address of the audit log."""
     router = APIRouter(tags=["audit"])
     reader = Depends(parts.access.needs("audit"))
@@ -107,11 +110,18 @@ def _require_fitting(parts: Parts, request: OrderRequest) -> None:
         raise HTTPException(409, contradiction)
     if not bounds.fewest <= request.count <= bounds.most:
         raise HTTPException(409, f"count: give {bounds.fewest} to {bounds.most}.")
-    classes = len(offer.facts.classes)
-    if (request.class_index is None) != (classes == 0) or (request.class_index or 0) >= max(1, classes):
-        raise HTTPException(
-            409, f"class_index: this network has {classes or 'no'} classes to choose from; see /networks."
-        )
+    wrong = offer.wrong_class(request.class_index)
+    if wrong is not None:
+        raise HTTPException(409, wrong)
+
+
+def _place(parts: Parts, request: OrderRequest, key: str | None, client: str) -> tuple[Order, bool]:
+    parts.note(client, "order", network=request.network, count=request.count, key=key)
+    try:
+        return parts.orders.place(client, request.network, request.canonical(), request.count, key)
+    except RefusedOrderError as error:
+        later = {"Retry-After": "60"} if error.status in (429, 503) else None
+        raise HTTPException(error.status, str(error), later) from error
 
 
 def _own(parts: Parts, identity: str, client: str) -> Order:

@@ -1,10 +1,7 @@
 """A worker whose bundle follows from the order alone; the order's sigma says what befalls it."""
 
-import sys
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from small_service import make_bundle
 

@@ -188,7 +188,7 @@ def test_who_draws_unfiltered_gives_no_bundle_that_says_which_seeds_are_copies(p
 def test_mistakes_of_the_operator_are_one_sentence(place: Place) -> None:
     with pytest.raises(UserError, match="no such folder"):
         place.opened(folders=(place.folder / "none",)).__enter__()
-    with pytest.raises(UserError, match="lies in .* which is offered"):
+    with pytest.raises(UserError, match=r"lies in .* which is offered"):
         place.opened(store=place.folder / "bundles" / "store").__enter__()
     with pytest.raises(UserError, match="no such network"):
         place.opened(networks=("none",)).__enter__()

@@ -15,7 +15,7 @@ from small_worker import DIES, FAILS, FLOODS, SLOW, WITHHELD
 
 from shared.bundle import write_bundle
 from synth.service.options import Bounds
-from synth.service.orders import OrderStore, RefusedOrderError
+from synth.service.orders import Order, OrderStore, RefusedOrderError
 
 
 def test_an_order_is_filled_and_given_to_its_client_alone(place: Place, until: Callable) -> None:
@@ -198,56 +198,73 @@ def test_a_network_without_its_cohort_takes_no_order(place: Place) -> None:
         assert client.post("/orders", json=place.order(network=place.free)).status_code == 404
 
 
-STEPS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["place", "begin", "end", "cancel"])), max_size=40)
+class Model:
+    """Counts by itself what a store must take, begin, end and cancel."""
+
+    def __init__(self, store: OrderStore) -> None:
+        self.store, self.states = store, dict[str, tuple[str, str]]()  # id: client, state
+        self.running: Order | None = None
+
+    def place(self, client: str) -> None:
+        mine = [state for who, state in self.states.values() if who == client]
+        room = (
+            sum(state == "queued" for _, state in self.states.values()) < 4
+            and sum(state in ("queued", "running") for state in mine) < 2
+            and 10 * len(mine) + 10 <= 50
+        )
+        if not room:
+            with pytest.raises(RefusedOrderError):
+                self.store.place(client, "n", "{}", 10, None)
+            return
+        order, is_new = self.store.place(client, "n", "{}", 10, None)
+        assert is_new
+        self.states[order.id] = client, "queued"
+
+    def begin(self, _: str) -> None:
+        if self.running is not None:
+            return
+        oldest = next((each for each, (_, state) in self.states.items() if state == "queued"), None)
+        self.running = self.store.begin()
+        assert (self.running.id if self.running else None) == oldest
+        self._set(oldest, "running")
+
+    def end(self, _: str) -> None:
+        if self.running is None:
+            return
+        wanted = self.states[self.running.id][1] == "running"
+        assert self.store.end(self.running, "done", "well") is wanted
+        if wanted:
+            self._set(self.running.id, "done")
+        self.running = None
+
+    def cancel(self, client: str) -> None:
+        for each, (_, state) in [item for item in self.states.items() if item[1][0] == client][:2]:
+            order, active = self.store.find(each, client), state in ("queued", "running")
+            assert order is not None
+            assert self.store.cancel(order) is active
+            if active:
+                self._set(each, "cancelled")
+
+    def check(self) -> None:
+        for each, (client, state) in self.states.items():
+            found = self.store.find(each, client)
+            assert found is not None
+            assert found.state == state
+
+    def _set(self, identity: str | None, state: str) -> None:
+        if identity is not None:
+            self.states[identity] = self.states[identity][0], state
 
 
-@given(STEPS)
+@given(st.lists(st.tuples(st.sampled_from(["place", "begin", "end", "cancel"]), st.sampled_from("abc")), max_size=40))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_bounds_hold_whatever_happens(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str]]) -> None:
-    """A model that counts by itself says which orders must be taken."""
     bounds = Bounds(waiting=4, active=2, images_a_day=50, withheld=99)
     store = OrderStore(f"sqlite:///{tmp_path_factory.mktemp('s')}/o.db", bounds, clock=lambda: 1e9)
-    states: dict[str, tuple[str, str]] = {}  # id: client, state
-    running = None
-    for client, step in steps:
-        if step == "place":
-            mine = [state for who, state in states.values() if who == client]
-            room = (
-                sum(state == "queued" for _, state in states.values()) < 4
-                and sum(state in ("queued", "running") for state in mine) < 2
-                and 10 * len(mine) + 10 <= 50
-            )
-            try:
-                order, is_new = store.place(client, "n", "{}", 10, None)
-            except RefusedOrderError:
-                assert not room
-                continue
-            assert room
-            assert is_new
-            states[order.id] = client, "queued"
-        elif step == "begin" and running is None:
-            running = store.begin()
-            oldest = next((each for each, (_, state) in states.items() if state == "queued"), None)
-            assert (None if running is None else running.id) == oldest
-            if running:
-                states[running.id] = states[running.id][0], "running"
-        elif step == "end" and running is not None:
-            cancelled = states[running.id][1] == "cancelled"
-            assert store.end(running, "done", "well") is not cancelled
-            if not cancelled:
-                states[running.id] = states[running.id][0], "done"
-            running = None
-        elif step == "cancel":
-            order = next((store.find(each) for each, (who, _) in states.items() if who == client), None)
-            if order is not None:
-                active = states[order.id][1] in ("queued", "running")
-                assert store.cancel(order) is active
-                if active:
-                    states[order.id] = client, "cancelled"
-    for each, (client, state) in states.items():
-        found = store.find(each, client)
-        assert found is not None
-        assert found.state == state
+    model = Model(store)
+    for step, client in steps:
+        getattr(model, step)(client)
+    model.check()
     store.close()
 
 

@@ -212,21 +212,27 @@ def malformed(rng: random.Random, place: Place) -> bytes:
     return whole
 
 
+def said_to(server: Served, content: bytes, *, ended: bool) -> bytes:
+    """Send bytes, as the whole or as a beginning; return the status of the answer, if any."""
+    with (
+        socket.create_connection((server.host, server.port), timeout=PATIENCE_S) as connection,
+        contextlib.suppress(ConnectionError, TimeoutError),
+    ):
+        connection.sendall(content)
+        if ended:
+            connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(PATIENCE_S if ended else 0.2)
+        return connection.recv(64)[9:12]
+    return b""
+
+
 def test_no_bytes_from_outside_end_it(place: Place) -> None:
     rng = random.Random(0)
     statuses: dict[bytes, int] = {}
     with served(place) as server:
         for number in range(MALFORMED):
-            with socket.create_connection((server.host, server.port), timeout=PATIENCE_S) as connection:
-                with contextlib.suppress(ConnectionError):
-                    connection.sendall(malformed(rng, place))
-                    if number % 2:
-                        connection.shutdown(socket.SHUT_WR)
-                    connection.settimeout(PATIENCE_S if number % 2 else 0.2)
-                    with contextlib.suppress(TimeoutError):
-                        answer = connection.recv(64)
-                        status = answer[9:12]
-                        statuses[status] = statuses.get(status, 0) + 1
+            status = said_to(server, malformed(rng, place), ended=number % 2 == 1)
+            statuses[status] = statuses.get(status, 0) + 1
         assert server.client.get("/readyz").status_code == 200
         assert server.client.get("/orders").json() == {"orders": []}
         assert server.process.poll() is None
