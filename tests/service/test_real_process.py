@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -239,3 +240,29 @@ def test_no_bytes_from_outside_end_it(place: Place) -> None:
     assert b"500" not in statuses, statuses
     assert {b"400", b"422"} <= set(statuses), statuses
     assert "Traceback" not in server.log.read_text()
+
+
+def test_the_example_of_the_page_works(place: Place) -> None:
+    """docs/service.md, in Python, with this server's address and an order of its size."""
+    page = (SERVER.parents[2] / "docs" / "service.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    with served(place) as server:
+        changes = {
+            '"https://synth.example"': repr(str(server.client.base_url)),
+            '"count": 1000': '"count": 8',
+            "time.sleep(5)": "time.sleep(0.1)",
+        }
+        for old, new in changes.items():
+            assert code.count(old) == 1
+            code = code.replace(old, new)
+        token = place.heads["ada"]["Authorization"].removeprefix("Bearer ")
+        run = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code + "print(len(content))"],
+            env=os.environ | {"TOKEN": token},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=True,
+        )
+        (order,) = server.client.get("/orders").json()["orders"]
+        assert int(run.stdout) == order["bytes"]

@@ -286,7 +286,9 @@ def test_a_client_that_does_not_say_what_it_wants_is_given_up(
         if first:
             for _ in range(2):
                 connection.sendall(b"GET /look/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+                answer = b""
+                while not answer.endswith(b"}"):
+                    answer += connection.recv(1 << 16)
         begun = time.monotonic()
         connection.sendall(said)
         with contextlib.suppress(ConnectionResetError):
