@@ -28,6 +28,10 @@ from synth import option
 @click.option("--issue", help="Print a new token for NAME, write its hash to --tokens, and end.")
 @click.option("--scope", "scopes", multiple=True, help="What it allows: list, draw, order, download, audit.")
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="How long it is valid.  [default: for ever]")
+@click.option("--per-minute", type=float, default=600, help="Requests that each client may make in a minute.")
+@click.option("--most", type=int, default=10_000, help="Candidates that an order may have.")
+@click.option("--images-a-day", type=int, default=50_000, help="Candidates that each client may order in a day.")
+@click.option("--hours", type=float, default=24.0, help="How long an order may take.")
 @click.option(
     "--memory", "memory_gib", type=float, default=16.0, help="GiB that the process which fills orders may use."
 )
@@ -58,6 +62,7 @@ def command(
         raise click.UsageError("--store is missing: a folder for orders, what came of them, and the audit log")
     from shared.web.server import Address
     from synth.serve import serve as run
-    from synth.service.options import ServeOptions
+    from synth.service.options import Bounds, ServeOptions
 
-    run(ServeOptions(store=store, address=Address(host, port), **options))
+    bounds = Bounds(**{name: options.pop(name) for name in ("per_minute", "most", "images_a_day", "hours")})
+    run(ServeOptions(store=store, address=Address(host, port), bounds=bounds, **options))

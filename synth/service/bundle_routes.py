@@ -13,10 +13,13 @@ from synth.service.downloads import Download
 from synth.service.parts import Parts, told
 from synth.service.requests import DIGEST, BundleList, BundleState
 
-FILE = {200: {"content": {"application/x-hdf5": {}}, "description": "The file."}}
-PART = {206: {"content": {"application/x-hdf5": {}}, "description": "The range that was asked for."}}
-SAME = {304: {"description": "The client has it already."}}
-FILES = FILE | PART | SAME | refusals(404, 412, 416)
+_CONTENT = {"application/x-hdf5": {}}
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {"content": _CONTENT, "description": "The file."},
+    206: {"content": _CONTENT, "description": "The range that was asked for."},
+    304: {"description": "The client has it already."},
+    **refusals(404, 412, 416),
+}
 
 Digest = Annotated[str, Path(pattern=DIGEST, description="SHA-256, in hexadecimal.")]
 

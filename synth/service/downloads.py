@@ -62,7 +62,7 @@ class Download(Response):
         offer: what was checked.
         headers: of the request.
         name: that the file is saved under.
-        note: is called before anything is given; what it raises is raised. None where only headers are asked for.
+        note: is called just before anything is given; what it raises is raised. None where only headers are asked for.
         place: is held while the file is given.
 
     Raises `HTTPException`, also when called: a condition does not hold, there is no such range, or the file changed.
@@ -75,7 +75,7 @@ class Download(Response):
     ) -> None:
         size, etag = offer.stamp.size, f'"{offer.file_sha256}"'
         own = {"ETag": etag, "Accept-Ranges": "bytes", "Repr-Digest": offer.digest}
-        self._offer, self._place, self._part = offer, place, (0, 0)
+        self._offer, self._place, self._note, self._part = offer, place, note, (0, 0)
         if "if-match" in headers and not lists(headers["if-match"], etag, weak=False):
             raise HTTPException(412, "the file is another one now; begin again.", own)
         if "if-none-match" in headers and lists(headers["if-none-match"], etag, weak=True):
@@ -95,25 +95,34 @@ class Download(Response):
         self.headers["Content-Length"] = str(stop - start)
         if note is not None:
             self._part = start, stop
-            note(stop - start)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the bytes; where the file changes meanwhile end in the middle, which the client can tell."""
         del scope, receive
-        place, stop = self._part
+        if self._part[0] == self._part[1]:
+            await self._begin(send)
+            await send({"type": "http.response.body", "body": b""})
+            return
         with self._place:
-            descriptor = self._open() if place < stop else -1
+            descriptor = self._open()
             try:
-                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                while place < stop:
-                    end = min(stop, place + PIECE)
-                    piece = await anyio.to_thread.run_sync(_read, descriptor, place, end, self._offer.stamp)
-                    place += len(piece)
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
+                await self._give(descriptor, send)
             finally:
-                if descriptor >= 0:
-                    os.close(descriptor)
+                os.close(descriptor)
+
+    async def _give(self, descriptor: int, send: Send) -> None:
+        place, stop = self._part
+        assert self._note is not None
+        await anyio.to_thread.run_sync(self._note, stop - place)
+        await self._begin(send)
+        while place < stop:
+            end = min(stop, place + PIECE)
+            piece = await anyio.to_thread.run_sync(_read, descriptor, place, end, self._offer.stamp)
+            place += len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": place < stop})
+
+    async def _begin(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
     def _open(self) -> int:
         try:

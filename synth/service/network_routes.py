@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from starlette.exceptions import HTTPException
@@ -18,7 +18,10 @@ from synth.service.requests import DIGEST, MAX_SEED, MAX_TRUNCATION, Limits, Net
 Digest = Annotated[str, Path(pattern=DIGEST, description="SHA-256 of its file, in hexadecimal.")]
 Seed = Annotated[int, Path(ge=0, le=MAX_SEED)]
 Truncation = Annotated[float | None, Query(ge=-MAX_TRUNCATION, le=MAX_TRUNCATION, allow_inf_nan=False)]
-PICTURE = {200: {"content": {"image/png": {}}, "description": "The picture."}} | refusals(404)
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/png": {}}, "description": "The picture."},
+    **refusals(404),
+}
 
 
 def network_routes(parts: Parts) -> APIRouter:

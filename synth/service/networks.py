@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shared.console import say
 from shared.errors import BusyError, UserError
@@ -137,7 +138,7 @@ def _files(name: str, source: WeightSource) -> Iterator[Path]:
     yield from found
 
 
-def without_path(offer: NetworkOffer) -> dict[str, object]:
+def without_path(offer: NetworkOffer) -> dict[str, Any]:
     """Return what clients are told."""
     facts = dataclasses.asdict(offer.facts)
     told = {name: facts[name] for name in ("name", "size", "class_name", "licence", "photographs")}

@@ -8,6 +8,7 @@ from shared.web.server import Address
 
 SCOPES = ("list", "draw", "order", "download", "audit")
 MAX_BODY_BYTES = 1 << 16
+MAX_IMAGES = 1_000_000  # of an order
 BODY_S = 10.0  # in which a body must have arrived
 
 
@@ -40,6 +41,16 @@ class Bounds:
     days: float = 30.0
     starts: int = 8
     downloads: int = 4
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.per_minute <= 1e9:
+            raise UserError(f"--per-minute {self.per_minute:g}: out of range; give 1 or more.")
+        if not self.fewest <= self.most <= MAX_IMAGES:
+            raise UserError(f"--most {self.most}: out of range; give {self.fewest} to {MAX_IMAGES} candidates.")
+        if self.images_a_day < 0:
+            raise UserError(f"--images-a-day {self.images_a_day}: out of range; give 0 or more.")
+        if not 0 < self.hours <= 8760:
+            raise UserError(f"--hours {self.hours:g}: out of range; give more than 0, and 8760 at most.")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
@@ -24,6 +24,11 @@ Key = Annotated[
     ),
 ]
 
+ORDERED: dict[int | str, dict[str, Any]] = {
+    200: {"model": OrderState, "description": "It was ordered before."},
+    **refusals(400, 404, 409),
+}
+
 
 def order_routes(parts: Parts) -> APIRouter:
     """Return the addresses."""
@@ -34,7 +39,7 @@ def order_routes(parts: Parts) -> APIRouter:
         "/orders",
         summary="Order a bundle.",
         status_code=202,
-        responses={200: {"model": OrderState, "description": "It was ordered before."}} | refusals(400, 404, 409),
+        responses=ORDERED,
     )
     def place(request: OrderRequest, response: Response, key: Key = None, client: str = orderer) -> OrderState:
         _require_fitting(parts, request)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from synth.service.options import Bounds
+from synth.service.options import MAX_IMAGES, Bounds
 
 DIGEST = "^[0-9a-f]{64}$"
 ORDER_ID = "^[0-9a-f]{32}$"
@@ -22,7 +22,7 @@ Truncation = Annotated[float, Field(ge=-MAX_TRUNCATION, le=MAX_TRUNCATION, allow
 
 # Whole numbers, which JSON may write as 8.0; no texts and no truth values
 _WHOLE = BeforeValidator(lambda value: int(value) if _is_whole(value) else value)
-Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000), _WHOLE]
+Count = Annotated[int, Field(strict=True, ge=1, le=MAX_IMAGES), _WHOLE]
 Class = Annotated[int, Field(strict=True, ge=0, le=999), _WHOLE]
 Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED), _WHOLE]
 

@@ -1,6 +1,7 @@
 """Ranges beside naive slicing, conditions, and that all that is given is written down before."""
 
 import base64
+import contextlib
 import hashlib
 import os
 import threading
@@ -167,6 +168,20 @@ def test_a_file_that_is_written_into_while_it_is_given_is_cut_off(
             got += answer.read()
     assert changed.is_set()
     assert bytes(got) in (b"", content[:PIECE])
+
+
+def test_what_is_refused_is_not_written_down(place: Place) -> None:
+    with place.opened() as (client, parts):
+        path = f"/bundles/{identity(place.shared)}/file"
+        with contextlib.ExitStack() as taken:
+            for _ in range(parts.bounds.downloads):
+                taken.enter_context(parts.downloads.one("ada"))
+            assert client.get(path).status_code == 429
+            assert client.head(path).status_code == 200
+            assert client.get(path, headers=place.heads["bob"]).status_code == 200
+        assert client.get(path, headers={"Range": "bytes=3-4"}).status_code == 206
+        lines, _ = parts.audit.page(0, 10)
+        assert [(line["who"], line["bytes"]) for line in lines] == [("bob", place.shared.stat().st_size), ("ada", 2)]
 
 
 def test_only_the_very_file_is_opened(tmp_path: Path) -> None:
