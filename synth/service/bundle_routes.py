@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.exceptions import HTTPException
@@ -13,7 +13,7 @@ from synth.service.downloads import Download
 from synth.service.parts import Parts, told
 from synth.service.requests import DIGEST, BundleList, BundleState
 
-_CONTENT = {"application/x-hdf5": {}}
+_CONTENT: dict[str, Any] = {"application/x-hdf5": {}}
 FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": _CONTENT, "description": "The file."},
     206: {"content": _CONTENT, "description": "The range that was asked for."},

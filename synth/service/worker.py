@@ -107,8 +107,13 @@ def fill(job: Job) -> None:
         generate(GenerateOptions(network=job.network, out=job.candidates, **drawn, **surroundings))
     if read_candidates(job.candidates).generator.get("network") != job.sha256:
         raise UserError(f"{job.network}: changed while it was offered; start the service again.")
-    chosen = {name: asked[name] for name in ("rule", "sigma", "keep")} | {"features": job.features}
-    places = {"candidates": job.candidates, "cohort": Path(job.cohort), "network": job.network, "out": job.out}
+    chosen: dict[str, Any] = {name: asked[name] for name in ("rule", "sigma", "keep")} | {"features": job.features}
+    places: dict[str, Any] = {
+        "candidates": job.candidates,
+        "cohort": Path(job.cohort),
+        "network": job.network,
+        "out": job.out,
+    }
     select(SelectOptions(**places, **chosen, **surroundings))
 
 
