@@ -10,7 +10,19 @@ from shared.console import user_errors
 from shared.errors import UserError
 
 # In the order in which people use them; each is `command` in the module of its name.
-COMMANDS = ("prepare", "blank", "train", "refine", "generate", "select", "bundle", "report", "networks", "export")
+COMMANDS = (
+    "prepare",
+    "blank",
+    "train",
+    "refine",
+    "generate",
+    "select",
+    "bundle",
+    "report",
+    "networks",
+    "export",
+    "serve",
+)
 
 
 class Commands(click.Group):

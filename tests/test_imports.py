@@ -16,11 +16,14 @@ def loaded_by(code: str) -> set[str]:
     return set(run.stdout.split())
 
 
-def modules_of_shared() -> str:
+UVICORN = ("shared.web.server", "shared.web.patience")  # it loads click itself
+
+
+def modules_of_shared(*left_out: str) -> str:
     return (
         "import pkgutil, importlib, shared\n"
         "for module in pkgutil.walk_packages(shared.__path__, 'shared.'):\n"
-        "    if not module.name.startswith('shared.nn'):\n"
+        f"    if not module.name.startswith({('shared.nn', *left_out)!r}):\n"
         "        importlib.import_module(module.name)\n"
     )
 
@@ -33,7 +36,8 @@ def test_each_package_imports_alone(package: str) -> None:
 def test_shared_loads_no_torch_no_click_and_no_other_package() -> None:
     loaded = loaded_by(modules_of_shared())
     assert "shared" in loaded
-    assert not loaded & {"torch", "click", "synth", "classify", "stylegan2_ada"}
+    assert not loaded & {"torch", "synth", "classify", "stylegan2_ada"}
+    assert "click" not in loaded_by(modules_of_shared(*UVICORN))
 
 
 @pytest.mark.parametrize("package", ["synth", "classify"])
@@ -45,6 +49,10 @@ def test_help_loads_nothing_heavy(package: str) -> None:
         "    cli(['--help'])\n"
     )
     assert not loaded_by(code) & {"torch", "torchvision", "timm", "numpy", "scipy", "h5py", "PIL", "matplotlib"}
+
+
+def test_the_service_leaves_torch_to_its_processes() -> None:
+    assert not loaded_by("import synth.serve") & {"torch", "stylegan2_ada", "matplotlib"}
 
 
 def test_the_engine_loads_nothing_of_ours() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import Request
+from fastapi import Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
 from shared.web.limits import RateLimit
 from shared.web.tokens import Tokens
 
 SCHEME = "bearer"
+_DOCUMENTED = Security(HTTPBearer(auto_error=False, description="A token that the operator issued."))
 
 
 class Access:
@@ -30,7 +32,7 @@ class Access:
         It answers 401 without a valid token, 403 without the scope, and 429 to who asks too often.
         """
 
-        def check(request: Request) -> str:
+        def check(request: Request, _: HTTPAuthorizationCredentials | None = _DOCUMENTED) -> str:
             client = self._client(request, scope)
             request.scope["state"]["client"] = client
             self._count(client)

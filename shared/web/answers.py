@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope, Send
 
-WORDS = {404: "there is nothing at this address; see /docs.", 405: "this address does not answer that; see /docs."}
+WORDS = {
+    400: "the body cannot be read: it is not JSON in UTF-8; see /docs.",
+    404: "there is nothing at this address; see /docs.",
+    405: "this address does not answer that; see /docs.",
+}
+
+EVERYWHERE = (403, 408, 413, 421, 422, 429, 500, 503)  # what the bounds around any address may answer
+
+
+class Refusal(BaseModel):
+    """What is answered instead of what was asked for."""
+
+    error: str = Field(description="One sentence: what is wrong, and the way out.")
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return how FastAPI documents answers that are errors, for its argument `responses`."""
+    return {status: {"model": Refusal, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
 async def refuse(
@@ -41,8 +61,14 @@ def answer_in_sentences(app: FastAPI) -> None:
         where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
         return JSONResponse({"error": f"{where or 'the request'}: {first['msg'].lower()}; see /docs."}, 422)
 
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        del request, error  # Starlette raises it again for the log
+        return JSONResponse({"error": "the service failed here, and its log says how; try again later."}, 500)
+
     app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(Exception, failed)
     app.add_exception_handler(RequestValidationError, invalid)
 
 
-_PLAIN = ("Not Found", "Method Not Allowed")  # Starlette's own words
+# Starlette's and FastAPI's own words
+_PLAIN = ("Not Found", "Method Not Allowed", "There was an error parsing the body")

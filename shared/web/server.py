@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +16,13 @@ from starlette.types import ASGIApp
 from shared.console import say
 from shared.errors import UserError
 from shared.web.guard import LOOPBACK
+from shared.web.patience import PatientProtocol
 
 KEEP_ALIVE_S = 5
 GRACE_S = 30  # in which requests that have begun may end
 BACKLOG = 128
 MAX_CONNECTIONS = 256
+STALL_S = 60  # after which a client that takes nothing of its answer is given up
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ def listen(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; those that it accepts inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * STALL_S)
     try:
         listener.bind((address.host, address.port))
     except (OSError, OverflowError) as error:
@@ -59,12 +67,15 @@ def listen(address: Address) -> socket.socket:
 
 
 def serve(app: ASGIApp, listener: socket.socket, *, what: str) -> None:
-    """Answer requests until SIGINT or SIGTERM, and then those that have begun; `what` is said with the address."""
+    """Answer requests until SIGINT or SIGTERM, then those that have begun, and return; `what` names the service."""
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     say(f"{what}: http://{shown}:{port}  (Ctrl-C ends it)")
     config = uvicorn.Config(
         app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -74,4 +85,19 @@ def serve(app: ASGIApp, listener: socket.socket, *, what: str) -> None:
         limit_concurrency=MAX_CONNECTIONS,
         proxy_headers=False,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    with _ended_by_signals():
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let the signals that end a server end nothing else: uvicorn raises them again when it has answered all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,6 +1,7 @@
 """The web's bounds around a small application: what is let through, what is refused, and what is told of it."""
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -23,7 +24,8 @@ from shared.web.access import Access
 from shared.web.answers import answer_in_sentences
 from shared.web.guard import HEADERS, Guard
 from shared.web.limits import BodyLimit, RateLimit
-from shared.web.server import Address, listen, require_safe
+from shared.web.patience import PatientProtocol
+from shared.web.server import STALL_S, Address, listen, require_safe
 from shared.web.tokens import Tokens, hash_of, issue, read_tokens
 
 SCOPES = ("look", "order")
@@ -259,11 +261,49 @@ def test_a_body_that_does_not_arrive_is_given_up(served: str) -> None:
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(f"POST /raw HTTP/1.1\r\nHost: {served}\r\nContent-Length: 10\r\n\r\nabc".encode())
         begun = time.monotonic()
-        answer = connection.recv(4096).decode()
+        answer = b"".join(iter(lambda: connection.recv(4096), b"")).decode()
     assert answer.startswith("HTTP/1.1 408")
     assert "did not arrive within 0.3 s" in answer
     assert time.monotonic() - begun < 20
     assert httpx.post(f"http://{served}/raw", content=b"abc").json() == {"bytes": 3}
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /look/a HTTP/1.1\r\nHost: localhost\r\n"])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_client_that_does_not_say_what_it_wants_is_given_up(
+    said: bytes, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither on a new connection nor after a request on it; one that speaks in time is answered."""
+    monkeypatch.setattr("shared.web.patience.HEADERS_S", 0.5)
+    config = uvicorn.Config(
+        Guard(application(), log=io.StringIO()), log_config=None, http=PatientProtocol, timeout_keep_alive=1
+    )
+    listener, server = listen(Address(port=0)), uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    with socket.create_connection(listener.getsockname()) as connection:
+        connection.settimeout(20)
+        if first:
+            for _ in range(2):
+                connection.sendall(b"GET /look/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                answer = b""
+                while not answer.endswith(b"}"):
+                    answer += connection.recv(1 << 16)
+        begun = time.monotonic()
+        connection.sendall(said)
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(4096) == b""
+        assert 0.2 < time.monotonic() - begun < 15
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_the_system_gives_up_a_client_that_takes_nothing() -> None:
+    with listen(Address(port=0)) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * STALL_S
 
 
 def test_a_port_that_is_taken_and_an_open_door_are_one_sentence(tmp_path: Path) -> None:

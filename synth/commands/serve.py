@@ -1,0 +1,68 @@
+"""`synth serve`."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import click
+
+from synth import option
+
+
+@click.command("serve")
+@click.argument("folders", type=option.FOLDER, nargs=-1)
+@click.option("--store", type=option.FOLDER, help="Folder of orders, what came of them, and the audit log.")
+@click.option("--database", help="Database of the orders, postgresql://….  [default: SQLite in --store]")
+@click.option(
+    "--networks", multiple=True, help="Network to offer: a name, a file, a run's folder, or a folder of files."
+)
+@click.option("--cohort", "cohorts", type=option.FILE, multiple=True, help="Photographs that orders are compared with.")
+@click.option("--draw", multiple=True, help="Network that single pictures are drawn with, by seed.")
+@click.option(
+    "--unfiltered", is_flag=True, help="Let --draw name networks that saw photographs: nobody looks for copies."
+)
+@click.option("--host", default="127.0.0.1", help="Address to listen on; others than this machine's need --tokens.")
+@click.option("--port", type=int, default=8000, help="Port; 0 takes a free one.")
+@click.option("--name", "names", multiple=True, help="Name that the service is called by, as in its address.")
+@click.option("--tokens", type=option.FILE, help="File with the hashes of tokens.")
+@click.option("--issue", help="Print a new token for NAME, write its hash to --tokens, and end.")
+@click.option("--scope", "scopes", multiple=True, help="What it allows: list, draw, order, download, audit.")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="How long it is valid.  [default: for ever]")
+@click.option("--per-minute", type=float, default=600, help="Requests that each client may make in a minute.")
+@click.option("--most", type=int, default=10_000, help="Candidates that an order may have.")
+@click.option("--images-a-day", type=int, default=50_000, help="Candidates that each client may order in a day.")
+@click.option("--hours", type=float, default=24.0, help="How long an order may take.")
+@click.option(
+    "--memory", "memory_gib", type=float, default=16.0, help="GiB that the process which fills orders may use."
+)
+@click.option("--features", default="auto", help=f"Feature space: {', '.join(option.SIMILARITY_SPACES)} or timm:NAME.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
+@click.option("--offline", is_flag=True, help="Never touch the network.")
+def command(
+    store: Path | None,
+    issue: str | None,
+    scopes: tuple[str, ...],
+    days: float | None,
+    host: str,
+    port: int,
+    **options: Any,
+) -> None:
+    """Offer the shareable bundles in FOLDERS, and orders of more, to partners who may not see the photographs."""
+    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
+        raise click.UsageError("serve needs a web server; pip install 'rarescreen[serve]'")
+    if issue is not None:
+        if options["tokens"] is None:
+            raise click.UsageError("--issue needs --tokens FILE, where the token's hash is written")
+        from synth.serve import issue_token
+
+        issue_token(options["tokens"], issue, scopes, days)
+        return
+    if store is None:
+        raise click.UsageError("--store is missing: a folder for orders, what came of them, and the audit log")
+    from shared.web.server import Address
+    from synth.serve import serve as run
+    from synth.service.options import Bounds, ServeOptions
+
+    bounds = Bounds(**{name: options.pop(name) for name in ("per_minute", "most", "images_a_day", "hours")})
+    run(ServeOptions(store=store, address=Address(host, port), bounds=bounds, **options))
