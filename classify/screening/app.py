@@ -20,7 +20,10 @@ from classify.screening.feedback import MAX_TEXT, ROLES, STATEMENTS, Answer, Fee
 from shared import __version__
 from shared.images import BadPhotoError
 from shared.web.access import Access
-from shared.web.answers import answer_in_sentences
+from shared.web.answers import EVERYWHERE, answer_in_sentences, refusals
+from shared.web.docs_page import add_docs
+from shared.web.health import add_health
+from shared.web.parameters import only_known_parameters
 
 SCREEN, FEEDBACK = "screen", "feedback"  # scopes of tokens
 SCOPES = (SCREEN, FEEDBACK)
@@ -31,16 +34,10 @@ STATIC = {"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; c
 MultiPartParser.spool_max_size = MAX_UPLOAD_BYTES + 1  # no photograph is ever written to a disk, not even for a moment
 
 
-class Problem(BaseModel):
-    """An error."""
+class Removed(BaseModel):
+    """That an answer was removed."""
 
-    error: str
-
-
-class Status(BaseModel):
-    """How the service is."""
-
-    status: str
+    status: str = "removed"
 
 
 class Told(BaseModel):
@@ -56,10 +53,6 @@ class Receipt(BaseModel):
     """By which an answer can be removed."""
 
     receipt: str
-
-
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Problem} for status in statuses}
 
 
 # The body is described by hand: declared, it would be read before the token is looked at.
@@ -118,12 +111,15 @@ def make_app(service: Service, access: Access, feedback: Feedback | None = None)
         "of a photograph is stored or logged.",
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(only_known_parameters)],
+        responses=refusals(*EVERYWHERE),
     )
     answer_in_sentences(app)
+    add_docs(app)
+    add_health(app, lambda: _trouble(service))
     may_screen = [Depends(access.needs(SCREEN))]
     _add_page(app, Pages(service, access.tokens is not None, feedback is not None), may_screen)
     _add_interface(app, service, may_screen)
-    _add_operation(app, service)
     if feedback is not None:
         _add_feedback(app, feedback, [Depends(access.needs(FEEDBACK))])
     return app
@@ -134,7 +130,7 @@ async def _screened(service: Service, request: Request, *, evidence: bool | None
     async with request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_UPLOAD_BYTES) as form:
         photo, asked = form.get("photo"), str(form.get("evidence", "false")).lower()
         if not isinstance(photo, UploadFile):
-            raise HTTPException(422, "photo: the field is missing, or no file; see /openapi.json.")
+            raise HTTPException(422, "photo: the field is missing, or no file; see /docs.")
         if asked not in ("true", "false"):
             raise HTTPException(422, "evidence: give true or false.")
         content = await photo.read()
@@ -171,7 +167,7 @@ def _add_page(app: FastAPI, pages: Pages, may_screen: list[Any]) -> None:
 def _add_interface(app: FastAPI, service: Service, may_screen: list[Any]) -> None:
     @app.post(
         "/api/v1/screen",
-        responses=_errors(400, 401, 403, 408, 413, 422, 429, 503),
+        responses=refusals(400, 401),
         dependencies=may_screen,
         openapi_extra=PHOTO,
         tags=["screening"],
@@ -181,25 +177,16 @@ def _add_interface(app: FastAPI, service: Service, may_screen: list[Any]) -> Non
         return await _screened(service, request, evidence=None)
 
 
-def _add_operation(app: FastAPI, service: Service) -> None:
-    @app.get("/healthz", tags=["operation"])
-    def alive() -> Status:
-        """Tell that the process answers."""
-        return Status(status="alive")
-
-    @app.get("/readyz", responses=_errors(503), tags=["operation"])
-    def ready() -> Status:
-        """Tell whether photographs can be judged."""
-        if not service.engine.is_working:
-            raise HTTPException(503, "the model does not answer; restart the service.")
-        return Status(status="ready")
+def _trouble(service: Service) -> str | None:
+    """Return why no photograph can be judged."""
+    return None if service.engine.is_working else "the model does not answer; restart the service."
 
 
 def _add_feedback(app: FastAPI, feedback: Feedback, may_tell: list[Any]) -> None:
     @app.post(
         "/api/v1/feedback",
         status_code=201,
-        responses=_errors(400, 401, 403, 413, 422, 429),
+        responses=refusals(400, 401),
         dependencies=may_tell,
         tags=["feedback"],
     )
@@ -214,12 +201,12 @@ def _add_feedback(app: FastAPI, feedback: Feedback, may_tell: list[Any]) -> None
 
     @app.delete(
         "/api/v1/feedback/{receipt}",
-        responses=_errors(401, 403, 404, 422, 429),
+        responses=refusals(401, 404),
         dependencies=may_tell,
         tags=["feedback"],
     )
-    def withdraw(receipt: str) -> Status:
+    def withdraw(receipt: str) -> Removed:
         """Remove an answer."""
         if not feedback.remove(receipt):
             raise HTTPException(404, "there is no such answer.")
-        return Status(status="removed")
+        return Removed()
