@@ -7,12 +7,17 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import schemathesis
 import torch
 from click.testing import CliRunner
+from hypothesis import HealthCheck, Phase, given, settings
 from PIL import Image
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 from screened import fitted, guarded, photograph
@@ -244,3 +249,34 @@ def test_the_command_refuses_in_one_sentence(model: Path, tmp_path: Path) -> Non
     issued = CliRunner().invoke(cli, ["serve", str(model), "--tokens", str(tmp_path / "t.json"), "--issue", "ada"])
     assert issued.exit_code == 0
     assert issued.output.startswith("rs_")
+
+
+@pytest.mark.filterwarnings("ignore")  # of what the library uses
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_all_that_is_answered_is_documented(client: TestClient, mode: GenerationMode) -> None:
+    schema = schemathesis.openapi.from_asgi("/openapi.json", client.app)
+    seen: set[int] = set()
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        raw = operation.definition.raw
+        if mode == GenerationMode.NEGATIVE and not raw.get("parameters") and "requestBody" not in raw:
+            continue  # nothing can be wrong
+
+        @given(case=operation.as_strategy(generation_mode=mode))
+        @settings(
+            max_examples=15,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        def holds(case: Any) -> None:
+            response = case.call()
+            case.validate_response(response, excluded_checks=[negative_data_rejection, positive_data_acceptance])
+            seen.add(response.status_code)
+
+        holds()
+    assert 200 in seen or mode == GenerationMode.NEGATIVE
+    assert {400, 422} & seen
+    assert not {each for each in seen if each >= 500}
