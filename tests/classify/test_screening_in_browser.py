@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from browser import chromium, opened, serious
@@ -33,16 +34,21 @@ def url(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def files(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def files(model: Path, url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Photographs on either side of the threshold, the first that the service does not turn away, and no photograph."""
     cohort = read_cohort(model.parent / "cohort.h5")
     folder = tmp_path_factory.mktemp("photographs")
-    rows = parts(cohort, 0).test
-    found = {}
-    for name, label in (("positive", 1), ("negative", 0)):
-        found[name] = folder / f"{name}.png"
-        found[name].write_bytes(photograph(np.asarray(cohort.images[rows[cohort.label[rows] == label][3]])))
+    found: dict[str, Path] = {}
+    for image in np.asarray(cohort.images[parts(cohort, 0).test]):
+        content = photograph(image)
+        name = httpx.post(f"{url}/api/v1/screen", files={"photo": content}).json()["verdict"]
+        if name not in found:
+            found[name] = folder / f"{name}.png"
+            found[name].write_bytes(content)
+        if {"above", "below"} <= found.keys():
+            break
     (folder / "none.png").write_text("no picture")
-    return found | {"none": folder / "none.png"}
+    return found | {"no picture": folder / "none.png"}
 
 
 def judged(page: Page, file: Path) -> str:
@@ -59,7 +65,7 @@ def test_a_photograph_is_judged_and_axe_finds_nothing_serious(
 ) -> None:
     with opened(browser, url, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
         assert serious(page) == []
-        said = judged(page, files["positive"])
+        said = judged(page, files["above"])
         assert "looks to the model like herpeticum" in said
         assert "It cannot rule anything out." in said
         assert page.locator("#result img").count() == 2
@@ -74,23 +80,23 @@ def test_a_photograph_is_judged_and_axe_finds_nothing_serious(
 
 def test_another_photograph_takes_the_place_of_the_first(browser: Browser, url: str, files: dict[str, Path]) -> None:
     with opened(browser, url) as page:
-        judged(page, files["positive"])
-        page.set_input_files("#photo", files["negative"])
+        judged(page, files["above"])
+        page.set_input_files("#photo", files["below"])
         assert page.locator("#result .card").count() == 0  # nothing old stands beside a new picture
         assert page.locator("#preview").is_visible()
-        assert "That does not rule it out" in judged(page, files["negative"])
+        assert "That does not rule it out" in judged(page, files["below"])
 
 
 def test_what_is_no_photograph_is_said_in_the_page(browser: Browser, url: str, files: dict[str, Path]) -> None:
     with browser.new_context() as session:  # the refusal is an answer of 400, which the console reports
         page = session.new_page()
         page.goto(url)
-        assert "The photograph cannot be read" in judged(page, files["none"])
+        assert "The photograph cannot be read" in judged(page, files["no picture"])
 
 
 def test_a_file_can_be_dropped(browser: Browser, url: str, files: dict[str, Path]) -> None:
     with opened(browser, url) as page:
-        content = list(files["positive"].read_bytes())
+        content = list(files["above"].read_bytes())
         transfer = page.evaluate_handle(
             "bytes => { const held = new DataTransfer();"
             " held.items.add(new File([new Uint8Array(bytes)], 'p.png', {type: 'image/png'})); return held; }",
@@ -104,7 +110,7 @@ def test_a_file_can_be_dropped(browser: Browser, url: str, files: dict[str, Path
 
 def test_it_works_without_the_script_and_by_keyboard(browser: Browser, url: str, files: dict[str, Path]) -> None:
     with opened(browser, url, java_script_enabled=False) as page:
-        page.set_input_files("#photo", files["positive"])
+        page.set_input_files("#photo", files["above"])
         page.get_by_role("button", name="Look at it").press("Enter")
         page.wait_for_selector("#result .card.above")
 
@@ -128,7 +134,7 @@ def test_a_service_that_is_gone_is_said(browser: Browser, model: Path, files: di
         page = session.new_page()
         with guarded(model) as app, on_a_socket(app) as address:
             page.goto(address)
-        page.set_input_files("#photo", files["positive"])
+        page.set_input_files("#photo", files["above"])
         page.get_by_role("button", name="Look at it").click()
         page.wait_for_selector("#result .card")
         assert "cannot be reached. Nothing was judged." in page.locator("#result").inner_text()
