@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
@@ -117,7 +117,7 @@ class _Process:
             return None
 
     @contextmanager
-    def killed_after(self, seconds: float) -> Iterator[threading.Event.is_set]:  # type: ignore[valid-type]
+    def killed_after(self, seconds: float) -> Iterator[Callable[[], bool]]:
         """Kill the process unless the block ends in time; what is given tells whether it was."""
         killed = threading.Event()
 
@@ -139,7 +139,8 @@ class _Process:
     def end(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._stdin.close() if not self._stdin.closed else None
+        with suppress(OSError):  # what was not sent to it is lost
+            self._stdin.close()
         self._stdout.close()
 
 

@@ -153,10 +153,13 @@ def test_a_thousand_bad_uploads_leave_it_as_it_was(client: TestClient, images: n
     assert ask(client, good[0]) == before
 
 
-def test_nothing_of_a_photograph_is_kept(client: TestClient, model: Path, images: np.ndarray, tmp_path: Path) -> None:
-    """No file appears in the model's folder or among temporary files, and the log holds no name of a file."""
+def test_nothing_of_a_photograph_is_kept(client: TestClient, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large upload goes through no file, not even a temporary one, and none appears in the model's folder."""
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", lambda _: pytest.fail("written to a disk"))
+    large = photograph(np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8))
+    assert len(large) > 2**21
     before = {path: path.stat().st_mtime_ns for path in model.rglob("*")}
-    client.post("/", files={"photo": ("patient name.png", photograph(images[0]))})
+    assert client.post("/", files={"photo": ("patient name.png", large)}).status_code == 200
     assert {path: path.stat().st_mtime_ns for path in model.rglob("*")} == before
 
 
