@@ -89,7 +89,7 @@ class Training:
             UserError: the loss is no longer finite.
             shared.interruption.StopAskedError: a signal came; the state is saved.
         """
-        bar.advance(len(self.progress.history) * len(self.mixture.train))
+        bar.skip(len(self.progress.history) * len(self.mixture.train))
         self._counted_s = time.monotonic()
         while not self.is_over:
             epoch = self.progress.epoch
@@ -120,7 +120,7 @@ class Training:
         shown = shown_in(self.mixture, self.settings, epoch)
         order, ends = order_in(len(shown), seed, epoch), batch_ends(len(shown), batch)
         told: list[tuple[Tensor, Tensor]] = []  # on the device, so that no step waits for it
-        bar.advance([0, *ends][len(progress.losses)])
+        bar.skip([0, *ends][len(progress.losses)])
         self.classifier.train()
         with seeded(device, seed, "epoch", epoch, *([self.ranks.rank] if self.ranks.count > 1 else [])):
             if self._own is not None:  # it goes on where it was interrupted, in the middle of the epoch

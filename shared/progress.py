@@ -34,6 +34,9 @@ class Bar(Protocol):
     def advance(self, amount: float = 1) -> None:
         """Count `amount` more units as done."""
 
+    def skip(self, amount: float) -> None:
+        """Count `amount` units as done by an earlier process: they say nothing of the rate."""
+
     def note(self, text: str) -> None:
         """Show a short state ("p 0.31") behind the bar."""
 
@@ -118,6 +121,10 @@ class _TerminalBar:
     def advance(self, amount: float = 1) -> None:
         self._shown.advance(self._task, amount)
 
+    def skip(self, amount: float) -> None:
+        task = next(task for task in self._shown.tasks if task.id == self._task)
+        task.completed += amount  # `advance` would take it for speed
+
     def note(self, text: str) -> None:
         self._shown.update(self._task, note=text)
 
@@ -142,13 +149,17 @@ class _LineBar:
 
     def __init__(self, out: Console, description: str, total: float, unit: str) -> None:
         self._out, self._description, self._total, self._unit = out, description, total, unit
-        self._done, self._told, self._note = 0.0, -1.0, ""
+        self._done, self._skipped, self._told, self._note = 0.0, 0.0, -1.0, ""
         self._start = self._last = time.monotonic()
 
     def advance(self, amount: float = 1) -> None:
         self._done += amount
         if time.monotonic() - self._last >= LINE_EVERY_S:
             self._line()
+
+    def skip(self, amount: float) -> None:
+        self._done += amount
+        self._skipped += amount
 
     def note(self, text: str) -> None:
         self._note = text
@@ -161,7 +172,7 @@ class _LineBar:
         self._told = self._done
         self._last = time.monotonic()
         elapsed_s = self._last - self._start
-        rate = self._done / elapsed_s if elapsed_s > 0 else 0.0
+        rate = (self._done - self._skipped) / elapsed_s if elapsed_s > 0 else 0.0
         known = FIRST_ESTIMATE * self._total <= self._done < self._total and rate > 0
         left = f", {(self._total - self._done) / rate:.0f} s left" if known else ""
         count = f"{_number(self._done)}/{_number(self._total)} {self._unit}, {rate:.3g} {self._unit}/s"

@@ -118,6 +118,7 @@ class FoldGrid:
             )
             started = time.monotonic()
             with progress(cell.name.replace("_", " "), self.options.kimg, unit="kimg") as bar:
+                bar.skip(run.trainer.cur_nimg / 1000)
                 for moment in run.go():
                     bar.advance(moment.kimg_done)
                     bar.note(moment.note)

@@ -139,7 +139,6 @@ class Run:
             for folder in (self.folder.samples, self.folder.averages):
                 folder.mkdir(parents=True, exist_ok=True)
             self.folder.write_log(self.log.lines)
-        yield Moment(self.trainer.cur_nimg / 1000, "")
         if self.watcher is not None:
             for score in self.log.scores():
                 self.watcher.report(score.nimg, score.criterion)

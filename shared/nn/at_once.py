@@ -227,6 +227,9 @@ class _PipeBar:
     def advance(self, amount: float = 1) -> None:
         self._pipe.send("advance", self._number, amount)
 
+    def skip(self, amount: float) -> None:
+        self._pipe.send("skip", self._number, amount)
+
     def note(self, text: str) -> None:
         self._pipe.send("note", self._number, text)
 

@@ -158,6 +158,9 @@ class _ToldBar:
         if time.monotonic() - self._told > TELL_EVERY_S:
             self._tell()
 
+    def skip(self, amount: float) -> None:
+        self._done += amount
+
     def note(self, text: str) -> None:
         del text
 

@@ -60,6 +60,31 @@ def test_without_a_terminal_there_is_a_line_a_minute(
     assert lines[-1] == "training: 10/10 kimg, 0.0333 kimg/s, 300 s  p 9"
 
 
+def test_what_an_earlier_process_did_says_nothing_of_the_rate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(shared.progress.time, "monotonic", lambda: now)
+    with progress("training", 100, unit="kimg") as bar:
+        bar.skip(70)
+        now = 60.0
+        bar.advance(6)
+        bar.skip(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "training: 76/100 kimg, 0.1 kimg/s, 60 s, 240 s left"
+    assert lines[1] == "training: 77/100 kimg, 0.1 kimg/s, 60 s, 230 s left"
+
+
+def test_a_bar_counts_what_an_earlier_process_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(shared.console, "console", lambda: Console(file=stream, force_terminal=True, width=120))
+    with progress("reading", 4, unit="images") as bar:
+        bar.skip(4)
+    text = stream.getvalue()
+    assert "4/4" in text
+    assert "images/s" not in text
+
+
 def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(shared.console, "console", lambda: Console(file=stream, force_terminal=True, width=120))
