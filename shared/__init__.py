@@ -1,6 +1,6 @@
 """What `synth` and `classify` both need: the two file contracts, splits, records, studies, the phantom and the console.
 
-Nothing here imports `synth`, `classify` or click, and only `shared.nn` imports torch.
+Nothing here imports `synth` or `classify`; only `shared.nn` imports torch, and only `shared.command_line` click.
 """
 
 __version__ = "0.1.0"

@@ -37,7 +37,7 @@ def test_shared_loads_no_torch_no_click_and_no_other_package() -> None:
     loaded = loaded_by(modules_of_shared())
     assert "shared" in loaded
     assert not loaded & {"torch", "synth", "classify", "stylegan2_ada"}
-    assert "click" not in loaded_by(modules_of_shared(*UVICORN))
+    assert "click" not in loaded_by(modules_of_shared(*UVICORN, "shared.command_line"))
 
 
 @pytest.mark.parametrize("package", ["synth", "classify"])
