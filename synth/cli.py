@@ -7,6 +7,6 @@ cli = program(
     "Synthetic images of a rare disease, from a few hundred photographs.",
     (
         *("prepare", "blank", "train", "refine", "generate", "select"),
-        *("bundle", "report", "networks", "export", "serve"),
+        *("bundle", "report", "networks", "export", "serve", "doctor"),
     ),
 )

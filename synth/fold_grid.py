@@ -17,6 +17,7 @@ from shared.console import say
 from shared.errors import UserError
 from shared.interruption import Interruption
 from shared.nn.device import describe_precision
+from shared.nn.memory import is_out_of_memory
 from shared.progress import progress
 from shared.provenance import environment
 from shared.splits import partners
@@ -131,8 +132,8 @@ class FoldGrid:
         """Say in one sentence what to do when the device's memory is too small; the newest state is as it was."""
         try:
             yield
-        except RuntimeError as error:  # of a GPU's memory torch raises a kind of its own, of the processor's none
-            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
                 raise
             batch = self.training(self.search.corners()[0]).batch
             raise UserError(

@@ -32,7 +32,7 @@ def prepare(options: PrepareOptions) -> Cohort:
     _check_counts(photographs, options)
     metadata = read_metadata(options.csv, photographs.source_path.tolist()) if options.csv else None
     pairs = duplicate_pairs(photographs.image_id, photographs.thumbnails)
-    cohort = _assemble(photographs, options, metadata, pairs)
+    cohort = assemble(photographs, options, metadata, pairs)
     cohort = replace(cohort, path=options.out, sha256=write_cohort(options.out, cohort))
     report(cohort, Findings(photographs, pairs, metadata))
     return cohort
@@ -62,9 +62,10 @@ def _check_counts(photographs: Photographs, options: PrepareOptions) -> None:
             raise UserError(f"{asked}: only {count} usable images, and each class needs {MIN_IMAGES}; add images.")
 
 
-def _assemble(
+def assemble(
     photographs: Photographs, options: PrepareOptions, metadata: Metadata | None, pairs: Sequence[DuplicatePair]
 ) -> Cohort:
+    """Return the cohort of photographs that were read or rendered; `pairs` are near-duplicates, by rows."""
     study = photographs.role == STUDY
     # Study images are named first, so that an external set does not renumber their groups and move their folds.
     names = np.char.add(np.where(study, "0", "1"), photographs.image_id)

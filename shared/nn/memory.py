@@ -59,6 +59,11 @@ def _free_of_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
     return None  # no container, or one without a limit ("max")
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error means that memory was too small; of the processor's torch has no kind of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def forget_peak(device: torch.device) -> None:
     """Let `peak_bytes` begin anew, where the system can (Linux: clear_refs in proc(5))."""
     if device.type == "cuda":

@@ -1,0 +1,153 @@
+"""`synth doctor`: whether `synth train` would run on this machine, and what it would take."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.cohort import Cohort, read_cohort
+from shared.doctor.finding import Finding, State, bad, good, note
+from shared.doctor.packages import examine_packages
+from shared.doctor.places import examine_folder, in_gib
+from shared.doctor.pretrained import examine_weights
+from shared.doctor.storage import examine_storage
+from shared.errors import UserError
+from shared.nn.device import choose_device
+from shared.nn.examined import examine_machine
+from shared.nn.memory import free_bytes
+from shared.weights import DINOV2, DINOV2_SMALL, EFFICIENTNET_LITE, FID_INCEPTION, VGG16, WeightSource
+from stylegan2_ada.averages import WIDTHS
+from synth.cells import Cell
+from synth.dry_run import fakes_of_a_cell, probe, seconds_a_fake
+from synth.fold_grid import FoldGrid
+from synth.launch import Place, joined
+from synth.photographs import render
+from synth.prepare import assemble
+from synth.prepare_options import PrepareOptions
+from synth.run import every_nimg
+from synth.search import plan_search
+from synth.starts import build_start
+from synth.train import MAX_SMALL_PX
+from synth.train_options import TrainOptions
+from synth.training_set import classes
+
+EXTRAS = {
+    "postgresql": "--storage postgresql://",
+    "dashboard": "optuna-dashboard",
+    "segment": "synth blank",
+    "serve": "synth serve",
+}
+NEEDED = {EFFICIENTNET_LITE[0]: "projected training and offline scores", EFFICIENTNET_LITE[1]: "scores of those"}
+OTHER = {
+    FID_INCEPTION: "the FID",
+    VGG16: "the paper's similarity",
+    DINOV2: "--features dinov2",
+    DINOV2_SMALL: "--features dinov2-small",
+}
+PHANTOMS = (48, 8, 0)  # of a cohort to try with; there is a training part of each class
+STATES = 4  # of a run: the newest two, the best and the last good one
+AVERAGE_BYTES = 2 * (1 + len(WIDTHS))  # a parameter of the generator, in half precision
+
+
+@dataclass(frozen=True)
+class Job:
+    """The training that is asked about.
+
+    Attributes:
+        train: its options; `cohort` is of no meaning without one.
+        cells: its grid.
+        cohort: the cohort file, None to try with phantoms of `size` px.
+        trial: whether to take a few steps of it; None where that takes seconds.
+    """
+
+    train: TrainOptions
+    cells: tuple[Cell, ...]
+    cohort: Path | None
+    size: int
+    trial: bool | None
+
+    def wants_trial(self, size: int) -> bool:
+        """Whether a few steps are to be taken: if nothing was said, where they take seconds."""
+        if self.trial is not None:
+            return self.trial
+        return size <= MAX_SMALL_PX or choose_device(self.train.device).type != "cpu"
+
+
+def examine(job: Job) -> list[Finding]:
+    """Look at the machine, and take a few steps of the training; nothing is left behind, nothing is downloaded.
+
+    Raises `UserError`: `job` itself is wrong, whatever the machine.
+    """
+    options = job.train
+    found = [*examine_packages(EXTRAS), *examine_machine(options.device, options.precision)]
+    found += examine_weights(NEEDED, OTHER, WeightSource(options.weights, options.offline))
+    cohort = None if job.cohort is None else read_cohort(job.cohort)
+    size = job.size if cohort is None else cohort.size
+    trial = None
+    if not any(each.about == "device" and each.state is State.BAD for each in found):
+        if job.wants_trial(size):
+            trial = Trial(cohort or _phantoms(size), job)
+            found += trial.findings()
+        else:
+            found.append(
+                note("training", f"not tried: --trial takes a few steps with images of {size} px, minutes here")
+            )
+    found += examine_folder(options.out, 0 if trial is None else trial.left_bytes)
+    return found + list(examine_storage(options.storage, options.out))
+
+
+def _phantoms(size: int) -> Cohort:
+    options = PrepareOptions(out=Path(), phantom=True, size=size)
+    positives, negatives, externals = PHANTOMS
+    drawn = render(positives=positives, negatives=negatives, externals=externals, size=size, seed=options.seed)
+    return assemble(drawn, options, None, ())
+
+
+class Trial:
+    """A few steps of one cell, and a few pictures in the network that scores."""
+
+    def __init__(self, cohort: Cohort, job: Job) -> None:
+        self._cohort = cohort
+        self._options = dataclasses.replace(job.train, offline=True)
+        self._cells = job.cells
+        self.left_bytes = 0
+
+    def findings(self) -> list[Finding]:
+        """Take the steps, and tell what the whole training would take."""
+        try:
+            return list(self._take())
+        except UserError as error:
+            return [bad("training", str(error))]
+
+    def _take(self) -> Iterator[Finding]:
+        options, cohort = self._options, self._cohort
+        with joined(options.device) as (ranks, device):
+            search = plan_search(options, self._cells)
+            place = Place.choose(options.precision, options.compile, device, ranks)
+            start = build_start(options, cohort.size, classes(options))
+            fold = -1 if options.protocol == "paper" else options.folds(cohort.folds)[0]
+            grid = FoldGrid(cohort, fold, options, search, start, place)
+            found = probe(grid, search.corners()[0])
+            yield good("scores", f"in the features of {grid.extractor.name}, of {grid.fakes} images each")
+            needed, free = found.state_bytes + found.activation_bytes, free_bytes(device)
+            text = (
+                f"{in_gib(needed)} for a step of {grid.training(search.corners()[0]).batch} images of {cohort.size} px"
+            )
+            if free is not None and needed > free:
+                yield bad(
+                    "memory", f"{text}, and {in_gib(free)} are free; give a smaller --batch, or another --device."
+                )
+            else:
+                yield good("memory", text)
+            cells = len(search.corners()) * len(options.folds(cohort.folds))
+            seconds = cells * (1000 * options.kimg * found.seconds + fakes_of_a_cell(grid) * seconds_a_fake(grid))
+            yield good(
+                "time", f"{_in_days(seconds)} for {cells} x {options.kimg:g} kimg with scores, one after another"
+            )
+            averages = min(options.averages, int(1000 * options.kimg / every_nimg(grid.options)))
+            self.left_bytes = cells * (STATES * found.state_bytes + averages * AVERAGE_BYTES * found.g_parameters)
+
+
+def _in_days(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours / 24:.1f} days" if hours > 48 else f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
