@@ -52,10 +52,7 @@ def examine_packages(extras: Mapping[str, str], installed: Installed = find) -> 
 
 
 def _python(own: metadata.Distribution) -> Finding:
-    asked, have = (
-        own.metadata["Requires-Python"] if "Requires-Python" in own.metadata else "",
-        platform.python_version(),
-    )
+    asked, have = str(own.metadata.json.get("requires_python", "")), platform.python_version()
     text = f"{have}, {sys.executable}"
     if have in SpecifierSet(asked, prereleases=True):
         return good("Python", text)
