@@ -46,7 +46,7 @@ FIRST := $(WORK)/$(firstword $(PARTS))
 OF := $(RESULTS)/.of
 SETTINGS := $(NAME) $(CANDIDATES) $(SIGMA) $(RULE)
 
-.PHONY: help setup demo table1 table2 report test test-all lint typecheck bench clean FORCE
+.PHONY: help setup demo table1 table2 report docs test test-all lint typecheck bench clean FORCE
 .SECONDARY:
 
 help:  ## list the targets
@@ -121,6 +121,10 @@ $(RESULTS)/table2.md: $(WORK)/table2.json $(OF)
 	sed 's/](bundle_sheet/](real_vs_synthetic/; s/](bundle_/](/' $(FIRST)/bundle_audit.md > $(RESULTS)/audit.md
 	cp $(WORK)/table2.md $@
 
+docs: $(READY)  ## the documentation as a site, in site/
+	$(BIN)/python docs/write_commands.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 test: $(READY)  ## the test suite, minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow"
 
@@ -139,4 +143,4 @@ bench: $(READY)  ## measure the machine and the slow parts
 	$(BIN)/python benchmarks/gan_step.py
 
 clean:  ## remove results and intermediate files; .venv stays
-	rm -rf work results build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf work results site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
