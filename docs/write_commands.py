@@ -53,9 +53,9 @@ def section(name: str, command: click.Command) -> str:
     """Return a command's section: what it is for, how it is called, and a row an option."""
     context = click.Context(command, info_name=name, show_default=True)
     usage = " ".join(command.collect_usage_pieces(context))
-    lines = ["", f"## {name}", "", *paragraphs(command.help or ""), "", f"    {name} {usage}", ""]
-    rows = [row(each, context) for each in command.get_params(context) if isinstance(each, click.Option)]
-    rows = [each for each in rows if each is not None]
+    lines: list[str] = ["", f"## {name}", "", *paragraphs(command.help or ""), "", f"    {name} {usage}", ""]
+    options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
+    rows = [each for each in (row(option, context) for option in options) if each is not None]
     if rows:
         lines += ["| option | |", "|---|---|", *rows]
     return "\n".join(lines) + "\n"
