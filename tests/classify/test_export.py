@@ -17,12 +17,15 @@ import torch
 from fitting import QUICK, run
 from PIL import Image, ImageOps
 from tabled import grid, grids
+from torch.nn import functional
 
 from classify import export as stage
 from classify import exported_files as files
 from classify.calibration import fit_temperature
 from classify.cli import cli
 from classify.evaluate import evaluate, predict
+from classify.explain import explain
+from classify.explained import ExplainOptions
 from classify.export import ExportOptions, export
 from classify.exported_check import TOLERANCE, Differences
 from classify.folder import CONFIG, MODEL, read_model
@@ -91,6 +94,30 @@ def test_the_probability_is_calibrated_and_the_thresholds_are_those_of_validatio
     last = calibrated[enough - 1]
     assert last - 1e-3 < told["threshold_sensitive"] < last
     assert told["threshold"] == 0.5
+
+
+def test_the_reasons_in_the_onnx_file_are_what_classify_explain_draws(
+    exported: Path, fitted: Path, cohort: Cohort, tmp_path: Path
+) -> None:
+    """The same model and images by both commands: evidence, enlarged as heat maps are, is the map of every tile."""
+    options = ExplainOptions(count=50, checks=0)
+    device = torch.device("cpu")
+    (explained,) = explain(
+        fitted / "model", cohort=cohort, out=tmp_path / "out", device=device, options=options, allow_seen=True
+    )
+    tiles = [tile for sheet in explained.sheets for tile in sheet.tiles]
+    assert len(tiles) == explained.facts["n"] > 10  # every image of the test set is shown
+    heat = np.stack([tile.heat for tile in tiles])
+    probability, score, evidence = answers(exported, np.stack([tile.photo for tile in tiles]))
+    drawn = functional.interpolate(
+        torch.from_numpy(evidence)[:, None], heat.shape[1:], mode="bilinear", align_corners=False
+    )[:, 0].numpy()
+    assert heat.max() > 0
+    np.testing.assert_allclose(drawn / heat.max(), heat / heat.max(), atol=TOLERANCE)
+    np.testing.assert_allclose(score, [tile.score for tile in tiles], rtol=TOLERANCE, atol=TOLERANCE)
+    temperature = explained.judge.temperature
+    expected = [1 / (1 + np.exp(-tile.score / temperature)) for tile in tiles]
+    np.testing.assert_allclose(probability, expected, atol=TOLERANCE)
 
 
 def test_the_onnx_file_tells_the_same_of_itself(exported: Path) -> None:
