@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import shared.html
 from shared.document import Block, Bullets, Grid, Heading, Paragraph, Picture
 from shared.errors import UserError
 from shared.html import to_html
@@ -133,6 +134,7 @@ def test_large_pages_get_smaller_pictures_and_too_large_ones_are_refused(
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1500, 2700, 3), np.uint8)
     Image.fromarray(noise).save(folder / "p.png")
+    assert shared.html.MAX_BYTES == 10e6  # as mail counts
     whole = len(to_html(PAGE, folder=folder, made_by="x"))
     monkeypatch.setattr("shared.html.MAX_BYTES", whole - 1)
     smaller = to_html(PAGE, folder=folder, made_by="x")
