@@ -30,7 +30,7 @@ SETTINGS = {
 
 
 def origin(table: Table) -> list[Block]:
-    """Return cohort, seeds, devices, versions, commits and the command (the paper's Table 5), and how rows were fitted."""
+    """Return cohort, seeds, devices, versions, commits, the command (the paper's Table 5), and how rows were fitted."""
     commits: dict[str, list[str]] = {}
     for each in table.environments:
         versions = ", ".join(f"{name} {version}" for name, version in each["versions"].items())

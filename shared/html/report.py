@@ -26,7 +26,15 @@ def write_report(out: Path, blocks: Sequence[Block], *, folder: Path, command: s
 
     Raises `UserError`: a picture cannot be read, or the page is too large.
     """
-    write_text(out, to_html(blocks, folder=folder, made_by=f"`{command}`, rarescreen {__version__}"))
+    write_text(out, to_report(blocks, folder=folder, command=command))
+
+
+def to_report(blocks: Sequence[Block], *, folder: Path, command: str) -> str:
+    """Return a page as HTML that says which command of which version made it.
+
+    Raises `UserError`: as `write_report`.
+    """
+    return to_html(blocks, folder=folder, made_by=f"`{command}`, rarescreen {__version__}")
 
 
 def cohort_words(sha256: str) -> str:
@@ -35,7 +43,7 @@ def cohort_words(sha256: str) -> str:
 
 
 def cohort_named(blocks: Sequence[Block]) -> str | None:
-    """Return the sha256 of the cohort that a page says it is of (`cohort_words`, in a list); None where it says none."""
+    """Return the sha256 of the cohort that a page says it is of, by `cohort_words` in a list; None without."""
     pattern = re.compile(_COHORT.format("([0-9a-f]{64})"))
     items = (item for block in blocks if isinstance(block, Bullets) for item in block.items)
     return next((found[1] for item in items if (found := pattern.match(item))), None)

@@ -27,15 +27,19 @@ from classify.evaluate import evaluate, predict
 from classify.explain import explain
 from classify.explained import ExplainOptions
 from classify.export import ExportOptions, export
+from classify.exported_card import card
 from classify.exported_check import TOLERANCE, Differences
 from classify.folder import CONFIG, MODEL, read_model
 from shared.bundle import Bundle
 from shared.cohort import Cohort
+from shared.document import to_markdown
 from shared.errors import UserError
+from shared.html.report import to_report
 from shared.images import to_square
+from shared.markdown import from_markdown, plain, read_page
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ask_classifier.py"
-NAMES = ["model.json", "model.md", "model.onnx", "model.pt2"]
+NAMES = ["model.html", "model.json", "model.md", "model.onnx", "model.pt2"]
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +177,26 @@ def test_the_card_has_the_figures_of_the_record(exported: Path, fitted: Path, co
     assert "their licence is not recorded" in card
 
 
+def test_the_card_as_a_page_says_the_same_and_needs_nothing_else(exported: Path) -> None:
+    page = (exported / "model.html").read_text()
+    assert page == to_report(read_page(exported / "model.md"), folder=exported, command="classify export")
+    assert "default-src 'none'" in page
+    assert not re.search(r"<script|<link|<img|\son\w+=|https?://", page)
+    assert page.index("Not a medical device") < page.index("<section")  # first of all
+
+
+def test_names_of_classes_have_no_effect_on_the_card(exported: Path, fitted: Path) -> None:
+    names = ["[rash](https://e.org)", "<b>*herpeticum*|"]
+    told = about(exported) | {"classes": names, "positive": names[1]}
+    blocks = from_markdown(to_markdown(card(told, read_model(fitted / "model").history, None, [])))
+    assert plain(blocks[0].text) == f"Model card: Custom CNN for {names[1]}"
+    page = to_report(blocks, folder=exported, command="classify export")
+    assert not re.search("<b>|<a href=.http|<em>", page)
+
+
 def test_what_is_unknown_is_said_to_be(fitted: Path, tmp_path: Path) -> None:
     export(ExportOptions(fitted / "model", tmp_path / "alone.pt2"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.json", "alone.md", "alone.pt2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.html", "alone.json", "alone.md", "alone.pt2"]
     card = (tmp_path / "alone.md").read_text()
     assert "is **unknown** here" in card
     assert "its make-up stays unknown here" in card
