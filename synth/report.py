@@ -27,6 +27,12 @@ UNCHECKED = ("best.png", "_borders.png")
 WITH_PHOTOGRAPHS = (
     "**This page shows photographs of patients: keep it where these are, or make it with --no-photographs.**"
 )
+MADE = (
+    "From photographs of {positive} a generator learnt to draw new ones. Drawn images that are near enough to photographs "
+    "are kept, to train classifiers with, and copies of a photograph are thrown away. How good they are is told here in "
+    "distances between drawn and real images, where 0 would be no difference, and beside what real images have among "
+    "themselves."
+)
 LIMITS = (
     "A generator knows what it was shown. What these photographs lack (a skin tone, a site, an age, an early stage) "
     "its images lack too, and the tables can only count what the cohort names.",
@@ -119,7 +125,8 @@ def _lead(cohort: Cohort, tables: dict[Path, Any], abouts: dict[Path, Json], *, 
     warnings = [WITH_PHOTOGRAPHS] if patients else []
     if cohort.source == PHANTOM:
         warnings.append("**The cohort is the phantom, rendered skin: nothing here says anything of patients.**")
-    lines = [" ".join(best_cell(table)) for table in tables.values()]
+    lines = [MADE.format(positive=escaped(cohort.positive))] if tables or abouts else []
+    lines += [" ".join(best_cell(table)) for table in tables.values()]
     for about in abouts.values():
         candidates, copies = about["candidates"]["total"], about["audit"].get("counts", {}).get("copies")
         were = "was a copy" if copies == 1 else "were copies"
