@@ -28,10 +28,9 @@ WITH_PHOTOGRAPHS = (
     "**This page shows photographs of patients: keep it where these are, or make it with --no-photographs.**"
 )
 MADE = (
-    "From photographs of {positive} a generator learnt to draw new ones. Drawn images that are near enough to photographs "
-    "are kept, to train classifiers with, and copies of a photograph are thrown away. How good they are is told here in "
-    "distances between drawn and real images, where 0 would be no difference, and beside what real images have among "
-    "themselves."
+    "From photographs of {positive} a generator learnt to draw new ones. Drawn images that are near enough to "
+    "photographs are kept, to train classifiers with, and copies of a photograph are thrown away. How good they are is "
+    "told here in distances between drawn and real images, beside those that real images have among themselves."
 )
 LIMITS = (
     "A generator knows what it was shown. What these photographs lack (a skin tone, a site, an age, an early stage) "
