@@ -13,7 +13,7 @@ from classify.explained import Explained, Sheet, Tile
 from classify.heatmap import TITLES
 from classify.wording import UNDEFINED
 from shared.cohort import POSITIVE
-from shared.document import Block, Grid, Heading, Paragraph, Picture, to_markdown
+from shared.document import Block, Grid, Heading, Paragraph, Picture, escaped, to_markdown
 from shared.files import write_json, write_text
 from shared.plots import HeatBlock, HeatTile, Panel, Series, curves, heat_sheet, image_sheet
 
@@ -57,7 +57,7 @@ def write_index(folder: Path, parts: Mapping[str, Explained]) -> None:
     """Write the page and the document of several models, each of which is in the folder of its name."""
     blocks: list[Block] = [Heading("Where the classifiers find evidence")]
     for name, explained in parts.items():
-        blocks += [Heading(explained.title, 2), Paragraph(" ".join(explained.sentences[1:]))]
+        blocks += [Heading(escaped(explained.title), 2), Paragraph(escaped(" ".join(explained.sentences[1:])))]
         blocks.append(Paragraph(f"[Pictures]({name}/{PAGE})"))
     write_text(folder / PAGE, to_markdown(blocks))
     write_json(folder / DOCUMENT, {"format": FORMAT, "version": VERSION, "folders": list(parts)})
@@ -116,9 +116,9 @@ def _name(tile: Tile) -> str:
 
 
 def _page(explained: Explained) -> list[Block]:
-    positive, judge = explained.classes[POSITIVE], explained.judge
+    positive, judge = escaped(explained.classes[POSITIVE]), explained.judge
     blocks: list[Block] = [
-        Heading(f"Where the classifier finds evidence: {explained.title}"),
+        Heading(f"Where the classifier finds evidence: {escaped(explained.title)}"),
         Paragraph(
             f"{TITLES[explained.options.method]}. An image is called {positive} above a probability of "
             f"{threshold(explained)} ({judge.reason}). {MEANING.format(positive=positive)}"
@@ -132,7 +132,7 @@ def _page(explained: Explained) -> list[Block]:
 
 
 def _sheet_blocks(sheet: Sheet, explained: Explained) -> list[Block]:
-    blocks: list[Block] = [Heading(sheet.title, 2)]
+    blocks: list[Block] = [Heading(escaped(sheet.title), 2)]
     if not sheet.tiles:
         return [*blocks, Paragraph("None, so there is no picture.")]
     kind = sheet.title.partition(":")[0]
@@ -147,7 +147,7 @@ def _sheet_blocks(sheet: Sheet, explained: Explained) -> list[Block]:
 def _row(tile: Tile, label: str, explained: Explained) -> list[str]:
     half = UNDEFINED if tile.half is None else f"{100 * tile.half:.0f} % of the picture"
     calibrated = probability(tile, explained.judge.temperature)
-    return [_name(tile), label, f"{probability(tile):.3f}", f"{calibrated:.3f}", tile.place, half]
+    return [escaped(_name(tile)), escaped(label), f"{probability(tile):.3f}", f"{calibrated:.3f}", tile.place, half]
 
 
 def _check_blocks(explained: Explained) -> Sequence[Block]:

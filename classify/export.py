@@ -35,6 +35,7 @@ from shared.console import say, tabulate
 from shared.document import to_markdown
 from shared.errors import UserError
 from shared.files import require_new, whole_file
+from shared.html.report import HTML, to_report
 from shared.progress import progress
 
 STEM = "model"  # of files in a folder
@@ -74,8 +75,10 @@ def export(options: ExportOptions, cohort: Cohort | None = None) -> list[Path]:
     Nothing is written then.
     """
     places = destinations(options.out)
-    about_path, card_path = (next(iter(places.values())).with_suffix(suffix) for suffix in (".json", ".md"))
-    for path in (*places.values(), about_path, card_path):
+    about_path, card_path, page_path = (
+        next(iter(places.values())).with_suffix(suffix) for suffix in (".json", ".md", HTML)
+    )
+    for path in (*places.values(), about_path, card_path, page_path):
         require_new(path, force=options.force, inputs=[options.model, *options.records])
     files.require_packages(tuple(places))
     fitted = read_model(one_folder(options.model, options.fold))
@@ -91,15 +94,19 @@ def export(options: ExportOptions, cohort: Cohort | None = None) -> list[Path]:
     check = partial(compare, classifier=classifier, network=network, images=images, source=source)
     with contextlib.ExitStack() as stack:
         # They take their places in the opposite order: who finds what is told of a model finds the model.
-        about_part, card_part = (stack.enter_context(whole_file(path)) for path in (about_path, card_path))
+        about_part, card_part, page_part = (
+            stack.enter_context(whole_file(path)) for path in (about_path, card_path, page_path)
+        )
         parts = {suffix: stack.enter_context(whole_file(path)) for suffix, path in places.items()}
         checks = _write(parts, network, about, fitted, check)
         about["check"] = {places[suffix].name: _stamp(parts[suffix], found) for suffix, found in checks.items()}
-        card_part.write_text(to_markdown(card(about, fitted.history, cohort, evaluated)), encoding="utf-8")
+        blocks = card(about, fitted.history, cohort, evaluated)
+        card_part.write_text(to_markdown(blocks), encoding="utf-8")
+        page_part.write_text(to_report(blocks, folder=card_path.parent, command="classify export"), encoding="utf-8")
         about_part.write_text(json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
         if options.latency:
             _measure(parts, network, size)
-    written = [*places.values(), card_path, about_path]
+    written = [*places.values(), card_path, page_path, about_path]
     _report(network, checks, written)
     return written
 
@@ -112,7 +119,7 @@ def destinations(out: Path) -> dict[str, Path]:
     """Return the files to write by their kind: one that `out` names, or all kinds in the folder `out`."""
     if out.suffix in KINDS and not out.is_dir():
         return {out.suffix: out}
-    if out.suffix in (".json", ".md", ".pt", ".pth", ".ort"):
+    if out.suffix in (".json", ".md", HTML, ".pt", ".pth", ".ort"):
         raise UserError(f"--out {out}: no kind of file that is written; give a folder, or a name in .onnx or .pt2.")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: a file; give a folder, or a name that ends in .onnx or .pt2.")

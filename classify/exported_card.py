@@ -12,7 +12,7 @@ from classify.exported_card_data import data, synthetic
 from classify.exported_card_results import Evaluated, results
 from classify.exported_check import TOLERANCE
 from classify.wording import percent
-from shared.document import Block, Grid, Heading, Paragraph
+from shared.document import Block, Bullets, Grid, Heading, Paragraph, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,10 +38,11 @@ def card(
         cohort: that it was fitted on, where it is at hand.
         evaluated: what its records come to, a test set each.
     """
-    positive, negative = about["positive"], about["classes"][0]
+    negative, positive = map(escaped, about["classes"])
     return [
         Heading(f"Model card: {about['label']} for {positive}"),
         Paragraph(f"**{NOTICE}**"),
+        Heading("The model", 2),
         _facts(about),
         Heading("Intended use", 2),
         Paragraph(
@@ -64,7 +65,7 @@ def card(
         *_limits(about),
         *_files(about),
         Heading("Licence", 2),
-        *map(Paragraph, about["licence"]),
+        *(Paragraph(escaped(each)) for each in about["licence"]),
     ]
 
 
@@ -73,7 +74,7 @@ def _facts(about: Mapping[str, Any]) -> Grid:
     rows = [
         ("Network", f"{about['label']} (`{about['model']}`), input {about['preparation']['input_px']} px"),
         ("Parameters", f"{counts['total']:,}, of which {counts['trainable']:,} were trained"),
-        ("Classes", " and ".join(about["classes"]) + f"; the probability is that of {about['positive']}"),
+        ("Classes", f"{' and '.join(map(escaped, about['classes']))}; the probability is that of the second"),
         ("Fit", f"fold {fit['fold']}, seed {fit['seed']}, protocol {fit['protocol']}, ratio {_ratio(fit)}"),
         ("Cohort (SHA-256)", f"`{about['cohort']['sha256']}`"),
         ("Tensors (SHA-256)", f"`{about['model_sha256']}`"),
@@ -151,7 +152,7 @@ def _limits(about: Mapping[str, Any]) -> list[Block]:
         evidence,
         "It was not tested against images made to deceive it, and does not notice what is no photograph of skin.",
     ]
-    return [Heading("Limits", 2), Paragraph("\n".join(f"- {line}" for line in lines))]
+    return [Heading("Limits", 2), Bullets(lines)]
 
 
 def _files(about: Mapping[str, Any]) -> list[Block]:

@@ -10,7 +10,7 @@ import numpy as np
 from classify.attributes import value_names
 from classify.exported_about import part_of
 from shared.cohort import POSITIVE, STUDY
-from shared.document import Block, Grid, Heading, Paragraph
+from shared.document import Block, Grid, Heading, Paragraph, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ MOST_VALUES = 12  # of an attribute that are shown
 def data(about: Mapping[str, Any], cohort: Cohort | None) -> list[Block]:
     """Return what is known of the cohort, and what the model learnt from and saw of it."""
     counts, seen = about["counts"], about["seen"]
-    source, images, size = (about["cohort"].get(name, UNKNOWN) for name in ("source", "images", "size"))
+    source, images, size = (escaped(str(about["cohort"].get(name, UNKNOWN))) for name in ("source", "images", "size"))
     blocks: list[Block] = [
         Heading("Data", 2),
         Paragraph(
@@ -40,7 +40,7 @@ def data(about: Mapping[str, Any], cohort: Cohort | None) -> list[Block]:
         return [*blocks, Paragraph("The cohort was not given with the export, so its make-up stays unknown here.")]
     study = cohort.role == STUDY
     rows = [
-        (name, str(int(which.sum())), str(len(np.unique(cohort.group_id[which]))))
+        (escaped(name), str(int(which.sum())), str(len(np.unique(cohort.group_id[which]))))
         for name, which in (
             (cohort.classes[POSITIVE], study & (cohort.label == POSITIVE)),
             (cohort.classes[0], study & (cohort.label != POSITIVE)),
@@ -59,10 +59,10 @@ def _attributes(cohort: Cohort) -> list[Block]:
     for name, column in cohort.attributes.items():
         plain = [None if isinstance(each, float) and not np.isfinite(each) else each for each in column.tolist()]
         values = Counter(value_names(plain).tolist()).most_common()
-        rows += [(name, value, str(count)) for value, count in values[:MOST_VALUES]]
+        rows += [(escaped(name), escaped(value), str(count)) for value, count in values[:MOST_VALUES]]
         if len(values) > MOST_VALUES:
             rest = sum(count for _, count in values[MOST_VALUES:])
-            rows.append((name, f"{len(values) - MOST_VALUES} others", str(rest)))
+            rows.append((escaped(name), f"{len(values) - MOST_VALUES} others", str(rest)))
     return [Paragraph("As recorded with the photographs:"), Grid(["Attribute", "Value", "Images"], rows, left=2)]
 
 
@@ -83,9 +83,8 @@ def synthetic(about: Mapping[str, Any]) -> list[Block]:
             (
                 "positive" if bundle.get("label") == POSITIVE else "negative",
                 str(bundle.get("images", UNKNOWN)),
-                str(bundle.get("rule", UNKNOWN)),
-                str(bundle.get("protocol", UNKNOWN)),
-                settings or UNKNOWN,
+                *(escaped(str(bundle.get(name, UNKNOWN))) for name in ("rule", "protocol")),
+                escaped(settings) or UNKNOWN,
             )
         )
     return [

@@ -10,7 +10,7 @@ from classify.folder import FittedModel, as_plain
 from classify.gather import RowKey
 from classify.outcome import SetResult, set_result
 from classify.wording import number_interval, percent_interval
-from shared.document import Block, Grid, Paragraph
+from shared.document import Block, Grid, Paragraph, escaped
 from shared.errors import UserError
 from shared.records import Record, read_records
 
@@ -60,7 +60,7 @@ def results(evaluated: Sequence[Evaluated], about: Mapping[str, Any]) -> list[Bl
     """Return tables of what the evaluations found, with 95 % intervals, and what makes them flatter."""
     records = [each.record for each in evaluated]
     caveats = caveats_of({RowKey.of(records[0]): records})
-    positive = about["positive"]
+    positive = escaped(about["positive"])
     return [
         *(Paragraph(f"**{each}**") for each in caveats),
         Paragraph(
@@ -107,7 +107,7 @@ def _probability_row(each: Evaluated) -> list[str]:
 
 def _by_attribute(evaluated: Sequence[Evaluated]) -> list[Block]:
     rows = [
-        (each.name, part.attribute, part.value, str(part.n), percent_interval(part.accuracy))
+        (each.name, escaped(part.attribute), escaped(part.value), str(part.n), percent_interval(part.accuracy))
         for each in evaluated
         for part in each.result.parts
     ]

@@ -25,3 +25,12 @@ class Operating:
         for each in self.prevalence:
             if not 0 < each < 1:
                 raise UserError(f"--prevalence {each:g}: not a share; give a number between 0 and 1, such as 0.03.")
+
+    @property
+    def arguments(self) -> list[str]:
+        """The options that ask for it, those alone that say something else than nothing would."""
+        usual = Operating()
+        found = [] if self.sensitivity == usual.sensitivity else ["--sensitivity", f"{self.sensitivity:g}"]
+        if self.prevalence != usual.prevalence:
+            found += [word for each in self.prevalence for word in ("--prevalence", f"{each:g}")]
+        return found

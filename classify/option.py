@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -88,6 +89,20 @@ LEAST = click.option(
     default=10,
     help="Images of an attribute's value below which nothing is said of it.",
 )
+
+
+def operating(command: F) -> F:
+    """Give a command `--sensitivity` and `--prevalence`, which it gets as one `operating`."""
+
+    @SENSITIVITY
+    @PREVALENCE
+    @functools.wraps(command)
+    def call(*arguments: Any, sensitivity: float, prevalence: tuple[float, ...], **options: Any) -> Any:
+        from classify.operating import Operating
+
+        return command(*arguments, operating=Operating(sensitivity, prevalence), **options)
+
+    return cast("F", call)
 
 
 def apply(*options: Callable[[F], F]) -> Callable[[F], F]:

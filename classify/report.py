@@ -1,6 +1,7 @@
 """The stage `classify report`: from the photographs to the answer, as one page for people who read no code."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,13 +9,14 @@ from classify.figures import FIGURES
 from classify.operating import Operating
 from classify.page import answer, sections
 from classify.summary import LEAST
-from classify.tables import read_table
+from classify.tables import command_line, least_argument, read_table
 from shared.console import say
 from shared.document import Block, Bullets, Heading, moved
 from shared.errors import UserError
-from shared.html.report import HTML, require_new_report, write_report
+from shared.html.report import HTML, cohort_named, require_new_report, write_report
 from shared.markdown import read_page
 
+SHORT = 12  # digits of a checksum in a sentence
 TITLE = "Do synthetic images make the classifier better?"
 LIMITS = (
     "This is research software and not a medical device: no figure here is a reason to treat, or not to treat, a "
@@ -64,11 +66,12 @@ def blocks_of(options: ReportOptions, folder: Path) -> list[Block]:
 
     Raises `UserError`: as `report`.
     """
-    included = [block for page in options.pages for block in _included(page, folder)]
     pictures = {name: folder / f"{name}.png" for name in FIGURES}
     table, drawn = read_table(
         options.records, pictures, operating=options.operating, least=options.least, command=_command(options)
     )
+    cohorts = [str(cohort["sha256"]) for cohort in table.cohorts]
+    included = [block for page in options.pages for block in _included(page, folder, cohorts)]
     return [
         Heading(TITLE),
         *answer(table),
@@ -80,14 +83,24 @@ def blocks_of(options: ReportOptions, folder: Path) -> list[Block]:
 
 
 def _command(options: ReportOptions) -> str:
-    names = " ".join(path.name for path in options.records)
-    pages = "".join(f" --page {page.name}" for page in options.pages)
-    return f"classify report {names}{pages} --out {options.out.name}"
+    pages = [word for page in options.pages for word in ("--page", page.name)]
+    asked = [*options.operating.arguments, *least_argument(options.least)]
+    return command_line("report", options.records, [*pages, *asked, "--out", options.out.name])
 
 
-def _included(page: Path, folder: Path) -> list[Block]:
-    """Return a page as sections of one in `folder`: its title becomes that of what stood below it."""
-    match read_page(page.with_suffix(".md") if page.suffix == HTML else page):
+def _included(page: Path, folder: Path, cohorts: Sequence[str]) -> list[Block]:
+    """Return a page as sections of one in `folder`: its title becomes that of what stood below it.
+
+    Raises `UserError`: it has no title, or is of another cohort than those (sha256) of the records.
+    """
+    blocks = read_page(page.with_suffix(".md") if page.suffix == HTML else page)
+    told = cohort_named(blocks)
+    if told is not None and told not in cohorts:
+        raise UserError(
+            f"{page}: of cohort {told[:SHORT]}, and the records are of {', '.join(each[:SHORT] for each in cohorts)}; "
+            "give the page that `synth report` writes of the same cohort."
+        )
+    match blocks:
         case [Heading(_, 1) as title, *rest]:
             return moved([replace(title, level=2), *rest], page.parent, folder)
     raise UserError(f"{page}: does not begin with a title; give a page that `synth report` wrote.")

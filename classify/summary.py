@@ -42,6 +42,7 @@ class Row:
     synthetic_probe: Measured | None  # how well its features tell synthetic from real positives: AUC, mean over models
     source_probe: Measured | None  # and external images from the study's negatives
     paper: Mapping[str, Published]
+    fits: tuple[Mapping[str, Any], ...]  # settings of its models (`classify.settings.FitConfig`)
 
     @property
     def knows_synthetic(self) -> bool:
@@ -63,6 +64,7 @@ class Table:
     warnings: tuple[str, ...]
     environments: tuple[Mapping[str, Any], ...]
     hardware: tuple[Mapping[str, Any], ...]
+    cohorts: tuple[Mapping[str, Any], ...]
     operating: Operating
     command: str
 
@@ -93,6 +95,7 @@ def summarize(
             [record[name] for record in records for name in ("fitted_on", "environment") if record[name]]
         ),
         hardware=_distinct([record["hardware"] for record in records]),
+        cohorts=_distinct([record["cohort"] for record in records]),
         operating=operating,
         command=command,
     )
@@ -132,6 +135,7 @@ def _row(
         synthetic_probe=_probed([record["synthetic_probe"] for record in fits]),
         source_probe=_probed([record["source_probe"] for record in by_set["external"]]),
         paper=published.get((key.model, key.ratio), {}) if _is_of_paper(key) else {},
+        fits=tuple(record["fit"] for record in fits),
     )
     return row, results["balanced"][1]
 

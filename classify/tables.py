@@ -1,6 +1,7 @@
 """The stage `classify table`: Table 2 of records, the paper's values beside ours, as a page, as JSON and as figures."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -42,7 +43,7 @@ def write_table(
     pictures = {name: out.with_name(f"{out.stem}_{name}.png") for name in FIGURES}
     for path in (out, document, *pictures.values()):
         require_new(path, force=force)
-    command = f"classify table {' '.join(path.name for path in records)} --out {out.name}"
+    command = command_line("table", records, [*operating.arguments, *least_argument(least), "--out", out.name])
     table, drawn = read_table(records, pictures, operating=operating, least=least, command=command)
     for name in pictures.keys() - drawn:
         pictures[name].unlink(missing_ok=True)  # of an earlier table
@@ -74,6 +75,16 @@ def read_table(
     return table, [name for name in pictures if name in drawn]
 
 
+def command_line(command: str, records: Sequence[Path], arguments: Sequence[str]) -> str:
+    """Return the command that prints a table of `records`, by the names of files alone."""
+    return shlex.join(["classify", command, *(path.name for path in records), *arguments])
+
+
+def least_argument(least: int) -> list[str]:
+    """Return the option that asks for `least`, none where it is the usual."""
+    return [] if least == LEAST else ["--least", str(least)]
+
+
 def _as_json(table: Table) -> dict[str, Any]:
     missing = [{"model": m, "ratio": ratio, "paper": dict(values)} for (m, ratio), values in table.missing.items()]
     return {
@@ -85,6 +96,7 @@ def _as_json(table: Table) -> dict[str, Any]:
         "warnings": list(table.warnings),
         "environments": [dict(each) for each in table.environments],
         "hardware": [dict(each) for each in table.hardware],
+        "cohorts": [dict(each) for each in table.cohorts],
         "operating": asdict(table.operating),
         "command": table.command,
     }

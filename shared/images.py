@@ -22,6 +22,10 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", 
 MAX_PIXELS = 120_000_000  # the largest sensors of telephones have 108 million
 MIN_SIDE_PX = 8
 WHITE = 255
+CHART = (
+    "Comment",
+    "chart",
+)  # what a PNG file says that has drawn lines alone, so that a page may show it in dark colours
 
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNS = {

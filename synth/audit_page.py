@@ -17,6 +17,8 @@ from synth.verdict import Choice
 
 LISTED = 50  # copies, by their seeds
 EMPTY = "–"
+KEEP = "Some of them show photographs of patients: keep them where these are."
+PHOTOGRAPH = "photograph"  # column of the table of copies that names files
 
 
 def pages(out: Path) -> tuple[Path, ...]:
@@ -51,7 +53,7 @@ def render(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, options
         *_mix(found),
         "## Pictures",
         "",
-        "They show photographs of patients: keep them where these are.",
+        KEEP,
         "",
         f"![Scores of reals and candidates, with thresholds]({histograms})",
         "",
@@ -132,7 +134,7 @@ def _copies_listed(inputs: Inputs, scored: Scored, choice: Choice) -> list[str]:
         return []
     rows = rows[np.argsort(judged.distance[rows], kind="stable")]
     places = np.where(judged.same >= 0, judged.same, judged.nearest)
-    lines = ["| seed | distance | by its pixels | photograph | which was |", "|--:|--:|---|---|---|"]
+    lines = [f"| seed | distance | by its pixels | {PHOTOGRAPH} | which was |", "|--:|--:|---|---|---|"]
     for row in rows[:LISTED].tolist():
         photograph = scored.originals.parts.rows[places[row]]
         part = "trained on" if places[row] < scored.originals.trained else "held out"

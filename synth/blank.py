@@ -38,7 +38,9 @@ def blank(cohort: Cohort, segmenter: Segmenter, options: BlankOptions) -> Cohort
 
     Raises `UserError`: an existing `out` without `force`, or a cohort that is blank already.
     """
-    require_new(options.out, force=options.force, inputs=[cohort.path])
+    sheet = options.out.with_name(f"{options.out.stem}_sheet.png")
+    for path in (options.out, sheet):
+        require_new(path, force=options.force, inputs=[cohort.path])
     if MARK in cohort.source:
         raise UserError(f"{cohort.path}: its background is white already; give the cohort that it was made from.")
     images = np.empty((len(cohort), cohort.size, cohort.size, 3), np.uint8)
@@ -53,7 +55,6 @@ def blank(cohort: Cohort, segmenter: Segmenter, options: BlankOptions) -> Cohort
             small += int(is_small.sum())
     made = replace(cohort, images=images, source=f"{cohort.source}{MARK}{segmenter.name}", path=options.out)
     made = replace(made, sha256=write_cohort(options.out, made))
-    sheet = options.out.with_name(f"{options.out.stem}_sheet.png")
     _draw(sheet, cohort, made)
     say(f"{options.out}: {len(made)} images with a white background, sha256 {made.sha256}")
     if small:

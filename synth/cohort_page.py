@@ -16,13 +16,13 @@ LISTED = 20  # pairs
 PHANTOM = "phantom"  # source of a rendered cohort
 
 
-def cohort_page(cohort: Cohort) -> list[Block]:
-    """Return counts, duplicates, parts and attributes."""
+def cohort_page(cohort: Cohort, *, named: bool = True) -> list[Block]:
+    """Return counts, duplicates (with the names of their files if they may be `named`), parts and attributes."""
     return [
         Heading("The photographs", 2),
         _counts(cohort),
         Paragraph(f"Images are {cohort.size} x {cohort.size} px. {_groups(cohort)}"),
-        *_duplicates(cohort, find_duplicates(cohort)),
+        *_duplicates(cohort, find_duplicates(cohort), named=named),
         *_parts(cohort),
         *_attributes(cohort),
     ]
@@ -64,7 +64,7 @@ def _groups(cohort: Cohort) -> str:
     )
 
 
-def _duplicates(cohort: Cohort, pairs: Sequence[DuplicatePair]) -> list[Block]:
+def _duplicates(cohort: Cohort, pairs: Sequence[DuplicatePair], *, named: bool) -> list[Block]:
     if not pairs:
         return [Paragraph("No photograph was found twice (by hash and aligned correlation of the prepared images).")]
     apart = [pair for pair in pairs if cohort.group_id[pair.first] != cohort.group_id[pair.second]]
@@ -74,6 +74,8 @@ def _duplicates(cohort: Cohort, pairs: Sequence[DuplicatePair]) -> list[Block]:
         lines.append(f"**{len(apart)} of them are in different groups: prepare the cohort again.**")
     if wrong:
         lines.append(f"**{len(wrong)} of them have one image in each class, so that one label is wrong.**")
+    if not named:
+        return [Paragraph(" ".join(lines))]
     rows = [
         [escaped(str(cohort.source_path[a])), escaped(str(cohort.source_path[b])), f"{pair.correlation:.3f}"]
         for pair in pairs[:LISTED]

@@ -1,4 +1,4 @@
-"""What the values of options of several commands of `synth` may be."""
+"""Options that several commands of `synth` have, and what their values may be."""
 
 from pathlib import Path
 
@@ -9,3 +9,6 @@ WEIGHTS = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 QUALITY_SPACES = ("auto", "offline", "lite1", "inception", "dinov2", "dinov2-small")
 SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16", "vgg16-fc1", "vgg16-conv5", "dinov2", "dinov2-small")
+
+DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+OFFLINE = click.option("--offline", is_flag=True, help="Never touch the network.")

@@ -1,6 +1,7 @@
 """The stage `synth report`: photographs, generators and selections as one page for people who read no code."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +9,28 @@ from typing import Any
 
 from shared.cohort import Cohort, read_cohort
 from shared.console import say
-from shared.document import Block, Bullets, Heading, Paragraph, Picture, deeper, escaped, moved, to_markdown
+from shared.document import Block, Bullets, Grid, Heading, Paragraph, Picture, deeper, escaped, moved, to_markdown
 from shared.drawn import Json
 from shared.errors import UserError
 from shared.files import require_file, require_new, write_text
-from shared.html.report import require_new_report, write_report
+from shared.html.report import cohort_words, require_new_report, write_report
 from shared.markdown import read_page
 from shared.provenance import environment
 from shared.results import best_cell
+from synth.audit_page import KEEP, PHOTOGRAPH
 from synth.bundle_info import describe
 from synth.cohort_page import PHANTOM, cohort_page
 
 SHEETS = ("_sheet.png", "_copies.png")  # of a bundle, with photographs among them
+# Nobody looked for copies of photographs among the first, and the others show those that were rejected, too.
+UNCHECKED = ("best.png", "_borders.png")
 WITH_PHOTOGRAPHS = (
     "**This page shows photographs of patients: keep it where these are, or make it with --no-photographs.**"
+)
+MADE = (
+    "From photographs of {positive} a generator learnt to draw new ones. Drawn images that are near enough to "
+    "photographs are kept, to train classifiers with, and copies of a photograph are thrown away. How good they are is "
+    "told here in distances between drawn and real images, beside those that real images have among themselves."
 )
 LIMITS = (
     "A generator knows what it was shown. What these photographs lack (a skin tone, a site, an age, an early stage) "
@@ -42,7 +51,8 @@ class ReportOptions:
         runs: folders of runs or grids, one a fold.
         bundles: what was selected; its audit page is read beside it.
         out: the HTML file; the same as Markdown goes beside it.
-        photographs: whether pictures that show photographs may be in it.
+        photographs: whether it may show photographs, what may be copies of some, and the names of their files.
+        force: whether to replace files.
     """
 
     cohort: Path
@@ -65,15 +75,21 @@ def report(options: ReportOptions) -> None:
     tables = {run: _read_table(run) for run in options.runs}
     abouts = {bundle: describe(bundle) for bundle in options.bundles}
     for bundle, about in abouts.items():
+        if about["audit"] is None:
+            raise UserError(
+                f"{bundle}: candidates, of which nothing is selected; give what `synth select` made of them."
+            )
         if about["cohort"] != cohort.sha256:
             raise UserError(f"{bundle}: of another cohort than {options.cohort}; give the bundles that belong to it.")
     kept = [block for run, table in tables.items() for block in _run(run, table, options)]
     kept += [block for bundle, about in abouts.items() for block in _bundle(bundle, about, options)]
+    if not options.photographs:
+        kept = [block for each in kept for block in _without_photographs(each)]
     shown = any(isinstance(block, Picture) and block.file.endswith(SHEETS) for block in kept)
     blocks = [
         Heading(f"Synthetic images of {escaped(cohort.positive)}: what was made, and of what"),
         *_lead(cohort, tables, abouts, patients=shown and cohort.source != PHANTOM),
-        *cohort_page(cohort),
+        *cohort_page(cohort, named=options.photographs),
         *kept,
         Heading("Limits of the images", 2),
         Bullets(LIMITS),
@@ -85,9 +101,10 @@ def report(options: ReportOptions) -> None:
 
 
 def _command(options: ReportOptions) -> str:
-    runs = "".join(f" --run {run.name}" for run in options.runs)
-    bundles = "".join(f" --bundle {bundle.name}" for bundle in options.bundles)
-    return f"synth report {options.cohort.name}{runs}{bundles} --out {options.out.name}"
+    runs = [word for run in options.runs for word in ("--run", run.name)]
+    bundles = [word for bundle in options.bundles for word in ("--bundle", bundle.name)]
+    asked = [*runs, *bundles, *["--no-photographs"] * (not options.photographs), "--out", options.out.name]
+    return shlex.join(["synth", "report", options.cohort.name, *asked])
 
 
 def _read_table(run: Path) -> dict[str, Any]:
@@ -95,7 +112,8 @@ def _read_table(run: Path) -> dict[str, Any]:
     try:
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         best_cell(table)
-        str(table["rows"][0]["run"]), int(table["rows"][0]["fold"])
+        _generator(table["rows"][0])
+        Path(str(table["rows"][0]["run"]))
     except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: damaged; run the same `synth train` command again to write it anew.") from error
     return table
@@ -106,7 +124,8 @@ def _lead(cohort: Cohort, tables: dict[Path, Any], abouts: dict[Path, Json], *, 
     warnings = [WITH_PHOTOGRAPHS] if patients else []
     if cohort.source == PHANTOM:
         warnings.append("**The cohort is the phantom, rendered skin: nothing here says anything of patients.**")
-    lines = [" ".join(best_cell(table)) for table in tables.values()]
+    lines = [MADE.format(positive=escaped(cohort.positive))] if tables or abouts else []
+    lines += [" ".join(best_cell(table)) for table in tables.values()]
     for about in abouts.values():
         candidates, copies = about["candidates"]["total"], about["audit"].get("counts", {}).get("copies")
         were = "was a copy" if copies == 1 else "were copies"
@@ -134,13 +153,23 @@ def _run(run: Path, table: dict[str, Any], options: ReportOptions) -> list[Block
 
 def _bundle(bundle: Path, about: Json, options: ReportOptions) -> list[Block]:
     """Return the audit of a selection, with real beside synthetic images first."""
-    sheet, copies = (f"{bundle.stem}{name}" for name in SHEETS)
-    rest = [b for b in _audit(bundle)[1:] if not (isinstance(b, Picture) and b.file == sheet)]
+    sheet = f"{bundle.stem}{SHEETS[0]}"
+    rest = [b for b in _audit(bundle)[1:] if b != Paragraph(KEEP) and not (isinstance(b, Picture) and b.file == sheet)]
     blocks = _with_first(Picture(sheet, "Real images and selected synthetic ones"), rest)
-    if not options.photographs:
-        blocks = [b for b in blocks if not (isinstance(b, Picture) and b.file in (sheet, copies))]
     title = Heading(f"The selection, {_fold(about['fold']).lower()}", 2)
     return [title, *moved(deeper(blocks), bundle.parent, options.out.parent)]
+
+
+def _without_photographs(block: Block) -> list[Block]:
+    """Return a block as those may see it who may not see the photographs: none, or without the names of their files."""
+    match block:
+        case Picture(file) if file.endswith((*SHEETS, *UNCHECKED)):
+            return []
+        case Grid(header, rows, left) if PHOTOGRAPH in header:
+            here = list(header).index(PHOTOGRAPH)
+            header, *rows = ([*row[:here], *row[here + 1 :]] for row in (header, *rows))
+            return [Grid(header, rows, left - (here < left))]
+    return [block]
 
 
 def _audit(bundle: Path) -> list[Block]:
@@ -155,13 +184,8 @@ def _with_first(picture: Picture, blocks: Sequence[Block]) -> list[Block]:
 
 def _origin(cohort: Cohort, tables: dict[Path, Any], abouts: dict[Path, Json]) -> list[Block]:
     """Return what each part was made from, by checksums, versions and seeds."""
-    lines = [f"Cohort: sha256 `{cohort.sha256}`, {escaped(cohort.source)}, seed {cohort.seed}."]
-    for table in tables.values():
-        row = table["rows"][0]
-        lines.append(
-            f"Generator of {_fold(row['fold']).lower()}: {row['method']}, start {row['start'] or 'from scratch'}, "
-            f"{row['kimg']:g} kimg, seed {row['seed']}, {row['seconds']:.0f} s on {row['device']}."
-        )
+    lines = [f"{cohort_words(cohort.sha256)}, {escaped(cohort.source)}, seed {cohort.seed}."]
+    lines += [_generator(table["rows"][0]) for table in tables.values()]
     for about in abouts.values():
         network = about["generator"].get("network", "unknown")
         lines.append(f"Bundle of {_fold(about['fold']).lower()}: `{about['sha256']}`, by the network `{network}`.")
@@ -169,3 +193,11 @@ def _origin(cohort: Cohort, tables: dict[Path, Any], abouts: dict[Path, Json]) -
     versions = ", ".join(f"{name} {version}" for name, version in here["versions"].items())
     lines.append(f"This page: Python {here['python']}, {here['platform']}, {versions}.")
     return [Heading("Where the images come from", 2), Bullets(lines)]
+
+
+def _generator(row: dict[str, Any]) -> str:
+    return (
+        f"Generator of {_fold(row['fold']).lower()}: {escaped(str(row['method']))}, start "
+        f"{escaped(str(row['start'] or 'from scratch'))}, {row['kimg']:g} kimg, seed {int(row['seed'])}, "
+        f"{row['seconds']:.0f} s on {escaped(str(row['device']))}."
+    )

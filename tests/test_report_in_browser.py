@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from browser import chromium, opened, serious
 from PIL import Image
@@ -9,6 +10,7 @@ from playwright.sync_api import Browser
 
 from shared.document import Block, Bullets, Grid, Heading, Paragraph, Picture
 from shared.html import to_html
+from shared.plots import Panel, Series, curves, image_sheet
 
 PAGE: list[Block] = [
     Heading("Do synthetic images help?"),
@@ -39,6 +41,17 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = folder / "report.html"
     path.write_text(to_html(PAGE, folder=folder, made_by="`classify report`"), encoding="utf-8")
     return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page of a picture with photographs, and of a chart."""
+    folder = tmp_path_factory.mktemp("charts")
+    image_sheet(folder / "sheet.png", [("real", np.full((20, 8, 8, 3), 90, np.uint8))])
+    curves(folder / "curves.png", [Panel("loss", "epoch", "loss", [Series("a", [0, 1], [1, 0])])] * 3)
+    blocks: list[Block] = [Heading("T"), Picture("sheet.png", "Skin"), Picture("curves.png", "A curve")]
+    (folder / "p.html").write_text(to_html(blocks, folder=folder, made_by="x"), encoding="utf-8")
+    return (folder / "p.html").as_uri()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -101,6 +114,34 @@ def test_colours_follow_the_system_or_the_choice(browser: Browser, url: str) -> 
         assert page.evaluate(ground) == light
         page.get_by_label("Dark").check()
         assert page.evaluate(ground) == dark
+
+
+def test_charts_turn_dark_on_the_screen_and_photographs_do_not(browser: Browser, charts: str) -> None:
+    shown = "[...document.images].map(each => getComputedStyle(each).filter)"
+    with opened(browser, charts, color_scheme="dark") as page:
+        turned = page.evaluate(shown)
+        assert turned[0] == "none"
+        assert turned[1].startswith("invert(0.88)")
+        page.get_by_label("Light").check()
+        assert page.evaluate(shown) == ["none", "none"]
+        page.get_by_label("Dark").check()
+        page.emulate_media(color_scheme="light")
+        assert page.evaluate(shown) == turned
+        page.emulate_media(media="print")
+        assert page.evaluate(shown) == ["none", "none"]
+
+
+def test_a_wide_chart_can_be_read_on_a_telephone(browser: Browser, charts: str) -> None:
+    wide = "document.querySelector('.wide')"
+    with opened(browser, charts, viewport={"width": 400, "height": 800}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate(f"{wide}.scrollWidth > 1.5 * {wide}.clientWidth")
+        page.locator(".wide").focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(f"{wide}.scrollLeft > 0")
+        assert serious(page) == []
+        page.set_viewport_size({"width": 1400, "height": 800})
+        assert page.evaluate(f"{wide}.scrollWidth === {wide}.clientWidth")
 
 
 def test_print_unfolds_detail_and_leaves_out_what_is_of_the_screen(browser: Browser, url: str) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from classify import option
+
+if TYPE_CHECKING:
+    from classify.operating import Operating
 
 
 @click.command("evaluate")
@@ -15,8 +19,7 @@ from classify import option
 @click.option("--set", "sets", multiple=True, default=("balanced",), metavar="balanced|external", help="Repeatable.")
 @option.RECORDS
 @option.ALLOW_SEEN
-@option.SENSITIVITY
-@option.PREVALENCE
+@option.operating
 @option.DEVICE
 def command(
     model: Path,
@@ -24,13 +27,11 @@ def command(
     sets: tuple[str, ...],
     records: Path,
     allow_seen: bool,
-    sensitivity: float,
-    prevalence: tuple[float, ...],
+    operating: Operating,
     device: str,
 ) -> None:
     """Test the classifier in the folder MODEL, or one for each fold, on images that it never saw."""
     from classify import evaluate as stage
-    from classify.operating import Operating
     from shared.nn.device import choose_device
 
     stage.evaluate(
@@ -40,5 +41,5 @@ def command(
         records=records,
         device=choose_device(device),
         allow_seen=allow_seen,
-        operating=Operating(sensitivity, prevalence),
+        operating=operating,
     )

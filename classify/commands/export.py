@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from classify import option
+
+if TYPE_CHECKING:
+    from classify.operating import Operating
 
 
 @click.command("export")
@@ -22,8 +26,7 @@ from classify import option
     multiple=True,
     help="File of the model's evaluations, for its card.  Repeatable.",
 )
-@option.SENSITIVITY
-@option.PREVALENCE
+@option.operating
 @click.option("--latency", is_flag=True, help="Measure how long an answer takes.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def command(
@@ -32,8 +35,7 @@ def command(
     fold: int | None,
     cohort: Path | None,
     records: tuple[Path, ...],
-    sensitivity: float,
-    prevalence: tuple[float, ...],
+    operating: Operating,
     latency: bool,
     force: bool,
 ) -> None:
@@ -43,7 +45,6 @@ def command(
     say what the model says, to 1e-4.
     """
     from classify.export import ExportOptions, export
-    from classify.operating import Operating
 
-    options = ExportOptions(model, out, fold, records, Operating(sensitivity, prevalence), latency, force)
+    options = ExportOptions(model, out, fold, records, operating, latency, force)
     export(options, None if cohort is None else option.read_cohort(cohort))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from classify import option
+
+if TYPE_CHECKING:
+    from classify.operating import Operating
 
 
 @click.command("study")
@@ -21,8 +24,7 @@ from classify import option
 @option.RECORDS
 @click.option("--table", type=option.FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
 @option.ALLOW_SEEN
-@option.SENSITIVITY
-@option.PREVALENCE
+@option.operating
 @option.STUDY
 @option.PRECISION
 @option.DEVICE
@@ -33,8 +35,7 @@ from classify import option
 def command(
     cohort: Path,
     bundles: tuple[Path, ...],
-    sensitivity: float,
-    prevalence: tuple[float, ...],
+    operating: Operating,
     **options: Any,
 ) -> None:
     """Fit and evaluate every cell of a preset on COHORT, and write Table 2; what is done is not done again.
@@ -43,11 +44,8 @@ def command(
     """
     from classify import study as stage
     from classify import tables
-    from classify.operating import Operating
     from classify.study_options import StudyOptions
 
-    made = stage.study(
-        StudyOptions(cohort=cohort, bundles=bundles, operating=Operating(sensitivity, prevalence), **options)
-    )
+    made = stage.study(StudyOptions(cohort=cohort, bundles=bundles, operating=operating, **options))
     if made is not None:
         tables.report(made, options["table"])

@@ -8,7 +8,8 @@ from classify.figures import CAPTIONS
 from classify.page.beyond import beyond
 from classify.page.checks import attributes, shortcuts
 from classify.page.compared import compared
-from classify.page.costs import costs, origin
+from classify.page.costs import costs
+from classify.page.origin import origin
 from classify.page.rows import tested
 from shared.document import Block, Heading, Paragraph, Picture
 

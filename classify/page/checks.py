@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from classify.wording import UNDEFINED, listed, number_interval, percent_interval, row_name
-from shared.document import Block, Grid, Heading, Paragraph
+from shared.document import Block, Grid, Heading, Paragraph, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from classify.attributes import Part
+    from classify.outcome import SetResult
     from classify.summary import Row
+
+
+ENDS = (
+    "Accuracy in %, with 95 % intervals. Where the two intervals overlap much, nobody can tell from these images that "
+    "one is served worse; and of several values the lowest looks lower than it is, since it was looked for."
+)
 
 
 def shortcuts(rows: Sequence[Row]) -> list[Block]:
@@ -59,9 +67,33 @@ def attributes(rows: Sequence[Row]) -> list[Block]:
         few = f"{values} fewer than {least} images, too few to say anything, and {are} left out."
         blocks.append(Paragraph(few))
     cells = [
-        [row_name(row.key), part.attribute, part.value, str(part.n), percent_interval(part.accuracy)]
+        [row_name(row.key), escaped(part.attribute), escaped(part.value), str(part.n), percent_interval(part.accuracy)]
         for row, part in shown
     ]
-    if cells:
-        blocks.append(Grid(["Row", "Attribute", "Value", "n", "Accuracy"], cells, left=3))
-    return blocks
+    if not cells:
+        return blocks
+    table = Grid(["Row", "Attribute", "Value", "n", "Accuracy"], cells, left=3)
+    ends = _ends(results)
+    if not ends:
+        return [*blocks, table]
+    header = ["Row", "By", "Values", "Lowest", "Its accuracy", "Highest", "Its accuracy"]
+    return [*blocks, Grid(header, ends, left=2), Paragraph(ENDS), Heading("Every value", 3), table]
+
+
+def _ends(results: Sequence[tuple[Row, SetResult]]) -> list[list[str]]:
+    """Return for each row and attribute with several values the one of the lowest accuracy, and of the highest."""
+    found = []
+    for row, result in results:
+        of_name: dict[str, list[Part]] = {}
+        for part in result.parts:
+            of_name.setdefault(part.attribute, []).append(part)
+        for name, parts in of_name.items():
+            ordered = sorted(parts, key=lambda part: part.accuracy.value or 0.0)
+            if len(ordered) > 1:
+                shown = [
+                    words
+                    for part in (ordered[0], ordered[-1])
+                    for words in (f"{escaped(part.value)} (n = {part.n})", percent_interval(part.accuracy))
+                ]
+                found.append([row_name(row.key), escaped(name), str(len(ordered)), *shown])
+    return found

@@ -1,14 +1,14 @@
-"""What it cost, validation beside test, and where the figures come from."""
+"""What it cost, and validation beside test."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from classify.wording import UNDEFINED, percent, points, row_name
 from shared.document import Block, Grid, Heading, Paragraph
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from classify.summary import Row, Table
 
@@ -48,37 +48,3 @@ def _cost_cells(row: Row) -> list[str]:
         number(row.parameters["total"], 1, 0),
         number(row.parameters["trainable"], 1, 0),
     ]
-
-
-def origin(table: Table) -> list[Block]:
-    """Return seeds, devices, versions, commits and the command: the paper's Table 5."""
-    commits: dict[str, list[str]] = {}
-    for each in table.environments:
-        versions = ", ".join(f"{name} {version}" for name, version in each["versions"].items())
-        where = f"device {each['device']}, Python {each['python']}, {each['platform']}, {versions}"
-        commits.setdefault(where, []).append(_short_commit(each["commit"]))
-    lines = [f"{where}, commit {', '.join(found)}" for where, found in commits.items()]
-    results = [each for row in table.rows for each in (row.balanced, row.external) if each is not None]
-    seeds = sorted({seed for each in results for seed in each.seeds})
-    named = f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
-    machines = "; ".join(map(_machine, table.hardware))
-    return [
-        Heading("Where these figures come from", 2),
-        Paragraph(
-            f"Environment (the paper's Table 5): tested on {machines}; {named}; fitted and tested with "
-            f"{'; and '.join(lines)}. Printed by `{table.command}`."
-        ),
-    ]
-
-
-def _machine(hardware: Mapping[str, Any]) -> str:
-    known = {"threads": "threads", "memory_gib": "GiB"}
-    parts = [f"{hardware[name]:g} {unit}" for name, unit in known.items() if hardware[name] is not None]
-    return ", ".join([hardware["processor"], *parts])
-
-
-def _short_commit(commit: str | None) -> str:
-    if not commit:
-        return "unknown"
-    digits, _, state = commit.partition("-")
-    return digits[:12] + (f"-{state}" if state else "")

@@ -22,7 +22,7 @@ from shared.html.outline import Outline, outline
 from shared.html.pictures import DENSITIES, Embedded, embed
 from shared.markdown import plain, to_html_inline
 
-MAX_BYTES = 10 * 2**20  # of a file, so that it can go by mail
+MAX_BYTES = 10_000_000  # of a file, so that it can go by mail
 
 
 def to_html(blocks: Sequence[Block], *, folder: Path, made_by: str) -> str:
@@ -44,8 +44,8 @@ def to_html(blocks: Sequence[Block], *, folder: Path, made_by: str) -> str:
         if len(html.encode()) <= MAX_BYTES:
             return html
     raise UserError(
-        f"the report would have {len(html.encode()) / 2**20:.0f} MiB, and at most {MAX_BYTES / 2**20:.0f} can be sent "
-        "by mail; leave a part out."
+        f"the report would have {len(html.encode()) / 1e6:.1f} MB, and at most {MAX_BYTES / 1e6:.0f} can be sent by "
+        "mail; leave a part out."
     )
 
 

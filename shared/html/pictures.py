@@ -9,6 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from shared.errors import UserError
 from shared.files import require_file
+from shared.images import CHART
 
 MAX_PX = 1 << 26  # of a figure; ours have a tenth of that
 CHART_COLOURS = 4096  # what has fewer is drawn, and stays as it is
@@ -27,11 +28,12 @@ DENSITIES = (Density(2600, 90), Density(1800, 80), Density(1200, 60))
 
 @dataclass(frozen=True)
 class Embedded:
-    """A picture as a data URI, and its width and height in px."""
+    """A picture as a data URI, its width and height in px, and whether it is a chart, whose colours may be turned."""
 
     uri: str
     width: int
     height: int
+    is_chart: bool
 
 
 def embed(path: Path, density: Density = DENSITIES[0]) -> Embedded:
@@ -46,7 +48,7 @@ def embed(path: Path, density: Density = DENSITIES[0]) -> Embedded:
                 raise UserError(
                     f"{path}: {opened.width} x {opened.height} px are too many for a page; make it smaller."
                 )
-            picture = opened.convert("RGB")
+            picture, told = opened.convert("RGB"), opened.info
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not a picture that can be read; make it again.") from error
     picture.thumbnail((density.side_px, density.side_px), Image.Resampling.LANCZOS)
@@ -54,4 +56,4 @@ def embed(path: Path, density: Density = DENSITIES[0]) -> Embedded:
     drawn = picture.getcolors(CHART_COLOURS) is not None
     picture.save(stream, "WEBP", lossless=drawn, quality=100 if drawn else density.quality, method=4)
     data = base64.b64encode(stream.getvalue()).decode()
-    return Embedded(f"data:image/webp;base64,{data}", picture.width, picture.height)
+    return Embedded(f"data:image/webp;base64,{data}", picture.width, picture.height, told.get(CHART[0]) == CHART[1])

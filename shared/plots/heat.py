@@ -84,7 +84,7 @@ def heat_sheet(
     texts = int(max(TITLE_LETTER_PX * len(title), LETTER_PX * max(len(subtitle), len("".join(legend)) + 40)))
     width = 2 * MARGIN_PX + max(texts, most * (TILE_PX + BETWEEN_PX) - BETWEEN_PX)
     height = HEADER_PX + sum(LABEL_PX + LINE_PX * -(-len(block.tiles) // columns) for block in shown)
-    with figure_file(path, width / DPI, height / DPI) as figure:
+    with figure_file(path, width / DPI, height / DPI, chart=False) as figure:
         canvas = _Canvas(figure, width, height)
         canvas.text(MARGIN_PX, 24, title, size=14, weight="bold")
         canvas.text(MARGIN_PX, 50, subtitle, size=9.5)

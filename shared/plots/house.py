@@ -13,8 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from shared.files import whole_file
+from shared.images import CHART
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = (
@@ -88,8 +90,13 @@ def label(axes: Axes, title: str, xlabel: str, ylabel: str, *, size: float | Non
 
 
 @contextmanager
-def figure_file(path: Path, width_in: float, height_in: float, *, title: str | None = None) -> Iterator[Figure]:
-    """Give an empty figure in the house style; when the block ends well, write it to `path` as PNG."""
+def figure_file(
+    path: Path, width_in: float, height_in: float, *, title: str | None = None, chart: bool = True
+) -> Iterator[Figure]:
+    """Give an empty figure in the house style; when the block ends well, write it to `path` as PNG.
+
+    `chart` is to be False for what holds photographs, whose colours are to stay as they are.
+    """
     with matplotlib.style.context(["default", _STYLE]):
         figure = Figure(figsize=(width_in, height_in))
         if title is not None:
@@ -102,4 +109,8 @@ def figure_file(path: Path, width_in: float, height_in: float, *, title: str | N
         pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
     with whole_file(path) as part:
         # Pillow writes no software and no date: the same picture is the same bytes.
-        Image.fromarray(np.ascontiguousarray(pixels)).save(part, format="PNG", optimize=True, dpi=(DPI, DPI))
+        told = PngInfo()
+        if chart:
+            told.add_text(*CHART)
+        picture = Image.fromarray(np.ascontiguousarray(pixels))
+        picture.save(part, format="PNG", optimize=True, dpi=(DPI, DPI), pnginfo=told)

@@ -30,7 +30,7 @@ def image_sheet(
     margin, header, label_px = 18, 46 if title else 8, 30
     width = max(560, 2 * margin + max(block.shape[1] for block in blocks))
     height = header + sum(label_px + block.shape[0] + 10 for block in blocks) + margin
-    with figure_file(path, width / DPI, height / DPI) as figure:
+    with figure_file(path, width / DPI, height / DPI, chart=False) as figure:
         if title:
             figure.text(margin / width, 1 - 16 / height, title, size=14, weight="bold", va="top")
         top = height - header

@@ -10,7 +10,7 @@ from synth import option
 @click.command("blank")
 @click.argument("cohort", type=option.FILE)
 @click.option("--segmentation", type=option.FOLDER, required=True, help="Folder with facebook/sam-vit-base.")
-@click.option("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes the fastest.")
+@option.DEVICE
 @click.option("--out", type=option.FILE, required=True, help="Cohort file to write.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(cohort: Path, segmentation: Path, device: str, out: Path, force: bool) -> None:

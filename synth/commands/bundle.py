@@ -43,9 +43,9 @@ def export(**options: Any) -> None:
     "--tolerance", type=int, default=1, help="Levels of 255 that rounding may change, on another device or processor."
 )
 @click.option("--batch", type=int, default=32, help="Images drawn at once; rounding alone depends on it.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@option.DEVICE
 @click.option("--weights", type=option.WEIGHTS, help="Folder with published networks.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
+@option.OFFLINE
 def verify(**options: Any) -> None:
     """Draw every image of FILE again and compare."""
     from synth.bundle_verify import VerifyOptions

@@ -26,9 +26,9 @@ from synth import option
 @click.option("--png", type=option.FOLDER, help="Also write each image as a PNG into this folder.")
 @click.option("--out", type=option.FILE, required=True, help="Candidates file to write.")
 @click.option("--batch", type=int, default=32, help="Images drawn at once; never changes a picture.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@option.DEVICE
 @click.option("--weights", type=option.WEIGHTS, help="Folder with published networks.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
+@option.OFFLINE
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(**options: Any) -> None:
     """Draw candidates with NETWORK: a name, a file (NVIDIA's .pkl too), a run's or a grid's folder."""

@@ -19,9 +19,9 @@ from synth import option
     "--fakes", type=int, help="Generated images that each choice is judged by.  [default: 1000, for FID 5000]"
 )
 @click.option("--features", type=click.Choice(option.QUALITY_SPACES), default="auto", help="Feature space.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@option.DEVICE
 @click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
+@option.OFFLINE
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def command(**options: Any) -> None:
     """Choose, after the training in RUN, how wide its weights are averaged and how far styles are truncated."""

@@ -12,7 +12,11 @@ from synth import option
 @click.argument("cohort", type=option.FILE)
 @click.option("--run", "runs", type=option.FOLDER, multiple=True, help="Folder of a run or grid; repeat, one a fold.")
 @click.option("--bundle", "bundles", type=option.FILE, multiple=True, help="Selected images; repeat, one a fold.")
-@click.option("--photographs/--no-photographs", default=True, help="Whether photographs of patients may be in it.")
+@click.option(
+    "--photographs/--no-photographs",
+    default=True,
+    help="Whether photographs, their names and generated images may be in it.",
+)
 @click.option("--out", type=option.FILE, required=True, help="HTML file; the same as Markdown goes beside it.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def command(runs: tuple[Path, ...], bundles: tuple[Path, ...], **options: Any) -> None:

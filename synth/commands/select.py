@@ -34,9 +34,9 @@ from synth import option
 @click.option("--require-shareable", is_flag=True, help="Fail unless the images may be passed on.")
 @click.option("--features", default="auto", help=f"Feature space: {', '.join(option.SIMILARITY_SPACES)} or timm:NAME.")
 @click.option("--out", type=option.FILE, required=True, help="Bundle to write.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@option.DEVICE
 @click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
+@option.OFFLINE
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(**options: Any) -> None:
     """Keep the candidates that look and score like the reals, and write them as a bundle."""

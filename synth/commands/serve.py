@@ -36,9 +36,9 @@ from synth import option
     "--memory", "memory_gib", type=float, default=16.0, help="GiB that the process which fills orders may use."
 )
 @click.option("--features", default="auto", help=f"Feature space: {', '.join(option.SIMILARITY_SPACES)} or timm:NAME.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@option.DEVICE
 @click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
+@option.OFFLINE
 def command(
     store: Path | None,
     issue: str | None,

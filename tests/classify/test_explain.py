@@ -26,8 +26,10 @@ from classify.folder import CONFIG, read_model
 from classify.heatmap import grad_cam
 from shared.bundle import Bundle
 from shared.cohort import Cohort
+from shared.document import Grid
 from shared.errors import UserError
 from shared.images import image_id, read_photo
+from shared.markdown import plain, read_page
 from shared.splits import balanced_test_set, external_test_set, parts
 
 FEW = ExplainOptions(count=3, checks=4)
@@ -185,6 +187,14 @@ def test_a_photograph_from_outside_gets_the_verdict_of_its_square(model: Path, c
     assert (shown["name"], shown["label"]) == ("visit.png", None)
     assert shown["shown"] == ("Called herpeticum" if shown["called"] else "Not called so")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"explain.md", "explain.json", "photographs.png"}
+
+
+def test_a_photographs_name_has_no_effect_on_the_page(model: Path, cohort: Cohort, tmp_path: Path) -> None:
+    name = "_a_ [b](c) *d* x.png"
+    Image.fromarray(np.asarray(cohort.images[0])[::-1]).save(tmp_path / name)
+    explain_photographs(model, [tmp_path / name], out=tmp_path / "out", device=CPU, options=FEW)
+    (table,) = (block for block in read_page(tmp_path / "out" / "explain.md") if isinstance(block, Grid))
+    assert [plain(row[0]) for row in table.rows] == [name]
 
 
 def test_a_photograph_that_was_seen_or_is_none_is_refused(model: Path, tmp_path: Path) -> None:

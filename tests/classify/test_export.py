@@ -17,22 +17,29 @@ import torch
 from fitting import QUICK, run
 from PIL import Image, ImageOps
 from tabled import grid, grids
+from torch.nn import functional
 
 from classify import export as stage
 from classify import exported_files as files
 from classify.calibration import fit_temperature
 from classify.cli import cli
 from classify.evaluate import evaluate, predict
+from classify.explain import explain
+from classify.explained import ExplainOptions
 from classify.export import ExportOptions, export
+from classify.exported_card import card
 from classify.exported_check import TOLERANCE, Differences
 from classify.folder import CONFIG, MODEL, read_model
 from shared.bundle import Bundle
 from shared.cohort import Cohort
+from shared.document import to_markdown
 from shared.errors import UserError
+from shared.html.report import to_report
 from shared.images import to_square
+from shared.markdown import from_markdown, plain, read_page
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ask_classifier.py"
-NAMES = ["model.json", "model.md", "model.onnx", "model.pt2"]
+NAMES = ["model.html", "model.json", "model.md", "model.onnx", "model.pt2"]
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +100,30 @@ def test_the_probability_is_calibrated_and_the_thresholds_are_those_of_validatio
     assert told["threshold"] == 0.5
 
 
+def test_the_reasons_in_the_onnx_file_are_what_classify_explain_draws(
+    exported: Path, fitted: Path, cohort: Cohort, tmp_path: Path
+) -> None:
+    """The same model and images by both commands: evidence, enlarged as heat maps are, is the map of every tile."""
+    options = ExplainOptions(count=50, checks=0)
+    device = torch.device("cpu")
+    (explained,) = explain(
+        fitted / "model", cohort=cohort, out=tmp_path / "out", device=device, options=options, allow_seen=True
+    )
+    tiles = [tile for sheet in explained.sheets for tile in sheet.tiles]
+    assert len(tiles) == explained.facts["n"] > 10  # every image of the test set is shown
+    heat = np.stack([tile.heat for tile in tiles])
+    probability, score, evidence = answers(exported, np.stack([tile.photo for tile in tiles]))
+    drawn = functional.interpolate(
+        torch.from_numpy(evidence)[:, None], heat.shape[1:], mode="bilinear", align_corners=False
+    )[:, 0].numpy()
+    assert heat.max() > 0
+    np.testing.assert_allclose(drawn / heat.max(), heat / heat.max(), atol=TOLERANCE)
+    np.testing.assert_allclose(score, [tile.score for tile in tiles], rtol=TOLERANCE, atol=TOLERANCE)
+    temperature = explained.judge.temperature
+    expected = [1 / (1 + np.exp(-tile.score / temperature)) for tile in tiles]
+    np.testing.assert_allclose(probability, expected, atol=TOLERANCE)
+
+
 def test_the_onnx_file_tells_the_same_of_itself(exported: Path) -> None:
     session = onnxruntime.InferenceSession(exported / "model.onnx", providers=["CPUExecutionProvider"])
     held = session.get_modelmeta().custom_metadata_map
@@ -146,9 +177,26 @@ def test_the_card_has_the_figures_of_the_record(exported: Path, fitted: Path, co
     assert "their licence is not recorded" in card
 
 
+def test_the_card_as_a_page_says_the_same_and_needs_nothing_else(exported: Path) -> None:
+    page = (exported / "model.html").read_text()
+    assert page == to_report(read_page(exported / "model.md"), folder=exported, command="classify export")
+    assert "default-src 'none'" in page
+    assert not re.search(r"<script|<link|<img|\son\w+=|https?://", page)
+    assert page.index("Not a medical device") < page.index("<section")  # first of all
+
+
+def test_names_of_classes_have_no_effect_on_the_card(exported: Path, fitted: Path) -> None:
+    names = ["[rash](https://e.org)", "<b>*herpeticum*|"]
+    told = about(exported) | {"classes": names, "positive": names[1]}
+    blocks = from_markdown(to_markdown(card(told, read_model(fitted / "model").history, None, [])))
+    assert plain(blocks[0].text) == f"Model card: Custom CNN for {names[1]}"
+    page = to_report(blocks, folder=exported, command="classify export")
+    assert not re.search("<b>|<a href=.http|<em>", page)
+
+
 def test_what_is_unknown_is_said_to_be(fitted: Path, tmp_path: Path) -> None:
     export(ExportOptions(fitted / "model", tmp_path / "alone.pt2"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.json", "alone.md", "alone.pt2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.html", "alone.json", "alone.md", "alone.pt2"]
     card = (tmp_path / "alone.md").read_text()
     assert "is **unknown** here" in card
     assert "its make-up stays unknown here" in card

@@ -3,10 +3,23 @@ import torch
 from captum.attr import LayerGradCam
 from exporting import LAST_MAPS, moved, pictures
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from classify import heatmap
 from classify.exported import ExportedClassifier
 from classify.exported_evidence import NoSplit, Split, split
 from classify.models import Classifier
+
+STORED = 48  # side of a cohort's images, px
+# Of other makers, with their sizes: what is behind their last map, and whether exported files can tell it.
+OTHERS = {
+    "timm:test_resnet": (96, True),
+    "timm:test_efficientnet": (96, True),
+    "timm:mobilenetv2_050": (96, True),
+    "timm:test_convnext": (96, False),
+    "timm:mobilenetv3_small_050": (96, False),
+}
+SIZES = {name: (size, True) for name, (size, _) in LAST_MAPS.items()} | OTHERS
 
 
 def grad_cam(classifier: Classifier, layer: str, prepared: Tensor) -> Tensor:
@@ -26,8 +39,12 @@ def grad_cam(classifier: Classifier, layer: str, prepared: Tensor) -> Tensor:
 def turn_to_what_it_sees(classifier: Classifier, layer: str, prepared: Tensor) -> None:
     """Let the classes change places where a random network sees nothing that speaks for the positive one."""
     if not grad_cam(classifier, layer, prepared).max():
-        last = classifier.head[-1]
-        last.weight.data, last.bias.data = last.weight.data.flip(0), last.bias.data.flip(0)
+        turn(classifier)
+
+
+def turn(classifier: Classifier) -> None:
+    last = classifier.head[-1]
+    last.weight.data, last.bias.data = last.weight.data.flip(0), last.bias.data.flip(0)
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "vgg16")) for n in LAST_MAPS])
@@ -46,6 +63,25 @@ def test_evidence_is_grad_cam(name: str) -> None:
     assert min(evidence.shape[1:]) > 1
     assert expected.max() > 0
     torch.testing.assert_close(evidence / expected.max(), expected / expected.max(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "vgg16")) for n in SIZES])
+def test_evidence_is_what_classify_explain_draws(name: str) -> None:
+    """Enlarged like a heat map, an export's evidence is `classify explain`'s map, or there is none and it says why."""
+    size, tells = SIZES[name]
+    classifier = moved(name, size)
+    images = torch.from_numpy(pictures(3, STORED, STORED))
+    if not heatmap.grad_cam(classifier, images).any():
+        turn(classifier)
+    expected = heatmap.grad_cam(classifier, images)
+    assert expected.max() > 0
+    network = ExportedClassifier(classifier, size=STORED, temperature=1.0)
+    assert (network.no_evidence is None) == tells
+    if tells:
+        with torch.inference_mode():
+            _, _, evidence = network(images)
+        drawn = F.interpolate(evidence[:, None], (STORED, STORED), mode="bilinear", align_corners=False)[:, 0]
+        torch.testing.assert_close(drawn / expected.max(), expected / expected.max(), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("head", [(), (5,), (7, 6)])

@@ -1,5 +1,8 @@
 """The report of a study: the answer first, what was made before it, and where every figure comes from."""
 
+import re
+import shlex
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -8,10 +11,12 @@ from PIL import Image
 from recorded import record
 
 from classify.cli import cli
+from classify.operating import Operating
 from classify.report import LIMITS, ReportOptions, blocks_of, report
 from classify.summary import summarize
-from shared.document import Bullets, Heading, Paragraph, Picture, to_markdown
+from shared.document import Bullets, Grid, Heading, Paragraph, Picture, to_markdown
 from shared.errors import UserError
+from shared.html.report import cohort_words
 from shared.records import append_record
 
 RECORDS = [record((85, 85)), record((88, 88), ratio="1:5")]
@@ -72,3 +77,43 @@ def test_what_cannot_be_written_is_one_sentence(options: ReportOptions, tmp_path
     again = CliRunner().invoke(cli, arguments)
     assert again.exit_code == 2
     assert "exists already; give --force" in again.output
+
+
+def test_the_command_on_the_page_makes_the_same_page(
+    options: ReportOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Operating(0.9, (0.01, 0.2))
+    report(ReportOptions(options.records, tmp_path / "a report.html", operating=asked, least=5))
+    first = (tmp_path / "a report.html").read_bytes()
+    (command,) = set(re.findall(r"<code>(classify report [^<]*)</code>", first.decode()))
+    monkeypatch.chdir(tmp_path)
+    _, *arguments = shlex.split(unescape(command))
+    assert CliRunner().invoke(cli, [*arguments, "--force"]).exit_code == 0
+    assert (tmp_path / "a report.html").read_bytes() == first
+    assert CliRunner().invoke(cli, ["report", "r.jsonl", "--out", "a report.html", "--force"]).exit_code == 0
+    assert (tmp_path / "a report.html").read_bytes() != first
+
+
+def test_figures_tell_of_which_photographs_and_fits_they_are(options: ReportOptions, tmp_path: Path) -> None:
+    append_record(options.records[0], record((70, 70), ratio="1:5", seed=1, epochs=4, bundles=("b" * 64,)))
+    page = blocks_of(options, tmp_path)
+    assert any(isinstance(block, Paragraph) and f"cohort `{'c' * 64}`" in block.text for block in page)
+    fits = page[page.index(Heading("How each row was fitted", 3)) + 1]
+    assert isinstance(fits, Grid)
+    rows = {row[0]: dict(zip(fits.header, row, strict=True)) for row in fits.rows}
+    assert rows["Custom CNN, none"]["Epochs, at most"] == "3"
+    assert rows["Custom CNN, none"]["Bundles (SHA-256)"] == "–"
+    assert rows["Custom CNN, 1:5"]["Epochs, at most"] == "3, 4"
+    assert rows["Custom CNN, 1:5"]["Seeds"] == "0, 1"
+    assert rows["Custom CNN, 1:5"]["Bundles (SHA-256)"] == "b" * 12
+    assert rows["Custom CNN, 1:5"]["Layers that train"] == "all"
+
+
+def test_a_page_of_other_photographs_is_refused(options: ReportOptions, tmp_path: Path) -> None:
+    for name, sha256 in (("own", "c" * 64), ("other", "d" * 64)):
+        page = [Heading("The images"), Bullets([f"{cohort_words(sha256)}, phantom, seed 0."])]
+        (tmp_path / f"{name}.md").write_text(to_markdown(page))
+    with pytest.raises(UserError, match=r"other\.md: of cohort d{12}, and the records are of c{12}; give the page"):
+        report(ReportOptions(options.records, options.out, (tmp_path / "other.md",)))
+    assert not options.out.exists()
+    report(ReportOptions(options.records, options.out, (tmp_path / "own.md",)))

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import shared.html
 from shared.document import Block, Bullets, Grid, Heading, Paragraph, Picture
 from shared.errors import UserError
 from shared.html import to_html
 from shared.html.outline import outline
 from shared.html.pictures import DENSITIES, Density, embed
 from shared.html.report import require_new_report, write_report
+from shared.plots import HeatBlock, HeatTile, Panel, Series, curves, heat_sheet, image_sheet
 
 PAGE: list[Block] = [
     Heading("A *title*"),
@@ -128,11 +130,31 @@ def test_charts_keep_every_pixel_and_photographs_nearly(tmp_path: Path) -> None:
     assert decoded(tmp_path / "photo.png", Density(50, 60)).size == (50, 50)
 
 
+def test_charts_are_told_from_what_holds_photographs(tmp_path: Path) -> None:
+    """By their files: photographs of few colours must keep these in the dark, too."""
+    pixels = np.zeros((2, 8, 8, 3), np.uint8)
+    image_sheet(tmp_path / "sheet.png", [("x", pixels)])
+    heat_sheet(
+        tmp_path / "heat.png",
+        [HeatBlock("x", [HeatTile(pixels[0], np.ones((8, 8)), "x")])],
+        title="x",
+        subtitle="x",
+        legend=("x", "x"),
+    )
+    curves(tmp_path / "curves.png", [Panel("x", "x", "x", [Series("x", [0, 1], [0, 1])])])
+    found = {name: embed(tmp_path / f"{name}.png").is_chart for name in ("sheet", "heat", "curves")}
+    assert found == {"sheet": False, "heat": False, "curves": True}
+    page = to_html([Heading("T"), Picture("sheet.png", "s"), Picture("curves.png", "c")], folder=tmp_path, made_by="x")
+    views = [str(attrs["class"]).split() for attrs in Seen(page).of("div") if "view" in str(attrs.get("class"))]
+    assert ["chart" in each for each in views] == [False, True]
+
+
 def test_large_pages_get_smaller_pictures_and_too_large_ones_are_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1500, 2700, 3), np.uint8)
     Image.fromarray(noise).save(folder / "p.png")
+    assert shared.html.MAX_BYTES == 10e6  # as mail counts
     whole = len(to_html(PAGE, folder=folder, made_by="x"))
     monkeypatch.setattr("shared.html.MAX_BYTES", whole - 1)
     smaller = to_html(PAGE, folder=folder, made_by="x")

@@ -46,6 +46,14 @@ def cohort(tmp_path: Path) -> Cohort:
     return read_cohort(out)
 
 
+def test_a_picture_of_that_name_is_not_lost(cohort: Cohort, tmp_path: Path) -> None:
+    (tmp_path / "blank_sheet.png").write_text("mine")
+    with pytest.raises(UserError, match=r"blank_sheet\.png: exists already; give --force"):
+        blank(cohort, Middle(), BlankOptions(tmp_path / "blank.h5"))
+    assert (tmp_path / "blank_sheet.png").read_text() == "mine"
+    assert not (tmp_path / "blank.h5").exists()
+
+
 def test_what_is_beside_the_mask_is_white_and_all_else_stays(
     cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

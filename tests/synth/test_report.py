@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -87,15 +88,25 @@ def test_photographs_stay_out_where_they_are_not_wanted(
     cohort: Cohort, made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = dataclasses.replace(cohort, source="photographs")
+    folder = shutil.copytree(made[1].parent, tmp_path / "made", ignore=shutil.ignore_patterns("gan"))
+    with (folder / "bundle_audit.md").open("a") as stream:
+        stream.write("\n| seed | distance | by its pixels | photograph | which was |\n|--:|--:|---|---|---|\n")
+        stream.write("| 5 | 0.10 | no | ward/jane.jpg | trained on |\n")
     monkeypatch.setattr("synth.report.read_cohort", lambda _: real)
-    options = ReportOptions(tmp_path / "c.h5", tmp_path / "r.html", made[:1], made[1:])
+    options = ReportOptions(tmp_path / "c.h5", tmp_path / "r.html", made[:1], (folder / "bundle.h5",))
     report(options)
     assert "shows photographs of patients: keep it where these are" in (tmp_path / "r.html").read_text()
+    assert "jane.jpg" in (tmp_path / "r.md").read_text()
     report(dataclasses.replace(options, photographs=False, force=True))
-    text = (tmp_path / "r.md").read_text()
-    assert "photographs of patients: keep it" not in text
-    assert not {"bundle_sheet.png", "bundle_copies.png"} & set(text.replace(")", "/").split("/"))
-    assert "bundle_scores.png" in text
+    text, page = (tmp_path / "r.md").read_text(), read_page(tmp_path / "r.md")
+    assert "photographs of patients: keep" not in text
+    # No picture of skin: neither photographs, nor what nobody compared with them, nor what was rejected as a copy.
+    shown = {Path(block.file).name for block in page if isinstance(block, Picture)}
+    assert shown == {"curves.png", "bundle_scores.png"}
+    copies = page[page.index(Heading("Limits of the images", 2)) - 1]
+    assert copies == Grid(["seed", "distance", "by its pixels", "which was"], [["5", "0.10", "no", "trained on"]], 0)
+    assert "jane" not in text
+    assert "--no-photographs" in (tmp_path / "r.html").read_text()
 
 
 def test_counts_groups_and_parts_are_those_of_the_cohort(cohort: Cohort) -> None:
@@ -122,6 +133,9 @@ def test_the_same_photograph_twice_is_found_and_a_wrong_label_named(cohort: Coho
     assert "**1 of them are in different groups: prepare the cohort again.**" in told
     assert "**1 of them have one image in each class, so that one label is wrong.**" in told
     assert ["3.png", "40.png", "1.000"] in [row for block in blocks if isinstance(block, Grid) for row in block.rows]
+    unnamed = cohort_page(read_cohort(tmp_path / "c.h5"), named=False)
+    assert Paragraph(told) in unnamed
+    assert ".png" not in to_markdown(unnamed)
 
 
 def test_what_is_missing_or_of_another_cohort_is_one_sentence(
@@ -137,6 +151,15 @@ def test_what_is_missing_or_of_another_cohort_is_one_sentence(
     (tmp_path / "table1.json").write_text('{"rows": [{}]}')
     with pytest.raises(UserError, match=r"table1\.json: damaged; run the same `synth train` command again"):
         write(runs=(tmp_path,))
+    table = json.loads((made[0] / "table1.json").read_text())
+    del table["rows"][0]["seconds"]
+    (tmp_path / "table1.json").write_text(json.dumps(table))
+    with pytest.raises(UserError, match=r"table1\.json: damaged"):
+        write(runs=(tmp_path,))
+    with pytest.raises(
+        UserError, match=r"candidates\.h5: candidates, of which nothing is selected; give what `synth sel"
+    ):
+        write(bundles=(bundle.with_name("candidates.h5"),))
     assert not (tmp_path / "r.html").exists()
     alone = tmp_path / "alone.h5"
     alone.write_bytes(bundle.read_bytes())
