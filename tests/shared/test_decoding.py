@@ -77,6 +77,10 @@ ODD = {
         saved(Image.fromarray(PHOTO[..., 0].astype(np.uint16) * 257), "PNG"),
         np.repeat(PHOTO[..., :1], 3, axis=2),
     ),
+    "two pictures of one moment": (
+        saved(Image.fromarray(PHOTO), "MPO", save_all=True, append_images=[Image.fromarray(255 - PHOTO)]),
+        np.asarray(Image.open(io.BytesIO(encoded(PHOTO, "JPEG")))),
+    ),
     "a profile that is none": (saved(Image.fromarray(PHOTO), "PNG", icc_profile=b"\xff" * 200), PHOTO),
 }
 
