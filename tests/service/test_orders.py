@@ -141,37 +141,6 @@ def test_what_was_kept_long_enough_expires(place: Place, until: Callable, monkey
         assert not list(parts.places.ready.iterdir())
 
 
-def test_what_a_sudden_end_has_left_of_an_order_is_removed(place: Place, until: Callable) -> None:
-    """Killed between the word in the database and the removal: photographs of a cancelled order would stay for ever."""
-    with place.opened() as (client, parts):
-        done = client.post("/orders", json=place.order()).json()["id"]
-        until(client, done, "done")
-        cancelled = client.post("/orders", json=place.order(sigma=SLOW)).json()["id"]
-        until(client, cancelled, "running")
-        client.delete(f"/orders/{cancelled}")
-        work, ready = parts.places.work, parts.places.ready
-    for name in (f"{cancelled}_copies.png", f"{cancelled}_candidates.h5", f"{done}_candidates.h5", "of nobody.txt"):
-        (work / name).write_text("left")
-    (ready / f"{cancelled}.h5").write_text("left")
-    with place.opened() as (client, _):
-        end = time.monotonic() + 30
-        while (work / f"{cancelled}_copies.png").exists() or (ready / f"{cancelled}.h5").exists():
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        assert client.get(f"/orders/{done}/bundle").status_code == 200
-        until(client, client.post("/orders", json=place.order(seed=7)).json()["id"], "done")
-    left = {path.name for path in work.iterdir() if done in path.name or cancelled in path.name}
-    assert left == {f"{done}_copies.png"}  # its audit, until it expires
-    assert (work / "of nobody.txt").exists()
-
-
-def test_the_orders_are_their_owners(place: Place) -> None:
-    place.options.store.mkdir(mode=0o755)
-    with place.opened():
-        assert (place.options.store / "orders.db").stat().st_mode & 0o077 == 0
-        assert (place.options.store / "audit.jsonl").stat().st_mode & 0o077 == 0
-
-
 def test_the_same_key_is_one_order(place: Place) -> None:
     with place.opened() as (client, _):
         head = {"Idempotency-Key": "k1"}
