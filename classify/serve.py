@@ -9,7 +9,7 @@ import torch
 from classify.folder import FittedModel, model_folders, read_model
 from classify.operating import Operating
 from classify.screening.answer import Service
-from classify.screening.app import MAX_UPLOAD_BYTES, SCOPES, make_app
+from classify.screening.app import SCOPES, guarded, make_app
 from classify.screening.engine import Engine
 from classify.screening.feedback import Feedback
 from classify.screening.judgement import make_judge
@@ -21,13 +21,9 @@ from shared.errors import UserError
 from shared.images import Fit
 from shared.nn.device import choose_device
 from shared.web.access import Access
-from shared.web.guard import LOOPBACK, Guard
-from shared.web.limits import BodyLimit, RateLimit
+from shared.web.limits import MOST_PER_MINUTE, RateLimit
 from shared.web.server import Address, listen, require_safe, serve
 from shared.web.tokens import Tokens, issue
-
-FORM_BYTES = 1 << 16  # of a form beside its photograph
-UPLOAD_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,10 @@ class ServeOptions:
     per_minute: float = 60.0
     device: str = "auto"
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.per_minute <= MOST_PER_MINUTE:
+            raise UserError(f"--per-minute {self.per_minute:g}: out of range; give 1 or more.")
+
 
 def run(options: ServeOptions) -> None:
     """Serve until asked to end.
@@ -70,10 +70,9 @@ def run(options: ServeOptions) -> None:
     service = make_service(fitted, options)
     access = Access(None if options.tokens is None else Tokens(options.tokens), RateLimit(options.per_minute))
     app = make_app(service, access, None if options.feedback is None else Feedback(options.feedback))
-    bounded = BodyLimit(app, max_bytes=MAX_UPLOAD_BYTES + FORM_BYTES, seconds=UPLOAD_S)
-    names = (*LOOPBACK, options.address.host, *options.names)
+    names = (*options.address.names, *options.names)
     try:
-        serve(Guard(bounded, names=names), listen(options.address), what="screening page")
+        serve(guarded(app, names), listen(options.address), what="screening page")
     finally:
         service.engine.close()
         service.decoders.close()
@@ -113,4 +112,5 @@ def make_service(fitted: FittedModel, options: ServeOptions) -> Service:
         disease=options.disease or str(fitted.document["classes"][POSITIVE]).replace("_", " "),
         sensitivity=options.operating.sensitivity,
         model=digest_of(fitted),
+        fold=fitted.config.fold,
     )

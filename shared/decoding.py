@@ -51,28 +51,32 @@ class Decoders:
     def __init__(self, count: int, *, size: int, fit: Fit, seconds: float = SECONDS) -> None:
         self._command = [sys.executable, "-m", "shared.decoding_worker", str(size), fit]
         self._size, self._seconds = size, seconds
-        self._idle: queue.LifoQueue[_Process] = queue.LifoQueue()
-        self._closed = False
+        self._idle: queue.LifoQueue[_Process | None] = queue.LifoQueue()  # None: one that is still to be started
         for _ in range(count):
             self._idle.put(self._start())
 
     def decode(self, content: bytes) -> Decoded:
         """Return the photograph that `content` is.
 
-        Raises `BadPhotoError`: it is none, too large, or took too long.
+        Raises `BadPhotoError`: it is none, too large, or took too long; `OSError`: no process can be started just now.
         """
         process = self._idle.get()
         try:
+            if process is not None and not process.is_alive():  # it was ended while it was idle: not this one's fault
+                process.end()
+                process = None
+            if process is None:
+                process = self._start()
             with process.killed_after(self._seconds) as was_killed:
                 answer = process.ask(content)
             if answer is None:
                 late = f"it took more than {self._seconds:g} s" if was_killed() else "its decoder broke off"
                 raise BadPhotoError(f"cannot be decoded ({late})")
         finally:
-            if not process.is_alive():
+            if process is not None and not process.is_alive():
                 process.end()
-                process = self._start()
-            self._idle.put(process)
+                process = None
+            self._idle.put(process)  # in any case: a place that is lost would be lost for good
         return self._read(*answer)
 
     def _read(self, state: int, body: bytes, side_px: int) -> Decoded:
@@ -91,7 +95,9 @@ class Decoders:
         """End all processes that are idle."""
         with suppress(queue.Empty):
             while True:
-                self._idle.get_nowait().end()
+                process = self._idle.get_nowait()
+                if process is not None:
+                    process.end()
 
 
 class _Process:

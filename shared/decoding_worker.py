@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import signal
 import sys
 
 from shared.decoding import ANSWER, BAD, GOOD, MAX_REASON, REQUEST
@@ -9,11 +10,12 @@ from shared.images import BadPhotoError, read_photo, to_square
 
 MAX_BYTES = 1 << 26  # of a file
 MAX_PIXELS = 50_000_000
+LAST_SECONDS = 60  # for one photograph: who asked ends this process long before, unless it was ended itself
 MEMORY_BYTES = 2 << 30  # of addresses: a picture of so many pixels, twice, and Pillow and NumPy themselves
 
 
 def bound() -> None:
-    """Take from this process what it does not need: memory, files, further processes."""
+    """Take from this process what it does not need: more memory, files to write, and a copy of it on the disk."""
     try:
         import resource
     except ImportError:  # Windows has none
@@ -38,6 +40,12 @@ def answer(content: bytes, size: int, fit: str) -> tuple[int, bytes, int]:
         return BAD, b"takes too much memory", 0
 
 
+def _end_after(seconds: int) -> None:
+    """Let the system end this process, whatever it is doing then; 0 calls that off."""
+    if hasattr(signal, "alarm"):  # Windows has none
+        signal.alarm(seconds)
+
+
 def main() -> None:
     """Answer until there is nothing more to read."""
     size, fit = int(sys.argv[1]), sys.argv[2]
@@ -47,7 +55,9 @@ def main() -> None:
         (length,) = REQUEST.unpack(head)
         if length > MAX_BYTES or len(content := source.read(length)) != length:
             return
+        _end_after(LAST_SECONDS)
         state, body, side_px = answer(content, size, fit)
+        _end_after(0)
         sink.write(ANSWER.pack(state, len(body), side_px) + body)
         sink.flush()
 

@@ -43,7 +43,8 @@ def serve(options: ServeOptions) -> None:
     """
     require_safe(options.address, options.tokens)
     with opened(options, ArtistProcess(options.device)) as parts, listen(options.address) as listener:
-        answer(guarded(application(parts), options.names), listener, what="synthesis service")
+        names = (*options.address.names, *options.names)
+        answer(guarded(application(parts), names), listener, what="synthesis service")
 
 
 @contextlib.contextmanager

@@ -22,9 +22,9 @@ from classify import option
 @click.option("--tokens", type=option.FILE, help="File of tokens; without it this machine alone may use the page.")
 @click.option("--issue", metavar="NAME", help="Print a new token for NAME, add it to --tokens, and end.")
 @click.option("--scope", "scopes", multiple=True, help="What the token allows: screen, feedback.  [default: both]")
-@click.option("--days", type=float, help="Until the token expires.  [default: never]")
+@click.option("--days", type=click.FloatRange(0, min_open=True), help="Until the token expires.  [default: never]")
 @click.option("--feedback", type=option.FILE, help="File that answers to a usability form are kept in, with consent.")
-@click.option("--per-minute", type=click.FloatRange(min=1), default=60.0, help="Photographs of one client.")
+@click.option("--per-minute", type=float, default=60.0, help="Photographs of one client.")
 @option.DEVICE
 def command(
     issue: str | None,

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+from scipy.special import expit
 
 from classify.screening.engine import Engine, Scored
-from classify.screening.judgement import Judge, Judgement
+from classify.screening.judgement import Judge
 from classify.screening.words import ALWAYS, headline, reasons
 from shared.decoding import Decoded, Decoders
 
@@ -44,10 +45,12 @@ class Result(BaseModel):
     familiar: bool
     distance: float
     limit: float | None
+    score: float | None = Field(description="The model's own, 0 to 1, which the threshold is for; no probability.")
     evidence: str | None
     photograph: str | None
     disease: str
     model: str
+    fold: int = Field(description="Of which this is the model: one, and no mean of several.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,7 @@ class Service:
         disease: name of the positive class, as people read it.
         sensitivity: for which the threshold was chosen.
         model: SHA-256 of its tensors.
+        fold: of the cohort, whose test photographs it has not seen.
     """
 
     decoders: Decoders
@@ -69,20 +73,21 @@ class Service:
     disease: str
     sensitivity: float
     model: str
+    fold: int
 
     async def answer(self, content: bytes, *, evidence: bool) -> Result:
         """Return what the model says of the photograph that `content` is.
 
-        Raises `BadPhotoError`: it is none; `BusyEngineError`: too many wait.
+        Raises `BadPhotoError`: it is none.
         """
         decoded = await asyncio.to_thread(self.decoders.decode, content)
         scored = await asyncio.wrap_future(self.engine.submit(decoded.image, evidence=evidence))
-        judgement = await asyncio.to_thread(
-            self.judge.judge, decoded.image, side_px=decoded.side_px, score=scored.score, features=scored.features
-        )
-        return self._result(decoded, scored, judgement)
+        return await asyncio.to_thread(self._result, decoded, scored)  # pictures take a while, and others wait
 
-    def _result(self, decoded: Decoded, scored: Scored, judgement: Judgement) -> Result:
+    def _result(self, decoded: Decoded, scored: Scored) -> Result:
+        judgement = self.judge.judge(
+            decoded.image, side_px=decoded.side_px, score=scored.score, features=scored.features
+        )
         found, limit = judgement.probability, self.judge.reference.limit
         shown = found is not None and scored.evidence is not None
         return Result(
@@ -101,10 +106,12 @@ class Service:
             familiar=judgement.is_known,
             distance=judgement.distance,
             limit=limit if np.isfinite(limit) else None,
+            score=None if found is None else float(expit(scored.score)),
             evidence=as_uri(overlay(decoded.image, scored.evidence)) if shown and scored.evidence is not None else None,
             photograph=as_uri(decoded.image) if shown else None,
             disease=self.disease,
             model=self.model,
+            fold=self.fold,
         )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, TextIO
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
@@ -15,20 +18,27 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
 from classify.screening.answer import Result, Service
-from classify.screening.engine import BusyEngineError
 from classify.screening.feedback import MAX_TEXT, ROLES, STATEMENTS, Answer, Feedback
-from shared import __version__
 from shared.images import BadPhotoError
 from shared.web.access import Access
-from shared.web.answers import EVERYWHERE, answer_in_sentences, refusals
-from shared.web.docs_page import add_docs
-from shared.web.health import add_health
-from shared.web.parameters import only_known_parameters
+from shared.web.answers import refusals
+from shared.web.application import bounded, new_application
+from shared.web.guard import Guard
 
 SCREEN, FEEDBACK = "screen", "feedback"  # scopes of tokens
 SCOPES = (SCREEN, FEEDBACK)
 MAX_UPLOAD_BYTES = 20 * 2**20
+FORM_BYTES = 1 << 16  # of a form beside its photograph, and of any other request
 MAX_FIELDS = 4
+MAX_FIELD_BYTES = 1024  # a client may name an encoding that takes quadratic time, such as punycode
+UPLOAD_S = 30.0
+AT_ONCE = 64  # photographs that arrive, wait or are judged, each in memory; who comes then is asked to come again
+FORM = "multipart/form-data"
+SCREENS = ("/", "/api/v1/screen")  # addresses that photographs are sent to
+ABOUT = (
+    "Judges a photograph, and says how sure that is, or that it cannot. Not a medical device. Nothing of a photograph "
+    "is stored or logged."
+)
 STATIC = {"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 
 MultiPartParser.spool_max_size = MAX_UPLOAD_BYTES + 1  # no photograph is ever written to a disk, not even for a moment
@@ -60,7 +70,7 @@ PHOTO = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {
+            FORM: {
                 "schema": {
                     "type": "object",
                     "required": ["photo"],
@@ -85,64 +95,77 @@ class Pages:
 
     def render(self, name: str, result: Result | None = None, error: str | None = None) -> str:
         """Return the whole page ("page.html"), or the result alone ("result.html")."""
-        environment = Environment(
-            loader=PackageLoader("classify.screening", "page"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-        )
-        return environment.get_template(name).render(
-            disease=self.service.disease,
-            tokens=self.tokens,
-            statements=STATEMENTS if self.asks else (),
-            roles=ROLES,
-            max_text=MAX_TEXT,
-            result=result,
-            error=error,
+        return (
+            _templates()
+            .get_template(name)
+            .render(
+                disease=self.service.disease,
+                tokens=self.tokens,
+                statements=STATEMENTS if self.asks else (),
+                roles=ROLES,
+                max_text=MAX_TEXT,
+                result=result,
+                error=error,
+            )
         )
 
 
-def make_app(service: Service, access: Access, feedback: Feedback | None = None) -> FastAPI:
-    """Return the application; without `feedback` nobody is asked, and nothing is kept."""
-    app = FastAPI(
-        title="Rarescreen: one photograph",
-        version=__version__,
-        description="Judges a photograph, and says how sure that is, or that it cannot. Not a medical device. Nothing "
-        "of a photograph is stored or logged.",
-        docs_url=None,
-        redoc_url=None,
-        dependencies=[Depends(only_known_parameters)],
-        responses=refusals(*EVERYWHERE),
-    )
-    answer_in_sentences(app)
-    add_docs(app)
-    add_health(app, lambda: _trouble(service))
-    may_screen = [Depends(access.needs(SCREEN))]
-    _add_page(app, Pages(service, access.tokens is not None, feedback is not None), may_screen)
-    _add_interface(app, service, may_screen)
-    if feedback is not None:
-        _add_feedback(app, feedback, [Depends(access.needs(FEEDBACK))])
-    return app
+@functools.cache
+def _templates() -> Environment:
+    loader = PackageLoader("classify.screening", "page")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
-async def _screened(service: Service, request: Request, *, evidence: bool | None) -> Result:
-    """Return what is said of the photograph in a form; `evidence` None leaves it to the form."""
-    async with request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_UPLOAD_BYTES) as form:
+@dataclass(frozen=True, eq=False)
+class Screening:
+    """Takes photographs out of forms, no more than `AT_ONCE` at the same time, and has them judged."""
+
+    service: Service
+    room: asyncio.Semaphore
+
+    async def result(self, request: Request, *, evidence: bool | None) -> Result:
+        """Return what is said of the photograph in a form; `evidence` None leaves it to the form."""
+        if self.room.locked():
+            raise HTTPException(503, "too many photographs wait; try again in 5 s.", {"Retry-After": "5"})
+        async with self.room:
+            content, asked = await _read_form(request)
+            try:
+                return await self.service.answer(content, evidence=asked if evidence is None else evidence)
+            except BadPhotoError as error:
+                raise HTTPException(400, f"the photograph cannot be read: {error}; send another one.") from error
+
+
+async def _read_form(request: Request) -> tuple[bytes, bool]:
+    """Return the photograph in a form, and whether evidence is asked for."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise HTTPException(422, f"photo: the field is missing; send it as {FORM}; see /docs.")
+    async with request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES) as form:
         photo, asked = form.get("photo"), str(form.get("evidence", "false")).lower()
         if not isinstance(photo, UploadFile):
             raise HTTPException(422, "photo: the field is missing, or no file; see /docs.")
         if asked not in ("true", "false"):
             raise HTTPException(422, "evidence: give true or false.")
-        content = await photo.read()
-    try:
-        return await service.answer(content, evidence=asked == "true" if evidence is None else evidence)
-    except BadPhotoError as error:
-        raise HTTPException(400, f"the photograph cannot be read: {error}; send another one.") from error
-    except BusyEngineError as error:
-        raise HTTPException(503, "too many photographs wait; try again in 5 s.", {"Retry-After": "5"}) from error
+        return await photo.read(), asked == "true"
 
 
-def _add_page(app: FastAPI, pages: Pages, may_screen: list[Any]) -> None:
+def make_app(service: Service, access: Access, feedback: Feedback | None = None) -> FastAPI:
+    """Return the application; without `feedback` nobody is asked, and nothing is kept."""
+    app = new_application("Rarescreen: one photograph", ABOUT, lambda: _trouble(service))
+    may_screen, screening = [Depends(access.needs(SCREEN))], Screening(service, asyncio.Semaphore(AT_ONCE))
+    _add_page(app, Pages(service, access.tokens is not None, feedback is not None), screening, may_screen)
+    _add_interface(app, screening, may_screen)
+    if feedback is not None:
+        _add_feedback(app, feedback, [Depends(access.needs(FEEDBACK))])
+    return app
+
+
+def guarded(app: FastAPI, names: Sequence[str] = (), log: TextIO | None = None) -> Guard:
+    """Return it with the bounds around it; `names` are those that it is called by elsewhere."""
+    larger = dict.fromkeys(SCREENS, MAX_UPLOAD_BYTES + FORM_BYTES)
+    return bounded(app, max_bytes=FORM_BYTES, seconds=UPLOAD_S, larger=larger, names=names, log=log)
+
+
+def _add_page(app: FastAPI, pages: Pages, screening: Screening, may_screen: list[Any]) -> None:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     def page() -> str:
         return pages.render("page.html")
@@ -152,7 +175,7 @@ def _add_page(app: FastAPI, pages: Pages, may_screen: list[Any]) -> None:
         """Answer the page's form: the whole page, or for its script the result alone."""
         name = "result.html" if request.headers.get("x-part") == "result" else "page.html"
         try:
-            return HTMLResponse(pages.render(name, await _screened(pages.service, request, evidence=True)))
+            return HTMLResponse(pages.render(name, await screening.result(request, evidence=True)))
         except HTTPException as refused:
             return HTMLResponse(pages.render(name, error=str(refused.detail)), refused.status_code, refused.headers)
 
@@ -164,7 +187,7 @@ def _add_page(app: FastAPI, pages: Pages, may_screen: list[Any]) -> None:
         return Response(content, media_type=STATIC[name])
 
 
-def _add_interface(app: FastAPI, service: Service, may_screen: list[Any]) -> None:
+def _add_interface(app: FastAPI, screening: Screening, may_screen: list[Any]) -> None:
     @app.post(
         "/api/v1/screen",
         responses=refusals(400, 401),
@@ -174,7 +197,7 @@ def _add_interface(app: FastAPI, service: Service, may_screen: list[Any]) -> Non
     )
     async def screen(request: Request) -> Result:
         """Judge one photograph; with `evidence` also say where it sees something."""
-        return await _screened(service, request, evidence=None)
+        return await screening.result(request, evidence=None)
 
 
 def _trouble(service: Service) -> str | None:

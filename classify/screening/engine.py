@@ -1,4 +1,4 @@
-"""Many requests, one model: images that wait are judged together, and no more wait than can be answered in time."""
+"""Many requests, one model: images that wait are judged together. Who asks bounds how many wait."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ from classify.screening.quality import Image
 from shared.nn.backbone import OfflineBackbone
 
 AT_ONCE = 16  # images in a batch
-WAITING = 128  # images at most; who comes then is asked to come again
-
-
-class BusyEngineError(Exception):
-    """So many images wait that another one would wait too long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,17 +47,14 @@ class Engine:
     def __init__(self, classifier: Classifier) -> None:
         self._plain, self._fused = classifier.eval(), for_inference(classifier)
         self._space = OfflineBackbone(device=classifier.mean.device)
-        self._waiting: queue.Queue[_Asked | None] = queue.Queue(WAITING)
+        self._waiting: queue.Queue[_Asked | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
     def submit(self, image: Image, *, evidence: bool) -> Future[Scored]:
-        """Let an image, uint8 [S, S, 3], be scored; raises `BusyEngineError` where too many wait."""
+        """Let an image, uint8 [S, S, 3], be scored."""
         asked = _Asked(image, evidence, Future())
-        try:
-            self._waiting.put_nowait(asked)
-        except queue.Full as error:
-            raise BusyEngineError from error
+        self._waiting.put(asked)
         return asked.answer
 
     @property

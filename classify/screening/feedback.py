@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table, create_engine, delete, func, insert, select
+from sqlalchemy.engine import URL
+from sqlalchemy.event import listens_for
 
 from shared.errors import UserError
 
@@ -79,8 +81,14 @@ class Feedback:
         if path.is_dir():
             raise UserError(f"--feedback {path}: a folder; give a file in it.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._engine = create_engine(f"sqlite:///{path}")
+        self._engine = create_engine(URL.create("sqlite", database=str(path)))  # whatever signs the path has
+
+        @listens_for(self._engine, "connect")
+        def connected(connection: Any, _: Any) -> None:
+            connection.execute("PRAGMA secure_delete = ON")  # what is removed is not left in the file
+
         try:
+            path.touch(mode=0o600)  # for its owner alone
             _METADATA.create_all(self._engine)
         except Exception as error:
             raise UserError(f"--feedback {path}: no file of answers that can be used; give another one.") from error

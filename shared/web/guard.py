@@ -50,7 +50,7 @@ class Guard:
         log: TextIO | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.app, self.names, self.log, self.clock = app, frozenset(names), log, clock
+        self.app, self.names, self.log, self.clock = app, frozenset(map(str.lower, names)), log, clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 421 or 403, or let the request through."""

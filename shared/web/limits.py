@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.web.answers import refuse
 
 TOO_SLOW, TOO_LARGE = 408, 413
+MOST_PER_MINUTE = 1e9
 MOST_CLIENTS = 10_000  # whose rates are remembered; the one that was silent longest is forgotten first
 
 
@@ -28,10 +29,13 @@ class BodyLimit:
         app: what answers.
         max_bytes: of a body.
         seconds: in which it must have arrived.
+        larger: bytes of a body at the addresses (paths) that take more.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, seconds: float) -> None:
-        self.app, self.max_bytes, self.seconds = app, max_bytes, seconds
+    def __init__(
+        self, app: ASGIApp, *, max_bytes: int, seconds: float, larger: Mapping[str, int] | None = None
+    ) -> None:
+        self.app, self.max_bytes, self.seconds, self.larger = app, max_bytes, seconds, dict(larger or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 413 or 408, or let the request through."""
@@ -39,10 +43,11 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         stated = dict(scope["headers"]).get(b"content-length", b"0")
-        if not stated.isdigit() or len(stated) > 18 or int(stated) > self.max_bytes:
-            await self._too_large(scope, send)
+        most = self.larger.get(scope.get("path", ""), self.max_bytes)
+        if not stated.isdigit() or len(stated) > 18 or int(stated) > most:
+            await _too_large(scope, send, most)
             return
-        bounded = _Bounded(receive, self.max_bytes, time.monotonic() + self.seconds)
+        bounded = _Bounded(receive, most, time.monotonic() + self.seconds)
         begun = False
 
         async def watched(message: Message) -> None:
@@ -54,13 +59,13 @@ class BodyLimit:
         with contextlib.suppress(_CutShortError):
             await self.app(scope, bounded, watched)
         if bounded.refusal == TOO_LARGE and not begun:
-            await self._too_large(scope, send)
+            await _too_large(scope, send, most)
         elif bounded.refusal == TOO_SLOW and not begun:
             await refuse(scope, send, TOO_SLOW, f"the request did not arrive within {self.seconds:g} s; send it again.")
 
-    async def _too_large(self, scope: Scope, send: Send) -> None:
-        size = f"{self.max_bytes / 2**20:g} MiB"
-        await refuse(scope, send, TOO_LARGE, f"the request is larger than {size}; send a smaller file.")
+
+async def _too_large(scope: Scope, send: Send, most: int) -> None:
+    await refuse(scope, send, TOO_LARGE, f"the request is larger than {most / 2**20:g} MiB; send a smaller file.")
 
 
 class _Bounded:

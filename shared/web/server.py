@@ -21,6 +21,7 @@ from shared.web.patience import PatientProtocol
 KEEP_ALIVE_S = 5
 GRACE_S = 30  # in which requests that have begun may end
 BACKLOG = 128
+WILDCARDS = ("", "0.0.0.0", "::")  # listen at every address of the machine
 MAX_CONNECTIONS = 256
 STALL_S = 60  # after which a client that takes nothing of its answer is given up
 
@@ -36,6 +37,11 @@ class Address:
     def is_local(self) -> bool:
         """Whether only this machine can reach it."""
         return self.host in LOOPBACK
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The host that requests may call it by, besides this machine's own; an address of all addresses is none."""
+        return () if self.host in WILDCARDS else (self.host,)
 
 
 def require_safe(address: Address, tokens: Path | None) -> None:
@@ -58,7 +64,7 @@ def listen(address: Address) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * STALL_S)
     try:
         listener.bind((address.host, address.port))
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # the last of a name that is none
         listener.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"--host {address.host} --port {address.port}: {reason}; give another one.") from error

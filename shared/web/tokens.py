@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import re
 import secrets
 import time
@@ -110,7 +111,7 @@ def issue(path: Path, name: str, scopes: Sequence[str], *, allowed: Iterable[str
     """Make a token, add its hash to the file at `path` (which only its owner can read), and return the token.
 
     A name that is there already gets a new token instead of its old one. Raises `UserError`: a name that cannot be
-    logged, a scope that is none of `allowed`, or a file of another kind.
+    logged, a scope that is none of `allowed`, a time that is no number, or a file of another kind.
     """
     known = tuple(allowed)
     if not _NAME.fullmatch(name):
@@ -119,6 +120,8 @@ def issue(path: Path, name: str, scopes: Sequence[str], *, allowed: Iterable[str
     if wrong or not scopes:
         shown = repr(wrong[0]) if wrong else "none"
         raise UserError(f"--scope {shown}: not a scope of this service; give {', '.join(known)}.")
+    if days is not None and not math.isfinite(days):
+        raise UserError(f"--days {days:g}: no number of days; give one, or leave it out for a token without an end.")
     secret = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
     token = Token(name, hash_of(secret), tuple(scopes), None if days is None else time.time() + 86400 * days)
     with locked(path):

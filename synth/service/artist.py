@@ -72,7 +72,8 @@ class ArtistProcess:
 
     def __init__(self, device: str = "auto", command: Sequence[str] = COMMAND) -> None:
         self._device, self._command = device, command
-        self._lock, self._room = threading.Lock(), threading.Semaphore(MOST_WAITING)
+        self._lock, self._room = threading.Lock(), threading.Semaphore(MOST_WAITING)  # of the process
+        self._known = threading.Lock()  # of the cache alone: whoever looks into it must not wait for a drawing
         self._numbers = itertools.count()
         self._child: Child | None = None
         self._cache: OrderedDict[Picture, bytes] = OrderedDict()
@@ -84,7 +85,7 @@ class ArtistProcess:
 
     def draw(self, path: Path, picture: Picture) -> bytes:
         """Return a PNG; those of the seeds beside it are drawn with it."""
-        with self._lock:
+        with self._known:
             known = self._cache.get(picture)
         if known is not None:
             return known
@@ -94,7 +95,7 @@ class ArtistProcess:
             name: getattr(picture, name) for name in ("sha256", "truncation", "class_index")
         }
         pngs = [base64.b64decode(each) for each in self._ask(asked)["pngs"]]
-        with self._lock:
+        with self._known:
             for seed, png in zip(seeds, pngs, strict=True):
                 self._cache[Picture(picture.sha256, seed, picture.truncation, picture.class_index)] = png
             while sum(map(len, self._cache.values())) > CACHE_BYTES:

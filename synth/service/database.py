@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,9 @@ def _postgresql(url: URL) -> Engine:
 
 def _sqlite(url: URL) -> Engine:
     """Open a file: each transaction takes the lock when it begins, since two that read first could both change."""
+    if url.database not in (None, "", ":memory:"):
+        with contextlib.suppress(OSError):  # which the connection will say better
+            Path(str(url.database)).touch(mode=0o600)  # for its owner alone, whoever may look into the folder
     engine = sa.create_engine(url, connect_args={"timeout": WAIT_S})
 
     @sa.event.listens_for(engine, "connect")

@@ -82,7 +82,9 @@ class Download(Response):
             super().__init__(status_code=304, headers=own)
             return
         try:
-            part = chosen(headers.get("range") if headers.get("if-range", etag) == etag else None, size)
+            # Of a request for headers alone there are no ranges (RFC 9110, 14.2).
+            wanted = note is not None and headers.get("if-range", etag) == etag
+            part = chosen(headers.get("range") if wanted else None, size)
         except LookupError as error:
             raise HTTPException(
                 416, f"the file has {size} bytes.", own | {"Content-Range": f"bytes */{size}"}

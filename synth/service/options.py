@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared.errors import UserError
+from shared.web.limits import MOST_PER_MINUTE
 from shared.web.server import Address
 
 SCOPES = ("list", "draw", "order", "download", "audit")
@@ -43,7 +44,7 @@ class Bounds:
     downloads: int = 4
 
     def __post_init__(self) -> None:
-        if not 1 <= self.per_minute <= 1e9:
+        if not 1 <= self.per_minute <= MOST_PER_MINUTE:
             raise UserError(f"--per-minute {self.per_minute:g}: out of range; give 1 or more.")
         if not self.fewest <= self.most <= MAX_IMAGES:
             raise UserError(f"--most {self.most}: out of range; give {self.fewest} to {MAX_IMAGES} candidates.")

@@ -22,6 +22,7 @@ LOOK_EVERY_S = 0.2
 EXPIRE_EVERY_S = 600.0
 GONE = "the network, or its cohort, is no longer offered."
 FAILED = "it failed, and the operator's log says how."
+ID_CHARS = 32  # of an order, with which the names of its files begin
 LATE = "it took longer than is allowed; order less."
 
 
@@ -197,8 +198,13 @@ class Supervisor(threading.Thread):
             self._places.result(order).unlink(missing_ok=True)
 
     def _expire(self) -> None:
-        for order in self._orders.expire():
-            self._put_away(order, everything=True)
+        """Let what was kept long enough expire, and remove its files, and those that a sudden end has left."""
+        self._orders.expire()
+        paths = [path for place in (self._places.work, self._places.ready) for path in place.iterdir()]
+        for name in {path.name[:ID_CHARS] for path in paths}:
+            order = self._orders.find(name)
+            if order is not None and order.ended is not None:
+                self._put_away(order, everything=order.state in ("cancelled", "expired"))
 
 
 def _result(offer: BundleOffer) -> dict[str, str | int]:

@@ -12,13 +12,14 @@ from fitting import run
 from PIL import Image
 
 from classify.folder import read_model
-from classify.screening.app import MAX_UPLOAD_BYTES, make_app
+from classify.screening.app import guarded as bounded
+from classify.screening.app import make_app
 from classify.screening.feedback import Feedback
-from classify.serve import FORM_BYTES, ServeOptions, make_service
+from classify.serve import ServeOptions, make_service
 from shared.cohort import Cohort, write_cohort
 from shared.web.access import Access
-from shared.web.guard import LOOPBACK, Guard
-from shared.web.limits import BodyLimit, RateLimit
+from shared.web.guard import Guard
+from shared.web.limits import RateLimit
 from shared.web.server import Address, listen
 from shared.web.tokens import Tokens
 
@@ -40,11 +41,7 @@ def guarded(model: Path, *, feedback: Path | None = None, tokens: Path | None = 
     access = Access(None if tokens is None else Tokens(tokens), RateLimit(100_000))
     app = make_app(service, access, None if feedback is None else Feedback(feedback))
     try:
-        yield Guard(
-            BodyLimit(app, max_bytes=MAX_UPLOAD_BYTES + FORM_BYTES, seconds=30),
-            names=(*LOOPBACK, "testserver"),
-            log=io.StringIO(),
-        )
+        yield bounded(app, ["testserver"], io.StringIO())
     finally:
         service.engine.close()
         service.decoders.close()

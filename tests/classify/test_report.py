@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from recorded import record
+from statsmodels.stats.proportion import proportion_confint
 
 from classify.cli import cli
 from classify.operating import Operating
@@ -62,6 +63,35 @@ def test_a_page_of_the_images_comes_between_answer_and_table(
         Picture("../p q.png", "Pictures"),
     ]
     assert page[here + 4] == Heading("Test results", 2)
+
+
+def test_results_stand_by_skin_tone_with_their_n_and_interval(tmp_path: Path) -> None:
+    """Of 30 images each tone has 15; of 12 of the light and 9 of the dark ones the verdict is right."""
+    tones = ["FST2"] * 15 + ["FST6"] * 15
+    label = [1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1] * 2
+    right = [place % 15 < (12 if tone == "FST2" else 9) for place, tone in enumerate(tones)]
+    score = [(1.0 if each == good else -1.0) for each, good in zip(map(bool, label), right, strict=True)]
+    rare = ["1"] * 28 + ["10"] * 2
+    attributes = {"fitzpatrick_skin_type": tones, "monk_skin_tone_label_us": rare}
+    append_record(tmp_path / "r.jsonl", record(score=score, label=label, attributes=attributes))
+    page = blocks_of(ReportOptions((tmp_path / "r.jsonl",), tmp_path / "r.html", least=10), tmp_path)
+    here = page.index(Heading("By attribute", 2))
+    assert page[here + 1] == Paragraph("1 value has fewer than 10 images, too few to say anything, and is left out.")
+    grid = page[here + 2]
+    assert isinstance(grid, Grid)
+    shown = [(row[1], row[2], row[3], row[4].partition(" ")[0]) for row in grid.rows]
+    assert shown == [
+        ("fitzpatrick_skin_type", "FST2", "15", "80.0"),
+        ("fitzpatrick_skin_type", "FST6", "15", "60.0"),
+        ("monk_skin_tone_label_us", "1", "28", f"{100 * sum(right[:28]) / 28:.1f}"),
+    ]
+    low, high = proportion_confint(9, 15, method="wilson")
+    assert f"{100 * low:.1f}" in grid.rows[1][4]
+    assert f"{100 * high:.1f}" in grid.rows[1][4]
+    report(ReportOptions((tmp_path / "r.jsonl",), tmp_path / "r.html", least=10))
+    text = (tmp_path / "r.html").read_text()
+    assert "By attribute" in text
+    assert "<td>FST6</td>" in text
 
 
 def test_what_cannot_be_written_is_one_sentence(options: ReportOptions, tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """What is asked of a photograph before it is judged, and what is said of it afterwards."""
 
+import html
 import math
+import re
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
+from scipy.special import expit
 
 from classify.operating import Operating
+from classify.screening.answer import Result, Service
+from classify.screening.app import Pages
+from classify.screening.engine import Scored
 from classify.screening.feedback import STATEMENTS, Answer, Feedback, usability
 from classify.screening.judgement import Judge, Judgement, Verdict
-from classify.screening.quality import least_sharpness, measure, problems
+from classify.screening.quality import Measures, least_sharpness, measure, problems
 from classify.screening.reference import Reference, limit_of, neighbour_distance, unit
 from classify.screening.words import ALWAYS, headline, reasons
 from classify.venn_abers import Probability
+from shared.decoding import Decoded
 from shared.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -98,6 +106,67 @@ def test_what_is_unlike_or_bad_is_not_judged() -> None:
     assert bad.problems
 
 
+def reassuring(text: str) -> list[str]:
+    """Return the words in a text that somebody could take for "no attention is needed"."""
+    words = (
+        "healthy", "no need", "not need", "harmless", "nothing to worry", "not worry", "all clear", "benign", "safe",
+        "reassur", "normal", "no disease", "no sign", "unlikely", "rules out", "ruled out", "you can wait", "negative",
+        "nothing wrong", "no doctor", "not necessary", "unnecessary to",
+    )  # fmt: skip
+    return [word for word in words if word in text.lower()]
+
+
+PROBLEMS = problems(Measures(sharpness=0, contrast=0, black=1, white=1), **GOOD | {"side_px": 9}) + problems(
+    Measures(sharpness=0, contrast=9, black=0, white=0), **GOOD
+)
+
+
+def result_of(verdict: Verdict, wrong: list[str], *, known: bool) -> Result:
+    """Return what is answered, by the parts that answers are made of, without a model."""
+    judgement = Judgement(
+        verdict, None if verdict is Verdict.NONE else Probability(0.001, 0.2), tuple(wrong), 0.1, known
+    )
+    service = Service(None, None, judge(), "herpeticum", 0.95, "m" * 64, 0)  # type: ignore[arg-type]
+    scored = Scored(0.3, np.zeros(4, np.float32), np.ones((32, 32), np.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Judge, "judge", lambda *_, **__: judgement)
+        return service._result(Decoded(SHARP, 99), scored)
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_nothing_that_the_page_can_show_tells_anybody_that_no_attention_is_needed(tokens: bool) -> None:
+    """All texts of page and interface: each verdict, each reason against a photograph, an error, the script's own."""
+    assert len(PROBLEMS) == 5
+    service = Service(None, None, judge(), "herpeticum", 0.95, "m" * 64, 0)  # type: ignore[arg-type]
+    pages = Pages(service, tokens, asks=True)
+    results = [result_of(verdict, [], known=True) for verdict in (Verdict.ABOVE, Verdict.BELOW)]
+    results += [result_of(Verdict.NONE, PROBLEMS, known=known) for known in (True, False)]
+    for result in results:
+        whole = re.sub(r'"data:[^"]*"', '""', html.unescape(pages.render("page.html", result)))
+        assert not reassuring(whole)  # texts beside pictures included
+        page = re.sub("<[^>]+>", " ", whole)
+        for sentence in (ALWAYS, "no reason to wait", result.headline, *result.explanation):
+            assert sentence in " ".join(page.split())
+        assert ALWAYS in html.unescape(pages.render("result.html", result))
+        assert not reassuring(result.model_dump_json(exclude={"evidence", "photograph"}))
+    assert not reassuring(
+        pages.render("page.html", error="the photograph cannot be read: truncated; send another one.")
+    )
+    script = resources.files("classify.screening").joinpath("page", "page.js").read_text()
+    assert not reassuring(script)
+    assert reassuring("This looks normal.")  # the words are found where they stand
+
+
+def test_the_page_says_score_threshold_and_whose_model_it_is() -> None:
+    """A probability at a prevalence cannot be laid beside a threshold of the score, so both stand there."""
+    service = Service(None, None, judge(), "herpeticum", 0.95, "m" * 64, 3)  # type: ignore[arg-type]
+    result = result_of(Verdict.BELOW, [], known=True).model_copy(update={"fold": 3})
+    said = " ".join(Pages(service, tokens=False, asks=False).render("page.html", result).split())
+    assert f"score is {expit(0.3):.3f} of 1, which is no probability; the threshold in force is 0.600." in said
+    assert "of fold 3. It judges alone: figures of a study are means over the models of several folds." in said
+    assert "What do you think of this page" not in said
+
+
 @given(
     st.sampled_from(Verdict),
     st.floats(0, 1),
@@ -113,18 +182,7 @@ def test_no_words_tell_anybody_that_no_attention_is_needed(
     said = " ".join(
         [headline(judgement, "X"), *reasons(judgement, prevalence=0.03, disease="X", sensitivity=0.95)]
     ).lower()
-    for word in (
-        "healthy",
-        "no need",
-        "harmless",
-        "nothing to worry",
-        "all clear",
-        "benign",
-        "safe",
-        "reassur",
-        "normal",
-    ):
-        assert word not in said
+    assert not reassuring(said)
     if verdict is Verdict.BELOW:
         assert "does not rule it out" in said
     assert ("in 100" in said or "in 1000" in said) == (found is not None)
@@ -147,11 +205,16 @@ def test_feedback_is_kept_scored_and_removed(tmp_path: Path) -> None:
     kept = Feedback(tmp_path / "f.db")
     first = kept.keep(Answer("patient", best, "Good."))
     kept.keep(Answer("clinician", (), "Hm."))
+    assert (tmp_path / "f.db").stat().st_mode & 0o777 == 0o600
     assert kept.summary() == {"n": 2, "usability": {"clinician": [], "patient": [100.0], "other": []}}
     assert first.encode() not in (tmp_path / "f.db").read_bytes()
+    assert b"Good." in (tmp_path / "f.db").read_bytes()
     assert kept.remove(first)
+    assert b"Good." not in (tmp_path / "f.db").read_bytes()  # removed is removed
     assert not kept.remove(first)
     assert Feedback(tmp_path / "f.db").summary()["n"] == 1
+    Feedback(tmp_path / "a?mode=ro#b c.db").keep(Answer("other", (), "Hm."))
+    assert (tmp_path / "a?mode=ro#b c.db").is_file()
     for wrong in (("doctor", ()), ("patient", (1,) * 9), ("patient", (6,) * 10), ("patient", ())):
         with pytest.raises(ValueError, match=r"give|answer all|nothing was answered"):
             Answer(*wrong)

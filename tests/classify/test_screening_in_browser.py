@@ -59,7 +59,7 @@ def judged(page: Page, file: Path) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [380, 1200])
+@pytest.mark.parametrize("width", [380, 400, 1200])
 def test_a_photograph_is_judged_and_axe_finds_nothing_serious(
     browser: Browser, url: str, files: dict[str, Path], scheme: str, width: int
 ) -> None:
@@ -73,6 +73,8 @@ def test_a_photograph_is_judged_and_axe_finds_nothing_serious(
         page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         assert serious(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        narrowest = "Math.min(...[...document.querySelectorAll('dd')].map(each => each.clientWidth))"
+        assert page.evaluate(narrowest) > width / 4  # and not a word a line
         shown = os.environ.get("RARESCREEN_SCREENSHOTS")
         if shown:
             page.screenshot(path=Path(shown) / f"screening_{scheme}_{width}.png", full_page=True)
@@ -108,11 +110,37 @@ def test_a_file_can_be_dropped(browser: Browser, url: str, files: dict[str, Path
         page.wait_for_selector("#result .card.above")
 
 
+def test_a_telephone_takes_a_photograph_or_offers_its_own(browser: Browser, url: str, files: dict[str, Path]) -> None:
+    """One button opens the camera at once; the other leaves the choice, so it must not say `capture`."""
+    telephone = {"viewport": {"width": 400, "height": 800}, "has_touch": True, "is_mobile": True}
+    with opened(browser, url, **telephone) as page:
+        assert serious(page) == []
+        for choose, capture in (("button", "environment"), ("label", None), ("button", "environment")):
+            with page.expect_file_chooser() as chooser:
+                if choose == "button":
+                    page.locator("#camera").tap()
+                else:
+                    page.locator("#photo").tap()
+                assert page.locator("#photo").get_attribute("capture") == capture
+        chooser.value.set_files(files["above"])
+        assert page.locator("#preview").is_visible()
+        page.get_by_role("button", name="Look at it").tap()
+        page.wait_for_selector("#result .card.above")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        shown = os.environ.get("RARESCREEN_SCREENSHOTS")
+        if shown:
+            page.screenshot(path=Path(shown) / "screening_telephone.png", full_page=True)
+    with opened(browser, url) as page:  # a desk has no camera to open
+        assert not page.locator("#camera").is_visible()
+
+
 def test_it_works_without_the_script_and_by_keyboard(browser: Browser, url: str, files: dict[str, Path]) -> None:
     with opened(browser, url, java_script_enabled=False) as page:
         page.set_input_files("#photo", files["above"])
         page.get_by_role("button", name="Look at it").press("Enter")
         page.wait_for_selector("#result .card.above")
+        assert not page.locator("#camera").is_visible()
+        assert not page.locator("#feedback").is_visible()  # without the script its answers would stand in an address
 
 
 def test_feedback_is_given_with_consent(browser: Browser, url: str) -> None:

@@ -1,9 +1,11 @@
 """The screening service as a client sees it: the answers are the model's, and bad input does no harm."""
 
+import asyncio
 import base64
 import io
 import json
 import random
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +29,7 @@ from classify.cli import cli
 from classify.evaluate import predict
 from classify.folder import read_model
 from classify.heatmap import grad_cam
+from classify.screening import app as screening
 from classify.screening.app import MAX_UPLOAD_BYTES
 from classify.screening.reference import NAME, read_reference
 from shared.cohort import Cohort, read_cohort
@@ -71,6 +74,8 @@ def test_the_answer_is_the_models(client: TestClient, model: Path, images: np.nd
             continue
         judged += 1
         assert found["verdict"] == ("above" if expit(score) > found["threshold"] else "below")
+        assert found["score"] == pytest.approx(expit(score), abs=1e-4)
+        assert found["fold"] == 0
         low, high = found["interval"].values()  # type: ignore[attr-defined]
         assert 0 <= low <= found["probability"] <= high <= 1
     assert judged >= 10
@@ -103,13 +108,10 @@ def test_what_cannot_be_judged_has_no_probability(client: TestClient, images: np
     blurred = gaussian_filter(images[0].astype(float), (4, 4, 0)).astype(np.uint8)
     for bad in (np.full_like(images[0], 90), blurred, images[0][:20]):
         found = ask(client, photograph(bad), evidence="true")
-        assert (found["verdict"], found["probability"], found["interval"], found["evidence"]) == (
-            "none",
-            None,
-            None,
-            None,
-        )
+        assert found["verdict"] == "none"
         assert found["problems"]
+        for name in ("probability", "interval", "score", "evidence", "photograph"):
+            assert found[name] is None
 
 
 @pytest.mark.parametrize(
@@ -124,6 +126,79 @@ def test_what_cannot_be_judged_has_no_probability(client: TestClient, images: np
 def test_bad_uploads_are_one_sentence(client: TestClient, files: dict[str, bytes], status: int, sentence: str) -> None:
     answer = client.post("/api/v1/screen", files=files)
     assert (answer.status_code, answer.json()["error"][: len(sentence)]) == (status, sentence)
+
+
+@pytest.mark.parametrize("kind", ["punycode", "idna", "utf-7", "rot13", "none"])
+def test_a_field_takes_no_time_whatever_its_encoding_is_said_to_be(client: TestClient, kind: str) -> None:
+    """The time of punycode is quadratic: 256 KiB of it take half a minute, in which nobody else is answered."""
+    field = b"-" + b"aa9" * (1 << 20)
+    head = {"Content-Type": f"multipart/form-data; boundary=b; charset={kind}"}
+    body = b'--b\r\nContent-Disposition: form-data; name="evidence"\r\n\r\n' + field + b"\r\n--b--\r\n"
+    answer = client.post("/api/v1/screen", content=body, headers=head)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("Part exceeded maximum size of 1KB.")
+
+
+FORM = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n%s\r\n\r\n--b--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b""),
+        ("multipart/form-data; boundary=", b"x"),
+        ("multipart/form-data; boundary=b", b""),
+        ("multipart/form-data; boundary=b", b"\r\n" * (1 << 20)),
+        ("multipart/form-data; boundary=b", b"--b\r\n" + b"a" * (1 << 20)),
+        ("multipart/form-data; boundary=b", FORM % (b"n" * (1 << 20), b"", b"")),
+        ("multipart/form-data; boundary=b", FORM % (b"photo", b"", b"X: y\r\n" * 100_000)),
+        ("multipart/form-data; boundary=b", FORM % (b"photo", b"", b"") * 100),
+        ("multipart/form-data; boundary=b", (FORM % (b"photo", b'; filename="a"', b"")).replace(b"b--", b"b") * 9),
+        ("application/x-www-form-urlencoded", b"photo=&" * (1 << 20)),
+        ("text/plain", b"photo"),
+        ("application/json", b'{"photo": 1}'),
+    ],
+)
+def test_a_form_that_is_none_is_one_sentence(client: TestClient, kind: str, body: bytes) -> None:
+    for path in ("/api/v1/screen", "/"):
+        answer = client.post(path, content=body, headers={"Content-Type": kind})
+        assert answer.status_code in (400, 422), answer.text
+    assert client.post("/api/v1/screen", content=body).status_code == 422  # nothing is said of what it is
+
+
+def test_only_photographs_may_be_large(client: TestClient) -> None:
+    """An answer to the usability questions is read before the token is looked at, so it must be small."""
+    told = {"consent": True, "role": "patient", "text": "x" * (1 << 17)}
+    assert client.post("/api/v1/feedback", json=told).status_code == 413
+    assert client.post("/api/v1/feedback", content=b"[" * 60_000).status_code in (400, 422)
+
+
+def test_who_comes_while_too_many_wait_is_asked_to_come_again(
+    model: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many photographs at most are in memory; the others are refused before they are read."""
+    waiting, release = threading.Semaphore(0), threading.Event()
+    read_form = screening._read_form
+
+    async def slow(request: Any) -> tuple[bytes, bool]:
+        found = await read_form(request)
+        waiting.release()
+        await asyncio.to_thread(release.wait, 60)
+        return found
+
+    monkeypatch.setattr(screening, "_read_form", slow)
+    monkeypatch.setattr(screening, "AT_ONCE", 3)
+    files = {"photo": photograph(images[0])}
+    with guarded(model) as app, TestClient(app, base_url="http://localhost") as client, ThreadPoolExecutor(3) as pool:
+        taken = [pool.submit(client.post, "/api/v1/screen", files=files) for _ in range(3)]
+        for _ in taken:
+            assert waiting.acquire(timeout=60)
+        answer, page = (client.post(path, files=files) for path in ("/api/v1/screen", "/"))
+        release.set()
+        assert [each.result().status_code for each in taken] == [200] * 3
+        assert (answer.status_code, answer.headers["Retry-After"], page.status_code) == (503, "5", 503)
+        assert answer.json() == {"error": "too many photographs wait; try again in 5 s."}
+        assert client.post("/api/v1/screen", files=files).status_code == 200
 
 
 def test_a_thousand_bad_uploads_leave_it_as_it_was(client: TestClient, images: np.ndarray) -> None:
@@ -233,6 +308,11 @@ def test_the_reference_belongs_to_its_model(model: Path, tmp_path: Path) -> None
         read_reference(other / NAME, read_model(other))
 
 
+def token_file(folder: Path) -> str:
+    issue(folder / "others.json", "ada", ["screen"], allowed=["screen"])
+    return str(folder / "others.json")
+
+
 def test_the_command_refuses_in_one_sentence(model: Path, tmp_path: Path) -> None:
     def sentence(*arguments: str) -> str:
         result = CliRunner().invoke(cli, ["serve", *arguments])
@@ -241,7 +321,12 @@ def test_the_command_refuses_in_one_sentence(model: Path, tmp_path: Path) -> Non
         return result.output
 
     assert "others can reach that, so they need a token" in sentence(str(model), "--host", "0.0.0.0")
-    assert "holds no model" in sentence(str(tmp_path)) or "no model" in sentence(str(tmp_path))
+    assert "no model" in sentence(str(tmp_path))
+    for rate in ("0", "nan", "inf"):
+        assert "--per-minute" in sentence(str(model), "--per-minute", rate)
+    assert "--days" in sentence(str(model), "--tokens", str(tmp_path / "t.json"), "--issue", "ada", "--days", "-1")
+    assert "--days" in sentence(str(model), "--tokens", str(tmp_path / "t.json"), "--issue", "ada", "--days", "nan")
+    assert "--host a..b" in sentence(str(model), "--host", "a..b", "--tokens", token_file(tmp_path))
     assert "give --tokens FILE" in sentence(str(model), "--issue", "ada")
     copy = tmp_path / "copy"
     copy.mkdir()

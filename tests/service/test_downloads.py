@@ -123,6 +123,10 @@ def test_conditions(place: Place) -> None:
         assert ask(If_None_Match='"another"') == (200, len(content))
         assert ask(If_Match='"another"')[0] == 412
         assert ask(If_Match=etag, Range="bytes=-7") == (206, 7)
+        for wanted in ("bytes=0-9", f"bytes={len(content)}-"):  # RFC 9110 (14.2): ranges are of GET alone
+            head = client.head(path, headers={"Range": wanted})
+            assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(content)))
+            assert "Content-Range" not in head.headers
         answer = client.get(path, headers={"Range": f"bytes={len(content)}-"})
         assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(content)}")
         assert answer.json() == {"error": f"the file has {len(content)} bytes."}

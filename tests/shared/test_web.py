@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 from shared.errors import UserError
 from shared.web.access import Access
 from shared.web.answers import answer_in_sentences
+from shared.web.application import bounded, new_application
 from shared.web.guard import HEADERS, Guard
 from shared.web.limits import BodyLimit, RateLimit
 from shared.web.patience import PatientProtocol
@@ -74,7 +75,7 @@ def test_every_answer_has_the_headers_and_one_line_without_content() -> None:
     client = guarded(log)
     answers = [client.get("/look/alice"), client.get("/nothing"), client.get("/fails"), client.put("/raw", content="x")]
     assert [each.status_code for each in answers] == [200, 404, 500, 405]
-    for each in answers[:2]:
+    for each in answers:
         assert {name: each.headers[name] for name in HEADERS} == HEADERS
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     assert [(line["status"], line["route"]) for line in lines] == [
@@ -96,11 +97,34 @@ def test_another_name_and_another_origin_are_refused() -> None:
     assert client.get("/look/a", headers={"Host": "evil.example"}).status_code == 421
     for host in ("127.0.0.1:8000", "[::1]:8000", "LOCALHOST"):
         assert client.get("/look/a", headers={"Host": host}).status_code == 200
+    for host in ("0.0.0.0:8000", "", "localhost.evil.example", "localhost@evil.example", "[::1]x.example"[1:]):
+        assert client.get("/look/a", headers={"Host": host}).status_code == 421
     own = {"Host": "localhost:8000", "Origin": "http://localhost:8000"}
     assert client.post("/raw", content="x", headers=own).status_code == 200
     for origin in ("http://evil.example", "http://localhost:9000", "null"):
         assert client.post("/raw", content="x", headers=own | {"Origin": origin}).status_code == 403
     assert client.post("/raw", content="x").status_code == 200  # no browser
+
+
+def test_a_service_is_called_by_the_names_that_it_was_given_however_they_are_spelt() -> None:
+    app = TestClient(
+        bounded(application(), max_bytes=LIMIT, seconds=1, names=["Screen.Example.org"], log=io.StringIO())
+    )
+    hosts = {"screen.example.org": 200, "SCREEN.example.org:443": 200, "localhost": 200, "example.org": 421}
+    assert {host: app.get("/look/a", headers={"Host": host}).status_code for host in hosts} == hosts
+    assert Address("192.0.2.7").names == ("192.0.2.7",)
+    for everywhere in ("0.0.0.0", "::"):  # a page can name this machine so
+        assert Address(everywhere).names == ()
+
+
+def test_an_address_may_take_larger_bodies_than_others() -> None:
+    app = bounded(application(), max_bytes=10, seconds=1, larger={"/raw": LIMIT}, log=io.StringIO())
+    client = TestClient(app, base_url="http://localhost")
+    for size, status in ((LIMIT, 200), (LIMIT + 1, 413)):
+        assert client.post("/raw", content=b"x" * size).status_code == status
+        assert client.post("/raw", content=iter([b"x" * size])).status_code == status
+    for path in ("/send", "/raw/", "//raw", "/RAW"):
+        assert client.post(path, content=b"x" * 11).status_code == 413
 
 
 @given(size=st.integers(0, 2 * LIMIT), stated=st.booleans())
@@ -210,6 +234,9 @@ def test_names_and_scopes_that_cannot_be_are_refused(tokens: Callable[..., str])
         tokens("a b\n")
     with pytest.raises(UserError, match="'rule': not a scope of this service; give look, order"):
         tokens("ada", "rule")
+    for days in (float("nan"), float("inf")):
+        with pytest.raises(UserError, match="no number of days"):
+            tokens("ada", days=days)
 
 
 @given(st.lists(st.floats(0, 30), max_size=60), st.integers(1, 20), st.integers(1, 120))
@@ -319,3 +346,17 @@ def test_a_port_that_is_taken_and_an_open_door_are_one_sentence(tmp_path: Path) 
     require_safe(Address("::1"), None)
     with pytest.raises(UserError, match="--port 99999"):
         listen(Address(port=99999))
+    with pytest.raises(UserError, match=r"--host a\.\.b --port 0: .*; give another one"):
+        listen(Address("a..b", port=0))
+
+
+def test_an_application_tells_of_itself_and_of_its_trouble() -> None:
+    trouble: list[str] = []
+    client = TestClient(new_application("Name", "About <it>.", lambda: trouble[0] if trouble else None))
+    assert client.get("/readyz").json()["status"] == "ready"
+    trouble.append("the disk is full.")
+    assert client.get("/readyz").json() == {"error": "the disk is full."}
+    assert (client.get("/readyz").status_code, client.get("/healthz").status_code) == (503, 200)
+    assert client.get("/healthz?x=1").status_code == 422
+    assert "About &lt;it&gt;." in client.get("/docs").text
+    assert client.get("/redoc").status_code == 404

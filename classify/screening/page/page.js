@@ -8,6 +8,8 @@ const preview = document.getElementById("preview");
 const result = document.getElementById("result");
 const busy = document.getElementById("busy");
 const access = document.getElementById("access");
+const camera = document.getElementById("camera");
+const asked = document.getElementById("asked");
 
 function headers(more) {
   return access ? { ...more, Authorization: `Bearer ${access.value}` } : more;
@@ -84,6 +86,15 @@ async function tell(event) {
   }
 }
 
+// A telephone opens its camera for the one button, and offers its photographs, too, for the other.
+camera.hidden = false;
+camera.addEventListener("click", () => {
+  input.setAttribute("capture", "environment");
+  input.click();
+});
+input.addEventListener("click", (event) => {
+  if (event.isTrusted) input.removeAttribute("capture");
+});
 input.addEventListener("change", show);
 form.addEventListener("submit", send);
 for (const name of ["dragover", "dragleave", "drop"]) {
@@ -96,4 +107,8 @@ for (const name of ["dragover", "dragleave", "drop"]) {
     }
   });
 }
-document.getElementById("feedback")?.addEventListener("submit", tell);
+// Without this script the answers would be sent as part of an address, which others log: so nobody is asked then.
+if (asked) {
+  asked.hidden = false;
+  document.getElementById("feedback").addEventListener("submit", tell);
+}
