@@ -12,6 +12,7 @@ from scin_folder import write_phantoms
 
 from classify.cli import cli as classify
 from shared.cohort import Cohort, read_cohort
+from shared.document import escaped
 from shared.records import read_records
 from shared.splits import balanced_test_set
 from synth.cli import cli as synth
@@ -81,7 +82,9 @@ def test_results_stand_by_skin_tone_in_their_order(place: Path, cohort: Cohort) 
             low, high = part["accuracy"]["interval"]
             assert part["accuracy"]["value"] == pytest.approx(np.mean(own))
             assert low <= part["accuracy"]["value"] <= high
-            assert f"| {name} | {part['value']} | {part['n']} | {100 * np.mean(own):.1f} (" in markdown
+            assert (
+                f"| {escaped(name)} | {escaped(part['value'])} | {part['n']} | {100 * np.mean(own):.1f} (" in markdown
+            )
     assert {"fitzpatrick_skin_type", "monk_skin_tone_label_us"} < set(cohort.attributes)
     assert result["hidden_parts"] == hidden > 1
     assert f"{hidden} values have fewer than 3 images, too few to say anything, and are left out." in markdown

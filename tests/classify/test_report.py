@@ -15,7 +15,7 @@ from classify.cli import cli
 from classify.operating import Operating
 from classify.report import LIMITS, ReportOptions, blocks_of, report
 from classify.summary import summarize
-from shared.document import Bullets, Grid, Heading, Paragraph, Picture, to_markdown
+from shared.document import Bullets, Grid, Heading, Paragraph, Picture, escaped, to_markdown
 from shared.errors import UserError
 from shared.html.report import cohort_words
 from shared.records import append_record
@@ -77,13 +77,19 @@ def test_results_stand_by_skin_tone_with_their_n_and_interval(tmp_path: Path) ->
     page = blocks_of(ReportOptions((tmp_path / "r.jsonl",), tmp_path / "r.html", least=10), tmp_path)
     here = page.index(Heading("By attribute", 2))
     assert page[here + 1] == Paragraph("1 value has fewer than 10 images, too few to say anything, and is left out.")
-    grid = page[here + 2]
+    ends = page[here + 2]
+    assert isinstance(ends, Grid)
+    ((_, attribute, values, lowest, low_accuracy, highest, high_accuracy),) = ends.rows
+    assert (attribute, values) == (escaped("fitzpatrick_skin_type"), "2")
+    assert (lowest, low_accuracy.partition(" ")[0]) == ("FST6 (n = 15)", "60.0")
+    assert (highest, high_accuracy.partition(" ")[0]) == ("FST2 (n = 15)", "80.0")
+    grid = page[page.index(Heading("Every value", 3)) + 1]
     assert isinstance(grid, Grid)
     shown = [(row[1], row[2], row[3], row[4].partition(" ")[0]) for row in grid.rows]
     assert shown == [
-        ("fitzpatrick_skin_type", "FST2", "15", "80.0"),
-        ("fitzpatrick_skin_type", "FST6", "15", "60.0"),
-        ("monk_skin_tone_label_us", "1", "28", f"{100 * sum(right[:28]) / 28:.1f}"),
+        (escaped("fitzpatrick_skin_type"), "FST2", "15", "80.0"),
+        (escaped("fitzpatrick_skin_type"), "FST6", "15", "60.0"),
+        (escaped("monk_skin_tone_label_us"), "1", "28", f"{100 * sum(right[:28]) / 28:.1f}"),
     ]
     low, high = proportion_confint(9, 15, method="wilson")
     assert f"{100 * low:.1f}" in grid.rows[1][4]

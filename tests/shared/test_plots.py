@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from shared.errors import UserError
+from shared.images import CHART
 from shared.plots import Panel, ScorePanel, Series, curves, image_sheet, score_histograms
 from shared.plots.curves import draw_curves, thinned
 from shared.plots.house import OKABE_ITO, figure_file, look
@@ -91,7 +92,8 @@ def test_same_arguments_same_bytes_whatever_the_users_style(
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
     assert dict(mpl.rcParams) == before
     with Image.open(tmp_path / "first.png") as picture:
-        assert set(picture.info) <= {"dpi"}  # neither software nor date
+        assert set(picture.info) <= {"dpi", CHART[0]}  # neither software nor date
+        assert picture.info.get(*CHART) == CHART[1]  # and what it says beside that is nothing of the moment
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["first.png", "second.png"]
 
 
