@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,7 @@ from synth.service.child import Child, Message
 COMMAND = (sys.executable, "-m", "synth.service.drawing_process")
 START_S = 180.0  # torch takes its time
 ANSWER_S = 60.0
-MOST_WAITING = 16
+MOST_WAITING = 64  # each holds a thread
 BLOCK = 32  # pictures that are drawn at once anyway (`synth.drawing.BATCH`): neighbours are kept
 MAX_DRAWN_PX = 512
 CACHE_BYTES = 1 << 26
@@ -80,21 +81,29 @@ class ArtistProcess:
 
     def describe(self, path: Path) -> NetworkFacts:
         """Return what a network file says of itself."""
-        about = self._ask({"ask": "describe", "path": str(path)})
+        with self._turn():
+            about = self._answer({"ask": "describe", "path": str(path)})
         return NetworkFacts(**about | {"classes": tuple(about["classes"])})
 
     def draw(self, path: Path, picture: Picture) -> bytes:
         """Return a PNG; those of the seeds beside it are drawn with it."""
-        with self._known:
-            known = self._cache.get(picture)
+        known = self._drawn(picture)
         if known is not None:
             return known
+        with self._turn():
+            return self._drawn(picture) or self._draw(path, picture)  # it may have been drawn meanwhile
+
+    def _drawn(self, picture: Picture) -> bytes | None:
+        with self._known:
+            return self._cache.get(picture)
+
+    def _draw(self, path: Path, picture: Picture) -> bytes:
         first = picture.seed - picture.seed % BLOCK
         seeds = list(range(first, first + BLOCK))
         asked = {"ask": "draw", "path": str(path), "seeds": seeds, "device": self._device} | {
             name: getattr(picture, name) for name in ("sha256", "truncation", "class_index")
         }
-        pngs = [base64.b64decode(each) for each in self._ask(asked)["pngs"]]
+        pngs = [base64.b64decode(each) for each in self._answer(asked)["pngs"]]
         with self._known:
             for seed, png in zip(seeds, pngs, strict=True):
                 self._cache[Picture(picture.sha256, seed, picture.truncation, picture.class_index)] = png
@@ -107,12 +116,14 @@ class ArtistProcess:
         with self._lock:
             self._end()
 
-    def _ask(self, message: Message) -> Message:
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the process, if not too many do."""
         if not self._room.acquire(blocking=False):
             raise BusyError("too many pictures are being drawn; try again in a minute.")
         try:
             with self._lock:
-                return self._answer(message)
+                yield
         finally:
             self._room.release()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Response
 from starlette.exceptions import HTTPException
 
 from shared.errors import BusyError, UserError
 from shared.web.answers import refusals
-from synth.service.artist import Picture
+from synth.service.artist import MOST_WAITING, Picture
 from synth.service.bundles import sha256_of_bytes
 from synth.service.networks import NetworkOffer, without_path
 from synth.service.parts import Parts
@@ -27,6 +28,9 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 def network_routes(parts: Parts) -> APIRouter:
     """Return the addresses."""
     router = APIRouter(tags=["networks"])
+    drawers = CapacityLimiter(
+        MOST_WAITING + 1
+    )  # threads of their own: who waits for a picture keeps nobody else waiting
     lister, drawer = (Depends(parts.access.needs(scope)) for scope in ("list", "draw"))
 
     @router.get("/limits", summary="How much a client may ask for.", dependencies=[lister])
@@ -52,16 +56,19 @@ def network_routes(parts: Parts) -> APIRouter:
         response_class=Response,
         responses=PICTURE,
     )
-    def picture(
+    async def picture(
         network: Digest,
         seed: Seed,
         truncation: Truncation = None,
         class_index: Annotated[int | None, Query(ge=0, le=999)] = None,
         client: str = drawer,
     ) -> Response:
-        offer = _network(parts, network)
-        png = _draw(parts, offer, Picture(network, seed, truncation, class_index))
-        parts.note(client, "draw", network=network, seed=seed, sha256=sha256_of_bytes(png), bytes=len(png))
+        def draw() -> bytes:
+            png = _draw(parts, _network(parts, network), Picture(network, seed, truncation, class_index))
+            parts.note(client, "draw", network=network, seed=seed, sha256=sha256_of_bytes(png), bytes=len(png))
+            return png
+
+        png = await to_thread.run_sync(draw, limiter=drawers)
         return Response(png, media_type="image/png")
 
     return router

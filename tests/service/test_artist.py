@@ -63,6 +63,27 @@ def test_who_asks_while_all_places_are_taken_is_answered_at_once(tmp_path: Path)
     assert sorted(drawn) == sorted(b"picture %d" % (n * BLOCK) for n in range(MOST_WAITING))
 
 
+def test_who_waited_for_what_another_had_drawn_gets_that(tmp_path: Path) -> None:
+    """Of many who ask for pictures of one block at once the first has it drawn: the process ends after one answer."""
+    ready = tmp_path / "ready"
+    artist = ArtistProcess(command=(sys.executable, "-c", SLOW + "    break\n"))
+    drawn: list[bytes] = []
+    asking = [
+        threading.Thread(target=lambda n=n: drawn.append(artist.draw(ready, Picture("a", n % BLOCK, None, None))))
+        for n in range(MOST_WAITING)
+    ]
+    for each in asking:
+        each.start()
+    while artist._room._value > 0:  # until each of them waits
+        time.sleep(0.01)
+    artist._command = ("false",)  # a second process would draw nothing
+    ready.touch()
+    for each in asking:
+        each.join()
+    artist.close()
+    assert sorted(drawn) == sorted(b"picture %d" % (n % BLOCK) for n in range(MOST_WAITING))
+
+
 def test_a_block_is_drawn_once(tmp_path: Path) -> None:
     (tmp_path / "here").touch()
     artist = ArtistProcess(command=(sys.executable, "-c", SLOW))

@@ -333,6 +333,25 @@ def test_the_system_gives_up_a_client_that_takes_nothing() -> None:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * STALL_S
 
 
+def test_an_answer_in_two_pieces_is_not_held_back() -> None:
+    """Nagle's algorithm would keep the second piece until the client has acknowledged the first."""
+    delays: list[int] = []
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async def ask(listener: socket.socket) -> None:
+        async with await asyncio.start_server(answer, sock=listener):
+            reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+            await reader.read()
+            writer.close()
+
+    asyncio.run(ask(listen(Address(port=0))))
+    assert delays == [1]
+
+
 def test_a_port_that_is_taken_and_an_open_door_are_one_sentence(tmp_path: Path) -> None:
     with listen(Address(port=0)) as taken:
         port = taken.getsockname()[1]
