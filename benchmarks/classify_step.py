@@ -24,15 +24,15 @@ import torch
 from machine import matrix_peak, wait
 from torch.utils.flop_counter import FlopCounterMode
 
-from classify.features import FeatureStore
+from classify.fitting.features import FeatureStore
+from classify.fitting.inputs import FeatureInputs, choose_inputs
+from classify.fitting.mixing import Mixture, six_fold
+from classify.fitting.prefix import cut
+from classify.fitting.schedule import TrainSettings, all_shown
+from classify.fitting.training import Training
 from classify.inference import for_inference
-from classify.inputs import FeatureInputs, choose_inputs
-from classify.mixing import Mixture, six_fold
 from classify.models import Classifier, build_model, set_trainable
-from classify.prefix import cut
 from classify.registry import ModelSpec, find_model
-from classify.schedule import TrainSettings, all_shown
-from classify.training import Training
 from shared.nn.device import PRECISIONS, choose_device, choose_precision, reproducible
 
 IMAGES = 64

@@ -21,12 +21,12 @@ from scipy.ndimage import gaussian_filter
 
 from shared.cohort import POSITIVE, STUDY, read_cohort
 from shared.weights import WeightSource
-from synth.features import CHOICES, open_extractor
-from synth.groups import Groups
-from synth.halvings import Halvings, Spread
-from synth.kernels import KernelDistance, kernel_distance
-from synth.moments import Features
-from synth.quality import Images, to_features
+from synth.scores.features import CHOICES, open_extractor
+from synth.scores.groups import Groups
+from synth.scores.halvings import Halvings, Spread
+from synth.scores.kernels import KernelDistance, kernel_distance
+from synth.scores.moments import Features
+from synth.scores.quality import Images, to_features
 
 BLURS = (0.5, 1.0, 2.0)  # standard deviation, px
 NOISES = (8, 16, 32)  # standard deviation, of 255

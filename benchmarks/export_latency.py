@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from machine import matrix_peak
 
-from classify import exported_files as files
 from classify.export import eager_answer
-from classify.exported import ExportedClassifier
-from classify.exported_check import archive_answer, compare, images_to_check, onnx_answer
-from classify.exported_speed import latencies, words
+from classify.exporting import files
+from classify.exporting.check import archive_answer, compare, images_to_check, onnx_answer
+from classify.exporting.graph import ExportedClassifier
+from classify.exporting.speed import latencies, words
 from classify.inference import for_inference
 from classify.models import Classifier, build_model
 from classify.registry import MODELS, find_model

@@ -47,11 +47,11 @@ from shared.plots import image_sheet
 from shared.plots.curves import Panel, Series, curves
 from shared.splits import parts
 from stylegan2_ada import Generator, GeneratorConfig
-from synth.averages import AverageFolder
-from synth.comparison import Comparison, compare, turned
-from synth.drawing import draw
-from synth.quality import Features, Images, to_features
-from synth.run_folder import RunFolder
+from synth.drawing.pictures import draw
+from synth.scores.quality import Features, Images, to_features
+from synth.selecting.comparison import Comparison, compare, turned
+from synth.training.averages import AverageFolder
+from synth.training.run_folder import RunFolder
 
 START = "START"  # stands for the network of --start
 # name of a row -> what it adds to `synth train`

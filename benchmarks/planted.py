@@ -21,11 +21,11 @@ from shared.duplicates import thumbnails_of
 from shared.nn.device import choose_device, describe_device
 from shared.progress import progress
 from shared.weights import WeightSource
-from synth.features import open_extractor
-from synth.memorization import gate_of, is_copy, leaning
-from synth.originals import Originals, parts_of
-from synth.quality import FEATURES, Images, to_features
-from synth.sharing import Evidence, shareable
+from synth.scores.features import open_extractor
+from synth.scores.quality import FEATURES, Images, to_features
+from synth.selecting.memorization import gate_of, is_copy, leaning
+from synth.selecting.originals import Originals, parts_of
+from synth.selecting.sharing import Evidence, shareable
 
 
 def each(change: Callable[[Image.Image], Image.Image]) -> Callable[[Images], Images]:

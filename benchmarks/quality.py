@@ -31,10 +31,10 @@ from torch_fidelity.utils import create_feature_extractor, extract_featuresdict_
 from shared.nn.device import choose_device, describe_device
 from shared.weights import WeightFile, WeightSource
 from stylegan2_ada import Ranks
-from synth import features, quality
-from synth.features import Extractor
-from synth.moments import Features, Moments, frechet_distance
-from synth.quality import Images, to_features
+from synth.scores import features, quality
+from synth.scores.features import Extractor
+from synth.scores.moments import Features, Moments, frechet_distance
+from synth.scores.quality import Images, to_features
 
 SAME = 1e-6
 FIRST = 2  # images of the run whose time is its start

@@ -15,7 +15,7 @@ import torch
 from shared.nn.backbone import OfflineBackbone
 from shared.nn.device import choose_device, describe_device
 from stylegan2_ada import Networks, resolve
-from synth.drawing import draw
+from synth.drawing.pictures import draw
 
 WARM_UP = 64
 

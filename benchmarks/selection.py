@@ -23,15 +23,15 @@ import torch
 from shared.bundle import read_candidates
 from shared.nn.device import choose_device, describe_device
 from shared.weights import WeightSource
-from synth.drawing import draw
-from synth.features import open_extractor
+from synth.drawing.pictures import draw
+from synth.drawing.trained import open_network
 from synth.generate import GenerateOptions, generate
-from synth.logits import choose_partners, discriminator_logits
-from synth.projection import attach_backbone
-from synth.scoring import SCORE_AT_ONCE
+from synth.scores.features import open_extractor
 from synth.select import select
-from synth.select_options import SelectOptions
-from synth.trained import open_network
+from synth.selecting.logits import choose_partners, discriminator_logits
+from synth.selecting.options import SelectOptions
+from synth.selecting.scoring import SCORE_AT_ONCE
+from synth.training.projection import attach_backbone
 
 ALONE = 1024  # images that the networks alone are timed over
 STAGES = ("generate", "select")

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from classify.fitting.settings import FitOptions
 from classify.models import CLASSES, build_model
 from classify.presets import read_preset
 from classify.registry import find_model
-from classify.settings import FitOptions
 from shared.cohort import read_cohort
 from shared.doctor.finding import Finding, State, bad, good
 from shared.doctor.packages import examine_packages

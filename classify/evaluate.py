@@ -13,20 +13,20 @@ import rich.box
 import rich.table
 import torch
 
-from classify.bootstrap import Resamples
-from classify.folder import FittedModel, as_plain, model_folders, read_model
-from classify.gather import RowKey, settings_on_validation, verdicts_of
+from classify.fitting.folder import FittedModel, as_plain, model_folders, read_model
 from classify.guard import refuse_seen, seen_by_any
 from classify.inference import for_inference, log_odds
+from classify.measuring.bootstrap import Resamples
+from classify.measuring.operating import Operating
+from classify.measuring.outcome import at_threshold
+from classify.measuring.shortcut import own_features, probe
+from classify.measuring.statistics import confusion_and_metrics
 from classify.models import Classifier
-from classify.operating import Operating
-from classify.outcome import at_threshold
-from classify.page.rows import SHORT
 from classify.registry import find_model, model_label
-from classify.shortcut import own_features, probe
-from classify.statistics import confusion_and_metrics
+from classify.table2.gather import RowKey, settings_on_validation, verdicts_of
+from classify.table2.page.rows import SHORT
+from classify.table2.wording import percent, percent_words, ratio_name, row_name
 from classify.tested import TestSet, test_set
-from classify.wording import percent, percent_words, ratio_name, row_name
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import console, say
 from shared.errors import UserError

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import torch
 
 from classify.evaluate import require_own
-from classify.explain_page import DOCUMENT, PAGE, write_explanation, write_index
-from classify.explain_pictures import on_photographs, on_test_images, prepared_size
-from classify.explained import MAX_COUNT, Explained, ExplainOptions
-from classify.folder import FittedModel, model_folders, read_model
+from classify.explaining.explained import MAX_COUNT, Explained, ExplainOptions
+from classify.explaining.page import DOCUMENT, PAGE, write_explanation, write_index
+from classify.explaining.pictures import on_photographs, on_test_images, prepared_size
+from classify.fitting.folder import FittedModel, model_folders, read_model
 from classify.guard import refuse_seen
 from classify.models import Classifier
 from classify.tested import test_set

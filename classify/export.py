@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 
-from classify import exported_files as files
 from classify.evaluate import require_own
-from classify.exported import ExportedClassifier
-from classify.exported_about import Thresholds, describe, properties_of, sha256_of
-from classify.exported_card import card
-from classify.exported_card_results import evaluations
-from classify.exported_check import (
+from classify.exporting import files
+from classify.exporting.about import Thresholds, describe, properties_of, sha256_of
+from classify.exporting.card import card
+from classify.exporting.card_results import evaluations
+from classify.exporting.check import (
     TOLERANCE,
     Answer,
     Differences,
@@ -25,10 +24,11 @@ from classify.exported_check import (
     images_to_check,
     onnx_answer,
 )
-from classify.exported_speed import latencies, table
-from classify.folder import FittedModel, model_folders, read_model
+from classify.exporting.graph import ExportedClassifier
+from classify.exporting.speed import latencies, table
+from classify.fitting.folder import FittedModel, model_folders, read_model
+from classify.measuring.operating import Operating
 from classify.models import Classifier
-from classify.operating import Operating
 from shared.cohort import Cohort
 from shared.columns import MAX_SIZE_PX
 from shared.console import say, tabulate

@@ -7,17 +7,17 @@ from types import MappingProxyType
 
 import torch
 
-from classify import folder
+from classify.fitting import folder
+from classify.fitting.longer import drop_ends, go_on, has_longer
+from classify.fitting.making import make_classifier, make_training, train
+from classify.fitting.plan import Plan, plan
+from classify.fitting.ratio import NONE
+from classify.fitting.score import Progress
+from classify.fitting.settings import FitConfig, FitOptions
 from classify.guard import count_seen, seen_by_bundle, seen_by_fit
-from classify.longer import drop_ends, go_on, has_longer
-from classify.making import make_classifier, make_training, train
+from classify.measuring.shortcut import synthetic_probe
 from classify.models import Classifier, count_parameters
 from classify.place import Place
-from classify.plan import Plan, plan
-from classify.ratio import NONE
-from classify.score import Progress
-from classify.settings import FitConfig, FitOptions
-from classify.shortcut import synthetic_probe
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.console import say
@@ -71,7 +71,7 @@ def fit_fold(
     """Fit one classifier into the folder `path`, unless it is there already.
 
     It goes on from the end of a shorter one among `others`, configurations by folder, and keeps its own end if a longer
-    one is there (`classify.longer`).
+    one is there (`classify.fitting.longer`).
 
     Raises: see `fit`.
     """

@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 
-from classify.features import inference_batch
+from classify.fitting.features import inference_batch
 from classify.models import Classifier, channels_last
 
 

@@ -98,7 +98,7 @@ def operating(command: F) -> F:
     @PREVALENCE
     @functools.wraps(command)
     def call(*arguments: Any, sensitivity: float, prevalence: tuple[float, ...], **options: Any) -> Any:
-        from classify.operating import Operating
+        from classify.measuring.operating import Operating
 
         return command(*arguments, operating=Operating(sensitivity, prevalence), **options)
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from classify.figures import FIGURES
-from classify.operating import Operating
-from classify.page import answer, sections
-from classify.summary import LEAST
+from classify.measuring.operating import Operating
+from classify.table2.figures import FIGURES
+from classify.table2.page import answer, sections
+from classify.table2.summary import LEAST
 from classify.tables import command_line, least_argument, read_table
 from shared.console import say
 from shared.document import Block, Bullets, Heading, moved

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from classify.folder import FittedModel, model_folders, read_model
-from classify.operating import Operating
+from classify.fitting.folder import FittedModel, model_folders, read_model
+from classify.measuring.operating import Operating
 from classify.screening.answer import Service
 from classify.screening.app import SCOPES, guarded, make_app
 from classify.screening.engine import Engine

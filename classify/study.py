@@ -10,12 +10,12 @@ import rich.box
 import rich.table
 
 from classify.place import Place, working
-from classify.study_checks import require_writable
-from classify.study_options import StudyOptions, TableCell
-from classify.summary import Table
-from classify.table_study import TableStudy
+from classify.studying.cells import TableStudy
+from classify.studying.checks import require_writable
+from classify.studying.options import StudyOptions, TableCell
+from classify.studying.workers import work
+from classify.table2.summary import Table
 from classify.tables import write_table
-from classify.workers import work
 from shared.console import console, say
 from shared.errors import UserError
 from shared.studies.patience import patiently

@@ -10,11 +10,11 @@ from typing import Any
 import rich.box
 import rich.table
 
-from classify.figures import FIGURES, draw_figures
-from classify.operating import Operating
-from classify.page import page
-from classify.page.rows import CONSOLE, console_cells
-from classify.summary import LEAST, Table, summarize
+from classify.measuring.operating import Operating
+from classify.table2.figures import FIGURES, draw_figures
+from classify.table2.page import page
+from classify.table2.page.rows import CONSOLE, console_cells
+from classify.table2.summary import LEAST, Table, summarize
 from shared.console import console, say
 from shared.document import to_markdown
 from shared.errors import UserError

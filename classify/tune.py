@@ -10,17 +10,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from classify import folder
-from classify.making import make_classifier, make_training, train
+from classify.fitting import folder
+from classify.fitting.making import make_classifier, make_training, train
+from classify.fitting.plan import Plan, plan
+from classify.fitting.score import Progress, Score, Watcher
+from classify.fitting.settings import FitConfig
 from classify.place import Place, working
-from classify.plan import Plan, plan
-from classify.score import Progress, Score, Watcher
-from classify.settings import FitConfig
+from classify.studying.workers import work
 from classify.tested import test_set
-from classify.tune_options import UNIT, TuneOptions, plan_trials
-from classify.tune_report import DOCUMENT, PICTURE, PRESET, TABLE, Found, write_findings
-from classify.tune_search import Trial
-from classify.workers import work
+from classify.tuning.options import UNIT, TuneOptions, plan_trials
+from classify.tuning.report import DOCUMENT, PICTURE, PRESET, TABLE, Found, write_findings
+from classify.tuning.search import Trial
 from shared.cohort import Cohort, read_cohort
 from shared.console import say
 from shared.errors import UserError

@@ -17,19 +17,19 @@ from shared.nn.examined import examine_machine
 from shared.nn.memory import free_bytes
 from shared.weights import DINOV2, DINOV2_SMALL, EFFICIENTNET_LITE, FID_INCEPTION, VGG16, WeightSource
 from stylegan2_ada.averages import WIDTHS
-from synth.cells import Cell
-from synth.dry_run import fakes_of_a_cell, probe, seconds_a_fake
-from synth.fold_grid import FoldGrid
-from synth.launch import Place, joined
-from synth.photographs import render
+from synth.cohorts.options import PrepareOptions
+from synth.cohorts.photographs import render
 from synth.prepare import assemble
-from synth.prepare_options import PrepareOptions
-from synth.run import every_nimg
-from synth.search import plan_search
-from synth.starts import build_start
 from synth.train import MAX_SMALL_PX
-from synth.train_options import TrainOptions
-from synth.training_set import classes
+from synth.training.cells import Cell
+from synth.training.dry_run import fakes_of_a_cell, probe, seconds_a_fake
+from synth.training.fold_grid import FoldGrid
+from synth.training.launch import Place, joined
+from synth.training.options import TrainOptions
+from synth.training.run import every_nimg
+from synth.training.search import plan_search
+from synth.training.starts import build_start
+from synth.training.training_set import classes
 
 EXTRAS = {
     "postgresql": "--storage postgresql://",

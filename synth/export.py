@@ -7,7 +7,7 @@ from shared.console import say
 from shared.errors import UserError
 from shared.files import require_new, whole_file
 from stylegan2_ada import NetworkFileError, load_networks, network_bytes
-from synth.grid import find_network, licence_notice, read_provenance
+from synth.training.grid import find_network, licence_notice, read_provenance
 
 
 @dataclass(frozen=True)

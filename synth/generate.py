@@ -21,11 +21,11 @@ from shared.stored import Images, MadeImages, pieces_of
 from shared.weights import WeightSource
 from stylegan2_ada import Ranks
 from stylegan2_ada.config import NoiseMode
-from synth.drawing import BATCH, draw
-from synth.grid import licence_notice
-from synth.launch import joined
-from synth.seeds import Seeds, choose_seeds
-from synth.trained import MAX_TRUNCATION, TrainedNetwork, open_network
+from synth.drawing.pictures import BATCH, draw
+from synth.drawing.seeds import Seeds, choose_seeds
+from synth.drawing.trained import MAX_TRUNCATION, TrainedNetwork, open_network
+from synth.training.grid import licence_notice
+from synth.training.launch import joined
 
 MAX_BATCH = 4096
 SHEET_IMAGES = 60
@@ -94,7 +94,7 @@ class Recipe:
 
 
 def generate(options: GenerateOptions) -> Candidates:
-    """Draw the pictures, write them, and return them; several processes (`synth.launch`) draw a share each.
+    """Draw the pictures, write them, and return them; several processes (`synth.training.launch`) draw a share each.
 
     Raises `UserError`: whatever the user can mend, before anything is drawn.
     """

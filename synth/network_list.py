@@ -13,9 +13,9 @@ from shared.console import say, tabulate
 from shared.errors import UserError
 from shared.weights import WeightSource, find_weights
 from stylegan2_ada import read_header
-from synth.grid import read_provenance
 from synth.networks import SHIPPED, shipped_network
 from synth.networks.known import KNOWN, KnownNetwork
+from synth.training.grid import read_provenance
 
 SUFFIXES = (".safetensors", ".pkl")
 DIGITS = 16  # of a checksum: enough to compare by eye

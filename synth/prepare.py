@@ -9,12 +9,12 @@ from shared.cohort import EXTERNAL, NEGATIVE, NO_FOLD, POSITIVE, STUDY, Cohort, 
 from shared.duplicates import DuplicatePair, duplicate_pairs, merge_groups
 from shared.errors import UserError
 from shared.splits import assign_folds
-from synth.cohort_report import Findings, report
-from synth.folders import list_folders
-from synth.metadata import Metadata, read_metadata
-from synth.photographs import Listing, Photographs, read_photographs, render
-from synth.prepare_options import PrepareOptions, check_options
-from synth.scin import list_scin
+from synth.cohorts.folders import list_folders
+from synth.cohorts.metadata import Metadata, read_metadata
+from synth.cohorts.options import PrepareOptions, check_options
+from synth.cohorts.photographs import Listing, Photographs, read_photographs, render
+from synth.cohorts.report import Findings, report
+from synth.cohorts.scin import list_scin
 
 MIN_IMAGES = 2  # of each class
 

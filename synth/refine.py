@@ -19,19 +19,19 @@ from shared.progress import progress
 from shared.weights import WeightSource
 from stylegan2_ada import Generator, Networks, network_bytes
 from stylegan2_ada.averages import MAX_WIDTH
-from synth.averages import AverageFolder
-from synth.comparison import Comparison, compare, require_enough, turned
-from synth.drawing import draw
-from synth.features import resolve_choice
-from synth.kernels import nearer
-from synth.moments import Features
+from synth.drawing.pictures import draw
+from synth.drawing.trained import MAX_TRUNCATION, TrainedNetwork, open_network
 from synth.networks.known import KNOWN
-from synth.quality import Fakes, QualityMeter, to_features
 from synth.refine_report import print_trials, write_curves
-from synth.run_folder import RunFolder
-from synth.train_options import TrainOptions
-from synth.trained import MAX_TRUNCATION, TrainedNetwork, open_network
-from synth.training_set import TrainingSet
+from synth.scores.features import resolve_choice
+from synth.scores.kernels import nearer
+from synth.scores.moments import Features
+from synth.scores.quality import Fakes, QualityMeter, to_features
+from synth.selecting.comparison import Comparison, compare, require_enough, turned
+from synth.training.averages import AverageFolder
+from synth.training.options import TrainOptions
+from synth.training.run_folder import RunFolder
+from synth.training.training_set import TrainingSet
 
 WIDTHS = (0.03, 0.05, 0.075, 0.10, 0.15, 0.20, 0.25)
 TRUNCATIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -87,7 +87,7 @@ class Trial:
         width: of the average, None for the usual one.
         truncation: psi.
         comparison: with the training images, at equal numbers.
-        quality: a `synth.quality.QualityScore` as a dictionary.
+        quality: a `synth.scores.quality.QualityScore` as a dictionary.
         nearer: by how much its KID is smaller than that of the usual average, and the standard error of that.
     """
 

@@ -17,9 +17,9 @@ from shared.html.report import cohort_words, require_new_report, write_report
 from shared.markdown import read_page
 from shared.provenance import environment
 from shared.results import best_cell
-from synth.audit_page import KEEP, PHOTOGRAPH
-from synth.bundle_info import describe
-from synth.cohort_page import PHANTOM, cohort_page
+from synth.bundles.info import describe
+from synth.cohorts.page import PHANTOM, cohort_page
+from synth.selecting.audit_page import KEEP, PHOTOGRAPH
 
 SHEETS = ("_sheet.png", "_copies.png")  # of a bundle, with photographs among them
 # Nobody looked for copies of photographs among the first, and the others show those that were rejected, too.

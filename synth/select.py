@@ -14,17 +14,17 @@ from shared.files import require_new
 from shared.progress import progress
 from shared.splits import partners
 from shared.stored import MadeImages, read_rows
-from synth.audit import Audit, audit
-from synth.audit_page import pages, write_pages
-from synth.doubts import control_part
-from synth.features import provenance
-from synth.launch import joined
-from synth.memorization import gate_of
-from synth.scored import Inputs, Scored, open_inputs, score_all
-from synth.scoring import Rows
-from synth.select_options import SelectOptions
-from synth.selection import RULES, TYPICAL, Verdicts, passes
-from synth.verdict import Choice, choose
+from synth.scores.features import provenance
+from synth.selecting.audit import Audit, audit
+from synth.selecting.audit_page import pages, write_pages
+from synth.selecting.doubts import control_part
+from synth.selecting.memorization import gate_of
+from synth.selecting.options import SelectOptions
+from synth.selecting.scored import Inputs, Scored, open_inputs, score_all
+from synth.selecting.scoring import Rows
+from synth.selecting.selection import RULES, TYPICAL, Verdicts, passes
+from synth.selecting.verdict import Choice, choose
+from synth.training.launch import joined
 
 WRITE_AT_ONCE = 64
 
@@ -32,7 +32,7 @@ WRITE_AT_ONCE = 64
 def select(options: SelectOptions) -> Bundle:
     """Score reals and candidates, keep what the rule keeps, write bundle, audit and pictures, and return the bundle.
 
-    Several processes (`synth.launch`) score a share each.
+    Several processes (`synth.training.launch`) score a share each.
 
     Raises `UserError`: whatever the user can mend, before anything is scored; and when the images may not be passed on
     though that is required.

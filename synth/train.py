@@ -19,18 +19,18 @@ from shared.studies.patience import patiently
 from shared.studies.study import Study
 from shared.studies.worker import Worker
 from stylegan2_ada import ProjectedDiscriminator
-from synth.cells import Cell
-from synth.dry_run import dry_run
-from synth.fold_grid import FoldGrid
-from synth.fold_study import open_study, require_possible, require_same_study
-from synth.launch import Place, joined
-from synth.methods import choose_method
-from synth.run_folder import busy
-from synth.search import Search, plan_search
-from synth.starts import Start, build_start, say_licence
-from synth.table1 import write_table1
-from synth.train_options import TrainOptions
-from synth.training_set import classes
+from synth.table1.rows import write_table1
+from synth.training.cells import Cell
+from synth.training.dry_run import dry_run
+from synth.training.fold_grid import FoldGrid
+from synth.training.fold_study import open_study, require_possible, require_same_study
+from synth.training.launch import Place, joined
+from synth.training.methods import choose_method
+from synth.training.options import TrainOptions
+from synth.training.run_folder import busy
+from synth.training.search import Search, plan_search
+from synth.training.starts import Start, build_start, say_licence
+from synth.training.training_set import classes
 
 FEW_IMAGES = 50
 HALF_LIVES = 2  # of the weights' average, after which less than a quarter of the start is left in it

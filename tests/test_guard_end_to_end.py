@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from classify.cli import cli as classify
-from classify.folder import read_model
+from classify.fitting.folder import read_model
 from classify.guard import count_seen, refuse_seen, seen_by_bundle, seen_by_fit
 from shared.bundle import Bundle, read_bundle, write_bundle
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort, read_cohort

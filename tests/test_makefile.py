@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from classify.figures import FIGURES
+from classify.table2.figures import FIGURES
 
 ROOT = Path(__file__).parents[1]
 FULL = ["prepare", "train", "generate", "select", "study"]

@@ -50,7 +50,7 @@ def command(
     Heat maps of right and wrong verdicts on test images, or of single photographs, and whether they can be believed.
     """
     from classify.explain import explain, explain_photographs
-    from classify.explained import ExplainOptions
+    from classify.explaining.explained import ExplainOptions
     from shared.errors import UserError
     from shared.nn.device import choose_device
 

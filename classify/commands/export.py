@@ -10,7 +10,7 @@ import click
 from classify import option
 
 if TYPE_CHECKING:
-    from classify.operating import Operating
+    from classify.measuring.operating import Operating
 
 
 @click.command("export")

@@ -72,8 +72,8 @@ def command(
     between several processes.
     """
     from classify import fit as stage
+    from classify.fitting.settings import FitOptions
     from classify.place import working
-    from classify.settings import FitOptions
 
     with working(device, weights=weights, offline=offline, cache=cache) as place:
         read = option.read_cohort(cohort)

@@ -46,7 +46,7 @@ def command(
         from shared.errors import UserError
 
         raise UserError(f"serve: needs the package {error.name}; pip install 'rarescreen[serve]'.") from error
-    from classify.operating import Operating
+    from classify.measuring.operating import Operating
     from shared.errors import UserError
     from shared.web.server import Address
 

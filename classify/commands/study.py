@@ -10,7 +10,7 @@ import click
 from classify import option
 
 if TYPE_CHECKING:
-    from classify.operating import Operating
+    from classify.measuring.operating import Operating
 
 
 @click.command("study")
@@ -44,7 +44,7 @@ def command(
     """
     from classify import study as stage
     from classify import tables
-    from classify.study_options import StudyOptions
+    from classify.studying.options import StudyOptions
 
     made = stage.study(StudyOptions(cohort=cohort, bundles=bundles, operating=operating, **options))
     if made is not None:

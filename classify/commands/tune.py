@@ -44,6 +44,6 @@ def command(**options: Any) -> None:
     tuned.toml, a preset of that fold for `classify study`.
     """
     from classify import tune as stage
-    from classify.tune_options import TuneOptions
+    from classify.tuning.options import TuneOptions
 
     stage.tune(TuneOptions(**options))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from classify.settings import FitOptions, as_read, fits
+from classify.fitting.settings import FitOptions, as_read, fits
 from shared.errors import UserError
 from shared.files import require_file
 

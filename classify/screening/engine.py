@@ -101,7 +101,7 @@ class Engine:
         rows = [row for row, each in enumerate(wanted) if each]
         if not rows:
             return {}
-        from classify.heatmap import grad_cam
+        from classify.explaining.heatmap import grad_cam
 
         maps = grad_cam(self._plain, images[rows]).cpu().numpy()
         return dict(zip(rows, maps, strict=True))

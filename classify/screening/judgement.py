@@ -6,13 +6,13 @@ from enum import Enum
 import numpy as np
 from scipy.special import expit
 
-from classify.calibration import threshold_for_sensitivity
-from classify.folder import FittedModel
-from classify.operating import Operating
+from classify.fitting.folder import FittedModel
+from classify.measuring.calibration import threshold_for_sensitivity
+from classify.measuring.operating import Operating
+from classify.measuring.venn_abers import Probability, venn_abers
+from classify.measuring.verdicts import Integers, Values
 from classify.screening.quality import Image, measure, problems
 from classify.screening.reference import Features, Reference
-from classify.venn_abers import Probability, venn_abers
-from classify.verdicts import Integers, Values
 from shared.errors import UserError
 
 LEAST = 10  # validation images of each class, below which a threshold and an interval say nothing

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from classify.folder import MODEL, FittedModel
+from classify.fitting.folder import MODEL, FittedModel
 from classify.screening.quality import least_sharpness, measure
 from shared.cohort import Cohort
 from shared.columns import Column, MismatchError, check_links, read_column, read_text, sealed_content, write_columns

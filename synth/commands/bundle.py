@@ -17,8 +17,8 @@ def command() -> None:
 @click.option("--json", is_flag=True, help="Print one JSON object instead of a table.")
 def info(**options: Any) -> None:
     """Say what FILE holds and where it came from."""
-    from synth.bundle_info import InfoOptions
-    from synth.bundle_info import info as run
+    from synth.bundles.info import InfoOptions
+    from synth.bundles.info import info as run
 
     run(InfoOptions(**options))
 
@@ -30,8 +30,8 @@ def info(**options: Any) -> None:
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty; an earlier export is replaced.")
 def export(**options: Any) -> None:
     """Write the images of FILE as PNGs. Give --png, --imagefolder (torchvision's ImageFolder reads it), or both."""
-    from synth.bundle_export import ExportOptions
-    from synth.bundle_export import export as run
+    from synth.bundles.export import ExportOptions
+    from synth.bundles.export import export as run
 
     run(ExportOptions(**options))
 
@@ -48,7 +48,7 @@ def export(**options: Any) -> None:
 @option.OFFLINE
 def verify(**options: Any) -> None:
     """Draw every image of FILE again and compare."""
-    from synth.bundle_verify import VerifyOptions
-    from synth.bundle_verify import verify as run
+    from synth.bundles.verify import VerifyOptions
+    from synth.bundles.verify import verify as run
 
     run(VerifyOptions(**options))

@@ -38,7 +38,7 @@ def command(cohort: Path | None, size: int, trial: bool | None, as_json: bool, *
     """
     from shared.doctor.finding import tell
     from synth import doctor
-    from synth.train_options import resolve_cells
+    from synth.training.options import resolve_cells
 
     train, cells = resolve_cells({"cohort": cohort or Path("cohort.h5"), **options})
     tell(doctor.examine(doctor.Job(train, cells, cohort, size, trial)), "synth train", as_json=as_json)

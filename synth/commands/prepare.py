@@ -11,7 +11,7 @@ from synth import option
 def _list_conditions(context: click.Context, _: click.Parameter, folder: Path | None) -> None:
     """Do that alone, before other options are missed."""
     if folder is not None:
-        from synth.conditions import print_conditions as run
+        from synth.cohorts.conditions import print_conditions as run
 
         run(folder)
         context.exit()
@@ -58,7 +58,7 @@ def _list_conditions(context: click.Context, _: click.Parameter, folder: Path | 
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(**options: Any) -> None:
     """Turn photographs, in folders or as SCIN publishes them, into a cohort: checked, squared, grouped and split."""
+    from synth.cohorts.options import PrepareOptions
     from synth.prepare import prepare as run
-    from synth.prepare_options import PrepareOptions
 
     run(PrepareOptions(**options))

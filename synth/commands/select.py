@@ -41,6 +41,6 @@ from synth import option
 def command(**options: Any) -> None:
     """Keep the candidates that look and score like the reals, and write them as a bundle."""
     from synth.select import select as run
-    from synth.select_options import SelectOptions
+    from synth.selecting.options import SelectOptions
 
     run(SelectOptions(**options))

@@ -122,13 +122,13 @@ def command(**options: Any) -> None:
     """
     from shared.studies.values import read_values
     from synth.train import train as run
-    from synth.train_options import read_intervals, resolve_cells
+    from synth.training.options import read_intervals, resolve_cells
 
     options |= read_intervals(options.pop("checkpoint_every"))
     options |= {name: read_values(name, options[name]) for name in ("gamma", "target", "lr")}
     gpus = options.pop("gpus")
     if gpus is not None:
-        from synth.launch import relaunch
+        from synth.training.launch import relaunch
 
         relaunch(gpus)
     run(*resolve_cells({name: None if value == () else value for name, value in options.items()}))

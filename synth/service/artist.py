@@ -21,7 +21,7 @@ COMMAND = (sys.executable, "-m", "synth.service.drawing_process")
 START_S = 180.0  # torch takes its time
 ANSWER_S = 60.0
 MOST_WAITING = 64  # each holds a thread
-BLOCK = 32  # pictures that are drawn at once anyway (`synth.drawing.BATCH`): neighbours are kept
+BLOCK = 32  # pictures that are drawn at once anyway (`synth.drawing.pictures.BATCH`): neighbours are kept
 MAX_DRAWN_PX = 512
 CACHE_BYTES = 1 << 26
 

@@ -14,7 +14,7 @@ from shared.bundle import BUNDLE_FORMAT
 from shared.console import say
 from shared.errors import UserError
 from shared.sealed import READ_BYTES, read_seal
-from synth.bundle_info import describe
+from synth.bundles.info import describe
 from synth.service.checks import ChangedError, Checks, Stamp
 
 SUFFIX = ".h5"

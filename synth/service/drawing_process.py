@@ -18,10 +18,10 @@ from PIL import Image
 from shared.errors import UserError
 from shared.nn.device import choose_device, choose_precision
 from stylegan2_ada import read_header
-from synth.drawing import BATCH, draw
-from synth.grid import read_provenance
+from synth.drawing.pictures import BATCH, draw
+from synth.drawing.trained import NO_COHORT, TrainedNetwork, open_network
 from synth.service.child import Message, Server, be_child
-from synth.trained import NO_COHORT, TrainedNetwork, open_network
+from synth.training.grid import read_provenance
 
 
 def main() -> None:

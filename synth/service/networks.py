@@ -12,12 +12,12 @@ from shared.console import say
 from shared.errors import BusyError, UserError
 from shared.sealed import read_seal
 from shared.weights import WeightSource
-from synth.grid import FREE_LICENCES, NETWORK, TABLE, find_network
 from synth.networks import SHIPPED
 from synth.networks.known import KNOWN
 from synth.service.artist import MAX_DRAWN_PX, Artist, NetworkFacts
 from synth.service.checks import ChangedError, Checks
 from synth.service.options import ServeOptions
+from synth.training.grid import FREE_LICENCES, NETWORK, TABLE, find_network
 
 SUFFIX = ".safetensors"
 OWN = "your own"  # licence of a network that the operator trained

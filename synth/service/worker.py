@@ -97,7 +97,7 @@ def fill(job: Job) -> None:
     """
     from synth.generate import GenerateOptions, generate
     from synth.select import select
-    from synth.select_options import SelectOptions
+    from synth.selecting.options import SelectOptions
 
     asked = job.request
     weights = None if job.weights is None else Path(job.weights)

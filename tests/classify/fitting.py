@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from classify.fit import fit
-from classify.folder import MODEL, read_model
+from classify.fitting.folder import MODEL, read_model
+from classify.fitting.settings import FitOptions
 from classify.place import Place
-from classify.settings import FitOptions
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.interruption import Interruption

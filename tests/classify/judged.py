@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from classify.verdicts import Verdicts
+from classify.measuring.verdicts import Verdicts
 
 
 def verdicts(score: np.ndarray, label: np.ndarray, **columns: object) -> Verdicts:

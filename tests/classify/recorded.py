@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from classify.folder import as_plain
-from classify.settings import FitConfig
-from classify.statistics import METRICS, confusion_and_metrics
+from classify.fitting.folder import as_plain
+from classify.fitting.settings import FitConfig
+from classify.measuring.statistics import METRICS, confusion_and_metrics
 
 CONFIG = FitConfig(
     model="custom_cnn",

@@ -11,7 +11,7 @@ import uvicorn
 from fitting import run
 from PIL import Image
 
-from classify.folder import read_model
+from classify.fitting.folder import read_model
 from classify.screening.app import guarded as bounded
 from classify.screening.app import make_app
 from classify.screening.feedback import Feedback

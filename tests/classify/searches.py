@@ -11,7 +11,7 @@ import optuna
 import torch
 
 from classify.tune import TuneStudy, tune
-from classify.tune_options import TuneOptions
+from classify.tuning.options import TuneOptions
 from shared.cohort import Cohort, write_cohort
 from shared.studies.storage import open_storage
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from classify import table_study, training
+from classify.fitting import training
+from classify.fitting.training import Training
 from classify.study import STUDY, study
-from classify.study_options import StudyOptions
-from classify.training import Training
+from classify.studying import cells as table_study
+from classify.studying.options import StudyOptions
 from shared.bundle import Bundle, write_bundle
 from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.records import read_records

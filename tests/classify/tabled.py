@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from classify.page import page
-from classify.summary import Table, summarize
+from classify.table2.page import page
+from classify.table2.summary import Table, summarize
 from classify.tables import write_table
 from shared.document import to_markdown
 from shared.records import append_record

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.augment import LUMA, TRANSFORMS, draw_changes, transform, vary
+from classify.fitting.augment import LUMA, TRANSFORMS, draw_changes, transform, vary
 
 
 def naive(image: np.ndarray, name: str) -> np.ndarray:

@@ -9,11 +9,11 @@ from judged import verdicts
 from scipy.stats import binom
 from sklearn import metrics as sklearn
 
-from classify import bootstrap
-from classify.bootstrap import Resamples, Statistic, group_bootstrap
-from classify.measures import accuracy, at_verdict, auc, mean
-from classify.statistics import wilson_interval
-from classify.verdicts import Verdicts
+from classify.measuring import bootstrap
+from classify.measuring.bootstrap import Resamples, Statistic, group_bootstrap
+from classify.measuring.measures import accuracy, at_verdict, auc, mean
+from classify.measuring.statistics import wilson_interval
+from classify.measuring.verdicts import Verdicts
 
 
 def patients(seed: int, *, folds: int = 3, groups: int = 24) -> Verdicts:

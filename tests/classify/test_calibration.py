@@ -14,8 +14,8 @@ from sklearn.metrics import precision_score
 from statsmodels.discrete.discrete_model import Logit
 from statsmodels.stats.proportion import proportion_confint
 
-from classify.bootstrap import group_bootstrap
-from classify.calibration import (
+from classify.measuring.bootstrap import group_bootstrap
+from classify.measuring.calibration import (
     LEAST_IMAGES,
     fit_temperature,
     precision_at_prevalence,
@@ -23,7 +23,7 @@ from classify.calibration import (
     reliability_bins,
     threshold_for_sensitivity,
 )
-from classify.measures import mean
+from classify.measuring.measures import mean
 
 
 def drawn(temperature: float, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from recorded import record
 
-from classify.caveats import caveats_of
-from classify.gather import rows_of
+from classify.table2.caveats import caveats_of
+from classify.table2.gather import rows_of
 
 PAPER = "‡ protocol paper"
 PHANTOM = "The cohort is the phantom"

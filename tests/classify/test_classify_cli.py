@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from recorded import record
 
 from classify.cli import cli
-from classify.figures import CAPTIONS
+from classify.table2.figures import CAPTIONS
 from shared.cohort import Cohort
 from shared.records import append_record
 

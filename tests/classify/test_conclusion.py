@@ -7,7 +7,7 @@ import pytest
 from recorded import record
 from scipy.stats import t
 
-from classify.summary import Table, summarize
+from classify.table2.summary import Table, summarize
 
 FAR, NEAR, SAME, LOW = (94, 95), (88, 88), (85, 85), (70, 75)  # right of 95 and 95; none has SAME
 

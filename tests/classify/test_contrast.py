@@ -11,10 +11,10 @@ from recorded import record
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from classify.contrast import Contrast, Contrasts, contrasts
-from classify.gather import RowKey, rows_of, verdicts_of
-from classify.paired import corrected_resampled_t, sign_flip_exact
-from classify.verdicts import Verdicts
+from classify.measuring.contrast import Contrast, Contrasts, contrasts
+from classify.measuring.paired import corrected_resampled_t, sign_flip_exact
+from classify.measuring.verdicts import Verdicts
+from classify.table2.gather import RowKey, rows_of, verdicts_of
 
 LABEL = np.repeat([1, 0], 40)
 Rows = dict[RowKey, tuple[list[dict[str, Any]], Verdicts]]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from classify.deletion import RANDOM_ORDERS, SHARES, Deletion, area, deleted, deletion_curves, random_map
+from classify.explaining.deletion import RANDOM_ORDERS, SHARES, Deletion, area, deleted, deletion_curves, random_map
 
 SIDE = 20
 PART = 0.25  # of the picture that decides

@@ -12,9 +12,9 @@ import torch
 from classify import backbones
 from classify.evaluate import evaluate, predict
 from classify.fit import fit
-from classify.folder import CONFIG, HISTORY, MODEL, SEEN, model_folders, read_model
+from classify.fitting.folder import CONFIG, HISTORY, MODEL, SEEN, model_folders, read_model
+from classify.fitting.settings import FitOptions
 from classify.place import Place
-from classify.settings import FitOptions
 from classify.tested import test_set
 from shared.bundle import Bundle
 from shared.cohort import EXTERNAL, Cohort

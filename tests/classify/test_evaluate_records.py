@@ -15,10 +15,10 @@ import torch
 import classify.evaluate
 from classify.evaluate import evaluate
 from classify.fit import fit
-from classify.folder import read_model
-from classify.operating import Operating
+from classify.fitting.folder import read_model
+from classify.fitting.settings import FitOptions
+from classify.measuring.operating import Operating
 from classify.place import Place
-from classify.settings import FitOptions
 from shared.bundle import Bundle
 from shared.cohort import EXTERNAL, Cohort, read_cohort, write_cohort
 from shared.errors import UserError

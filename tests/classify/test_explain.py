@@ -16,14 +16,14 @@ from fitting import run as fit_one
 from PIL import Image
 from scipy.special import expit, logit
 
-from classify.calibration import fit_temperature, threshold_for_sensitivity
 from classify.cli import cli
-from classify.deletion import area
 from classify.explain import explain, explain_photographs
-from classify.explained import ExplainOptions, Tile
+from classify.explaining.deletion import area
+from classify.explaining.explained import ExplainOptions, Tile
+from classify.explaining.heatmap import grad_cam
 from classify.fit import fit
-from classify.folder import CONFIG, read_model
-from classify.heatmap import grad_cam
+from classify.fitting.folder import CONFIG, read_model
+from classify.measuring.calibration import fit_temperature, threshold_for_sensitivity
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.document import Grid

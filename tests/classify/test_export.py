@@ -20,16 +20,16 @@ from tabled import grid, grids
 from torch.nn import functional
 
 from classify import export as stage
-from classify import exported_files as files
-from classify.calibration import fit_temperature
 from classify.cli import cli
 from classify.evaluate import evaluate, predict
 from classify.explain import explain
-from classify.explained import ExplainOptions
+from classify.explaining.explained import ExplainOptions
 from classify.export import ExportOptions, export
-from classify.exported_card import card
-from classify.exported_check import TOLERANCE, Differences
-from classify.folder import CONFIG, MODEL, read_model
+from classify.exporting import files
+from classify.exporting.card import card
+from classify.exporting.check import TOLERANCE, Differences
+from classify.fitting.folder import CONFIG, MODEL, read_model
+from classify.measuring.calibration import fit_temperature
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.document import to_markdown
@@ -362,7 +362,7 @@ def test_the_check_finds_a_network_that_says_something_else(fitted: Path, tmp_pa
 def test_the_command_exports_and_tells(
     fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classify.exported_speed.REPEATS", 3)
+    monkeypatch.setattr("classify.exporting.speed.REPEATS", 3)
     cli(["export", str(fitted / "model"), "--out", str(tmp_path / "m.pt2"), "--latency"])
     shown = capsys.readouterr()
     assert "torch.export" in shown.out

@@ -11,9 +11,9 @@ import torch
 from exporting import LAST_MAPS, moved, pictures
 from torch import nn
 
-from classify import exported_files as files
-from classify.exported import INPUT, ExportedClassifier
-from classify.exported_check import TOLERANCE
+from classify.exporting import files
+from classify.exporting.check import TOLERANCE
+from classify.exporting.graph import INPUT, ExportedClassifier
 from classify.models import Classifier
 
 TEMPERATURE = 1.7

@@ -5,9 +5,9 @@ from exporting import LAST_MAPS, moved, pictures
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from classify import heatmap
-from classify.exported import ExportedClassifier
-from classify.exported_evidence import NoSplit, Split, split
+from classify.explaining import heatmap
+from classify.exporting.evidence import NoSplit, Split, split
+from classify.exporting.graph import ExportedClassifier
 from classify.models import Classifier
 
 STORED = 48  # side of a cohort's images, px

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from classify.exported_pixels import Normalized, Squared, lanczos, resampling, triangle
+from classify.exporting.pixels import Normalized, Squared, lanczos, resampling, triangle
 from shared.images import to_square
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from classify.exported_speed import WARM, Latency, latencies, table, words
+from classify.exporting.speed import WARM, Latency, latencies, table, words
 
 
 def test_answers_take_turns_and_the_first_do_not_count() -> None:

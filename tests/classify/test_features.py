@@ -11,15 +11,15 @@ import torch
 from fitting import CPU, run, same
 from safetensors.numpy import load_file
 
-from classify import feature_file, features
-from classify.feature_file import FeatureFile
-from classify.features import FeatureStore, backbone_sha256
-from classify.folder import MODEL
-from classify.mixing import Entries
+from classify.fitting import feature_file, features
+from classify.fitting.feature_file import FeatureFile
+from classify.fitting.features import FeatureStore, backbone_sha256
+from classify.fitting.folder import MODEL
+from classify.fitting.mixing import Entries
+from classify.fitting.pixels import Pixels
+from classify.fitting.prefix import Cut, cut
+from classify.fitting.settings import FitOptions
 from classify.models import Classifier, build_model, set_trainable
-from classify.pixels import Pixels
-from classify.prefix import Cut, cut
-from classify.settings import FitOptions
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.interruption import Interruption, StopAskedError

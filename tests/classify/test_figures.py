@@ -11,8 +11,8 @@ from PIL import Image
 from recorded import record
 
 import shared.plots
-from classify.figures import CAPTIONS, draw_figures
-from classify.summary import Table, summarize
+from classify.table2.figures import CAPTIONS, draw_figures
+from classify.table2.summary import Table, summarize
 from shared.plots.curves import draw_curves
 
 MANY = [

@@ -11,14 +11,14 @@ import torch
 from fitting import CPU, QUICK, assert_near, here, run, same, tensors
 
 from classify import fit as stage
-from classify import plan as planning
 from classify.fit import fit
-from classify.folder import CHECKPOINT, CONFIG, MODEL, read_model
+from classify.fitting import plan as planning
+from classify.fitting.folder import CHECKPOINT, CONFIG, MODEL, read_model
+from classify.fitting.plan import plan
+from classify.fitting.ratio import Ratio
+from classify.fitting.schedule import OPTIMIZERS
+from classify.fitting.settings import FitConfig, FitOptions
 from classify.guard import seen_by_bundle
-from classify.plan import plan
-from classify.ratio import Ratio
-from classify.schedule import OPTIMIZERS
-from classify.settings import FitConfig, FitOptions
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import BusyError, UserError

@@ -10,11 +10,11 @@ import pytest
 import torch
 from fitting import CPU, assert_near, here, run, tensors
 
-from classify.folder import CHECKPOINT, MODEL, read_model
-from classify.making import make_classifier
+from classify.fitting.folder import CHECKPOINT, MODEL, read_model
+from classify.fitting.making import make_classifier
+from classify.fitting.plan import plan
+from classify.fitting.settings import FitOptions
 from classify.models import trainable_state
-from classify.plan import plan
-from classify.settings import FitOptions
 from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.errors import UserError
 from shared.interruption import EXIT_CODES
@@ -85,7 +85,7 @@ def test_two_processes_fit_a_network_with_batch_norm_and_dropout(cohort: Cohort,
 STOPS_ONCE = f"""
 import os, signal
 from classify.cli import cli
-from classify.training import Training
+from classify.fitting.training import Training
 
 def step(fit, entries):
     found = original(fit, entries)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from recorded import record
 
-from classify.calibration import fit_temperature, threshold_for_sensitivity
-from classify.gather import RowKey, attributes_of, rows_of, seen_images, settings_on_validation, verdicts_of
+from classify.measuring.calibration import fit_temperature, threshold_for_sensitivity
+from classify.table2.gather import RowKey, attributes_of, rows_of, seen_images, settings_on_validation, verdicts_of
 
 
 def test_rows_are_told_apart_by_all_that_the_key_names_and_not_by_fold_seed_and_set() -> None:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from classify import heatmap
 from classify.backbones import custom_cnn
-from classify.feature_map import last_feature_map
-from classify.heatmap import METHODS, grad_cam, occlusion
+from classify.explaining import heatmap
+from classify.explaining.feature_map import last_feature_map
+from classify.explaining.heatmap import METHODS, grad_cam, occlusion
 from classify.inference import for_inference
 from classify.models import Classifier, build_model, set_trainable
 from shared.errors import UserError

@@ -6,17 +6,17 @@ import pytest
 import torch
 from fitting import CPU
 
-from classify import inputs
-from classify.augment import draw_changes, transform, vary
-from classify.features import FeatureStore
-from classify.inputs import FeatureInputs, Inputs, PixelInputs, choose_inputs
-from classify.mixing import Entries, Mixture, mix
+from classify.fitting import inputs
+from classify.fitting.augment import draw_changes, transform, vary
+from classify.fitting.features import FeatureStore
+from classify.fitting.inputs import FeatureInputs, Inputs, PixelInputs, choose_inputs
+from classify.fitting.mixing import Entries, Mixture, mix
+from classify.fitting.pixels import Pixels
+from classify.fitting.prefix import Cut, cut
+from classify.fitting.ratio import Ratio
+from classify.fitting.schedule import Shown, TrainSettings
+from classify.fitting.supply import Supply
 from classify.models import Classifier, build_model, set_trainable
-from classify.pixels import Pixels
-from classify.prefix import Cut, cut
-from classify.ratio import Ratio
-from classify.schedule import Shown, TrainSettings
-from classify.supply import Supply
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.nn.device import autocast

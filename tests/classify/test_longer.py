@@ -13,12 +13,12 @@ from table_studies import figures, options_in, verdicts, write_files, write_pres
 
 from classify import fit as stage
 from classify.fit import fit_fold
-from classify.folder import END, read_model
-from classify.longer import beginning, has_longer, shorter
-from classify.plan import plan
-from classify.settings import FitConfig, FitOptions
+from classify.fitting.folder import END, read_model
+from classify.fitting.longer import beginning, has_longer, shorter
+from classify.fitting.plan import plan
+from classify.fitting.settings import FitConfig, FitOptions
+from classify.fitting.training import Training
 from classify.study import study
-from classify.training import Training
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 

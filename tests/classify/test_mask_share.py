@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from classify.mask_share import mask_share
-from classify.statistics import mean_interval
+from classify.explaining.mask_share import mask_share
+from classify.measuring.statistics import mean_interval
 
 
 def test_shares_of_known_maps_and_masks() -> None:

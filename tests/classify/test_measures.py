@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 from torchmetrics.functional.classification import binary_calibration_error
 
-from classify.measures import (
+from classify.measuring.measures import (
     AT_VERDICT,
     accuracy,
     at_verdict,
@@ -20,7 +20,7 @@ from classify.measures import (
     calibration_error,
     mean,
 )
-from classify.statistics import METRICS, confusion_and_metrics
+from classify.measuring.statistics import METRICS, confusion_and_metrics
 
 COUNTS = st.tuples(*[st.integers(0, 12)] * 4)
 NAN = float("nan")

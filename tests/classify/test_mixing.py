@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.mixing import Entries, Mixture, mix, repeat
-from classify.ratio import Ratio
-from classify.supply import Supply
+from classify.fitting.mixing import Entries, Mixture, mix, repeat
+from classify.fitting.ratio import Ratio
+from classify.fitting.supply import Supply
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError

@@ -13,9 +13,9 @@ from recorded import record
 from sklearn.metrics import average_precision_score, brier_score_loss, recall_score, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
-from classify.operating import Operating
-from classify.outcome import SetResult, set_result
-from classify.statistics import METRICS, wilson_interval
+from classify.measuring.operating import Operating
+from classify.measuring.outcome import SetResult, set_result
+from classify.measuring.statistics import METRICS, wilson_interval
 from shared.errors import UserError
 
 LEAST = 10

@@ -8,7 +8,7 @@ import pytest
 from recorded import ENVIRONMENT, record
 from tabled import grid, grids, shown
 
-from classify.measured import Measured
+from classify.measuring.measured import Measured
 
 
 def test_several_folds_give_mean_and_sample_standard_deviation() -> None:

@@ -15,8 +15,8 @@ from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 from statsmodels.stats.contingency_tables import mcnemar
 
-from classify.paired import corrected_resampled_t, newcombe_interval, sign_flip_exact
-from classify.statistics import wilson_interval
+from classify.measuring.paired import corrected_resampled_t, newcombe_interval, sign_flip_exact
+from classify.measuring.statistics import wilson_interval
 from shared.multiple import holm
 
 COUNTS = st.integers(0, 40)

@@ -9,15 +9,15 @@ import torch
 from fitting import QUICK, assert_near, here, run, tensors
 from torch import Tensor, nn
 
-from classify import making as stage
-from classify.inputs import FeatureInputs, PixelInputs, choose_inputs
-from classify.making import make_classifier
-from classify.mixing import Mixture
+from classify.fitting import making as stage
+from classify.fitting.inputs import FeatureInputs, PixelInputs, choose_inputs
+from classify.fitting.making import make_classifier
+from classify.fitting.mixing import Mixture
+from classify.fitting.pixels import Pixels
+from classify.fitting.plan import plan
+from classify.fitting.prefix import Cut, cut
+from classify.fitting.settings import FitOptions
 from classify.models import Classifier, build_model, parameter_modules, set_trainable, trainable_state
-from classify.pixels import Pixels
-from classify.plan import plan
-from classify.prefix import Cut, cut
-from classify.settings import FitOptions
 from shared.cohort import Cohort
 
 NETWORKS = [

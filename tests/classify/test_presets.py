@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from classify.fitting.ratio import CONTROLS
+from classify.fitting.settings import FitOptions
 from classify.presets import read_preset
-from classify.ratio import CONTROLS
 from classify.registry import MODELS
-from classify.settings import FitOptions
 from shared.errors import UserError
 
 METRICS = ("precision", "sensitivity", "f1", "accuracy")

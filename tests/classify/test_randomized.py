@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from classify.heatmap import grad_cam
+from classify.explaining.heatmap import grad_cam
+from classify.explaining.randomized import NETWORKS, Randomized, compare_randomized, randomized, rank_correlations
 from classify.models import Classifier, build_model
-from classify.randomized import NETWORKS, Randomized, compare_randomized, randomized, rank_correlations
 
 IMAGES = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -46,7 +46,7 @@ def test_every_weight_is_new_and_the_classifier_stays_as_it_was() -> None:
 
 def test_normalisations_know_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two batches of three: mean and unbiased variance of the first layer are the averages over both."""
-    monkeypatch.setattr("classify.randomized.inference_batch", lambda _: 3)
+    monkeypatch.setattr("classify.explaining.randomized.inference_batch", lambda _: 3)
     made = randomized(network(), IMAGES, seed=3)
     with torch.no_grad():
         first = made.backbone.conv1(made.prepare(IMAGES))

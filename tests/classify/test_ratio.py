@@ -12,16 +12,16 @@ from fitting import CPU, QUICK, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.augment import TRANSFORMS
-from classify.folder import read_model
-from classify.making import train_settings
-from classify.mixing import Entries, Mixture, mix, more_epochs
-from classify.plan import Plan, plan
-from classify.ratio import CONTROLS, NONE, Ratio
-from classify.schedule import FROZEN_VARIATIONS, all_shown, shown_in
-from classify.settings import FitOptions
-from classify.supply import Supply
-from classify.training import Training
+from classify.fitting.augment import TRANSFORMS
+from classify.fitting.folder import read_model
+from classify.fitting.making import train_settings
+from classify.fitting.mixing import Entries, Mixture, mix, more_epochs
+from classify.fitting.plan import Plan, plan
+from classify.fitting.ratio import CONTROLS, NONE, Ratio
+from classify.fitting.schedule import FROZEN_VARIATIONS, all_shown, shown_in
+from classify.fitting.settings import FitOptions
+from classify.fitting.supply import Supply
+from classify.fitting.training import Training
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError

@@ -12,9 +12,9 @@ from recorded import record
 from statsmodels.stats.proportion import proportion_confint
 
 from classify.cli import cli
-from classify.operating import Operating
+from classify.measuring.operating import Operating
 from classify.report import LIMITS, ReportOptions, blocks_of, report
-from classify.summary import summarize
+from classify.table2.summary import summarize
 from shared.document import Bullets, Grid, Heading, Paragraph, Picture, escaped, to_markdown
 from shared.errors import UserError
 from shared.html.report import cohort_words

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from classify.operating import Operating
+from classify.measuring.operating import Operating
+from classify.measuring.venn_abers import Probability
 from classify.screening.answer import Result, Service
 from classify.screening.app import Pages
 from classify.screening.engine import Scored
@@ -22,7 +23,6 @@ from classify.screening.judgement import Judge, Judgement, Verdict
 from classify.screening.quality import Measures, least_sharpness, measure, problems
 from classify.screening.reference import Reference, limit_of, neighbour_distance, unit
 from classify.screening.words import ALWAYS, headline, reasons
-from classify.venn_abers import Probability
 from shared.decoding import Decoded
 from shared.errors import UserError
 

@@ -27,8 +27,8 @@ from starlette.testclient import TestClient
 
 from classify.cli import cli
 from classify.evaluate import predict
-from classify.folder import read_model
-from classify.heatmap import grad_cam
+from classify.explaining.heatmap import grad_cam
+from classify.fitting.folder import read_model
 from classify.screening import app as screening
 from classify.screening.app import MAX_UPLOAD_BYTES
 from classify.screening.reference import NAME, read_reference

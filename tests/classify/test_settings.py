@@ -9,10 +9,21 @@ from fitting import CPU
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify import folder
-from classify.folder import CONFIG, FORMAT, MODEL, VERSION, begin, differences, is_done, read_config, require_free, take
-from classify.plan import plan
-from classify.settings import FitConfig, FitOptions, as_read, fits
+from classify.fitting import folder
+from classify.fitting.folder import (
+    CONFIG,
+    FORMAT,
+    MODEL,
+    VERSION,
+    begin,
+    differences,
+    is_done,
+    read_config,
+    require_free,
+    take,
+)
+from classify.fitting.plan import plan
+from classify.fitting.settings import FitConfig, FitOptions, as_read, fits
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.files import write_json

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from classify.mixing import Mixture, mix
+from classify.fitting.mixing import Mixture, mix
+from classify.fitting.ratio import Ratio
+from classify.fitting.supply import Supply
+from classify.measuring.shortcut import LEAST, PIECES, own_features, probe, synthetic_probe
 from classify.models import Classifier, build_model
-from classify.ratio import Ratio
-from classify.shortcut import LEAST, PIECES, own_features, probe, synthetic_probe
-from classify.supply import Supply
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 

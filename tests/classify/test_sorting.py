@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.sorting import KINDS, sort_out
+from classify.explaining.sorting import KINDS, sort_out
 
 IMAGES = st.lists(st.tuples(st.floats(-9, 9), st.integers(0, 1)), min_size=1, max_size=40)
 

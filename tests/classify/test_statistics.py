@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from sklearn import metrics as sklearn
 from statsmodels.stats.proportion import proportion_confint
 
-from classify.statistics import Confusion, confusion_and_metrics, spread, wilson_interval
+from classify.measuring.statistics import Confusion, confusion_and_metrics, spread, wilson_interval
 
 COUNTS = st.tuples(*[st.integers(0, 40)] * 4).filter(any)
 

@@ -27,9 +27,9 @@ from table_studies import (
 )
 
 from classify.cli import cli
-from classify.folder import read_model
+from classify.fitting.folder import read_model
 from classify.study import study
-from classify.study_options import StudyOptions
+from classify.studying.options import StudyOptions
 from shared.bundle import Bundle, write_bundle
 from shared.cohort import Cohort, read_cohort
 from shared.errors import UserError

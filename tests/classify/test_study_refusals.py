@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from table_studies import QUICK, write_files, write_preset
 
-from classify import study_checks
 from classify.study import study
-from classify.study_options import StudyOptions
+from classify.studying import checks as study_checks
+from classify.studying.options import StudyOptions
 from shared.bundle import Bundle, write_bundle
 from shared.cohort import EXTERNAL, Cohort, read_cohort, write_cohort
 from shared.errors import UserError

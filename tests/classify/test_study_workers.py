@@ -32,9 +32,9 @@ from table_studies import (
 )
 
 from classify.cli import cli
+from classify.fitting.training import Training
 from classify.study import study
-from classify.study_options import StudyOptions
-from classify.training import Training
+from classify.studying.options import StudyOptions
 from shared.bundle import Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError
@@ -183,7 +183,7 @@ def test_a_signal_in_a_cell_ends_it_and_the_same_command_goes_on(
 
 def test_a_signal_between_two_cells_begins_no_more(options: StudyOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     """For example while a model is tested, which is not interrupted."""
-    from classify import table_study as stage
+    from classify.studying import cells as stage
 
     evaluate = stage.evaluate
 

@@ -10,10 +10,10 @@ from fitting import CPU, QUICK
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.mixing import mix
-from classify.plan import plan
-from classify.ratio import Ratio
-from classify.supply import Supply, draw, find_supply, require_classes
+from classify.fitting.mixing import mix
+from classify.fitting.plan import plan
+from classify.fitting.ratio import Ratio
+from classify.fitting.supply import Supply, draw, find_supply, require_classes
 from shared.bundle import ALL_FOLDS, Bundle
 from shared.cohort import Cohort
 from shared.errors import UserError

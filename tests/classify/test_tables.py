@@ -9,9 +9,9 @@ import pytest
 from recorded import record
 from tabled import grid, written
 
-from classify.figures import CAPTIONS
-from classify.statistics import wilson_interval
-from classify.summary import summarize
+from classify.measuring.statistics import wilson_interval
+from classify.table2.figures import CAPTIONS
+from classify.table2.summary import summarize
 from classify.tables import write_table
 from shared.errors import UserError
 from shared.records import append_record

@@ -15,16 +15,16 @@ import pytest
 import torch
 from fitting import QUICK, here, run, same, tensors
 
-from classify import training
 from classify.fit import fit
-from classify.folder import CHECKPOINT, MODEL, read_model
-from classify.mixing import Entries
+from classify.fitting import training
+from classify.fitting.folder import CHECKPOINT, MODEL, read_model
+from classify.fitting.mixing import Entries
+from classify.fitting.schedule import batch_ends
+from classify.fitting.score import Score
+from classify.fitting.settings import FitOptions
+from classify.fitting.training import Training
 from classify.models import Classifier
 from classify.place import working
-from classify.schedule import batch_ends
-from classify.score import Score
-from classify.settings import FitOptions
-from classify.training import Training
 from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.errors import UserError
 from shared.interruption import EXIT_CODES, Interruption, StopAskedError
@@ -191,7 +191,7 @@ def test_a_fit_with_random_changes_and_kept_features_resumes_to_the_bit_too(
 
 SAVES_ALWAYS = """
 import sys
-from classify import training
+from classify.fitting import training
 from classify.cli import cli
 
 saved = 0

@@ -14,13 +14,13 @@ from searches import FOLD, LONG, found, trials_of, write_search
 from table_studies import figures, options_in
 
 from classify import tune as stage
-from classify.folder import CONFIG
+from classify.fitting.folder import CONFIG
+from classify.fitting.score import Score
+from classify.fitting.training import Training
 from classify.presets import read_preset
-from classify.score import Score
 from classify.study import study
-from classify.training import Training
 from classify.tune import tune
-from classify.tune_options import TuneOptions
+from classify.tuning.options import TuneOptions
 from shared.bundle import Bundle, write_bundle
 from shared.cohort import STUDY, Cohort, read_cohort, write_cohort
 from shared.errors import UserError
@@ -216,7 +216,7 @@ def test_an_ended_trial_ranks_behind_worse_ones_that_came_to_their_end(
     accuracy = iter([0.9, 0.2, 0.3, 0.2, 0.3])
     score = {"loss": 1.0, "accuracy": 0.5, "balanced_loss": 1.0}
     monkeypatch.setattr(Training, "score", lambda *_: Score(**score, balanced_accuracy=next(accuracy)))
-    monkeypatch.setattr("classify.tune_search.NopPruner.prune", lambda _, study, trial: trial.number == 0)
+    monkeypatch.setattr("classify.tuning.search.NopPruner.prune", lambda _, study, trial: trial.number == 0)
     tune(options)
     rows = found(options.out)["trials"]
     assert [(row["pruned"], row["balanced_accuracy"], row["epochs"]) for row in rows] == [

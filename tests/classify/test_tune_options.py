@@ -15,8 +15,8 @@ from optuna.samplers import RandomSampler
 
 from classify.models import MAX_HEAD_LAYERS, build_model, count_parameters
 from classify.registry import MAX_IMAGE_SIZE, MODELS
-from classify.tune_options import TuneOptions, plan_trials
-from classify.tune_search import MANY_TRIALS, MOST_OPEN, Trial, TrialSearch
+from classify.tuning.options import TuneOptions, plan_trials
+from classify.tuning.search import MANY_TRIALS, MOST_OPEN, Trial, TrialSearch
 from shared.errors import UserError
 
 OPTIONS = TuneOptions(cohort=Path("cohort.h5"), out=Path("tune"))

@@ -11,7 +11,7 @@ from searches import write_search
 
 from classify.cli import cli
 from classify.tune import tune
-from classify.tune_options import TuneOptions
+from classify.tuning.options import TuneOptions
 from shared.cohort import Cohort, read_cohort, write_cohort
 from shared.errors import UserError
 

@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 from searches import LONG, PATIENCE_S, found, interrupting, share, trials_of, write_search
 from table_studies import SPAWN, begin
 
-from classify.training import Training
+from classify.fitting.training import Training
 from classify.tune import tune
-from classify.tune_options import TuneOptions
+from classify.tuning.options import TuneOptions
 from shared.cohort import Cohort
 
 
@@ -58,7 +58,7 @@ def test_a_trial_that_is_ended_and_interrupted_at_once_stays_ended(
         return score(*arguments)
 
     monkeypatch.setattr(Training, "score", interrupted)
-    monkeypatch.setattr("classify.tune_search.NopPruner.prune", lambda _, study, trial: trial.last_step == 2)
+    monkeypatch.setattr("classify.tuning.search.NopPruner.prune", lambda _, study, trial: trial.last_step == 2)
     few = replace(options, epochs=4, budget="1cells")
     with pytest.raises(SystemExit):
         tune(few)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.venn_abers import Probability, venn_abers
+from classify.measuring.venn_abers import Probability, venn_abers
 
 SCORES = st.lists(st.tuples(st.integers(-6, 6), st.integers(0, 1)), min_size=2, max_size=25)
 

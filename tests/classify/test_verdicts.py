@@ -7,7 +7,7 @@ import pytest
 import torch
 from judged import verdicts
 
-from classify.verdicts import Verdicts
+from classify.measuring.verdicts import Verdicts
 
 
 def test_probabilities_are_the_softmax_of_two_logits_and_verdicts_follow_the_larger() -> None:

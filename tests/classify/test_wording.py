@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.gather import RowKey
-from classify.outcome import Measured
-from classify.statistics import Spread
-from classify.wording import (
+from classify.measuring.outcome import Measured
+from classify.measuring.statistics import Spread
+from classify.table2.gather import RowKey
+from classify.table2.wording import (
     listed,
     number_interval,
     p_value,

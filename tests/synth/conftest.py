@@ -12,7 +12,7 @@ import torch
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort, read_cohort, write_cohort
 from shared.splits import assign_folds, parts
 from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, network_bytes
-from synth.train_options import TrainOptions
+from synth.training.options import TrainOptions
 
 SIZE = 16
 

@@ -11,14 +11,14 @@ import torch
 
 from shared.interruption import Interruption
 from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, Trainer, TrainingConfig
-from synth.certainty import Compared
-from synth.checkpoints import Checkpoints
 from synth.cli import cli
-from synth.features import NetworkExtractor
-from synth.quality import QualityMeter
-from synth.run import Run
-from synth.run_folder import RunFolder
-from synth.train_options import TrainOptions
+from synth.scores.certainty import Compared
+from synth.scores.features import NetworkExtractor
+from synth.scores.quality import QualityMeter
+from synth.training.checkpoints import Checkpoints
+from synth.training.options import TrainOptions
+from synth.training.run import Run
+from synth.training.run_folder import RunFolder
 
 CONFIG = TrainingConfig(batch=4, gamma=0.1, lr=0.002, ema_kimg=0.1, initial_p=0.5, ada_kimg=1.0)
 OPTIONS = TrainOptions(cohort=Path("cohort.h5"), out=Path("run"), kimg=0.08, checkpoint_every=0.032, quality_fakes=16)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from shared.phantom import render_phantom
-from synth.prepare_options import PrepareOptions
+from synth.cohorts.options import PrepareOptions
 
 RACES = (
     "american_indian_or_alaska_native", "asian", "black_or_african_american", "hispanic_latino_or_spanish_origin",

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from runs import colours_extractor
 
-import synth.audit
-import synth.scored
+import synth.selecting.audit
+import synth.selecting.scored
 from shared.console import user_errors
 from shared.web.server import Address, listen
 from shared.web.server import serve as answer
@@ -47,8 +47,8 @@ def serve(folder: Path, network: str, cohort: str) -> None:
 def work() -> None:
     """Be the worker, slowly, so that somebody can kill it in the middle."""
     torch.set_num_threads(1)
-    synth.scored.open_extractor = lambda *_, **__: colours_extractor()  # type: ignore[assignment]
-    synth.audit.shareable = lambda *_: (True, "because")  # type: ignore[assignment]
+    synth.selecting.scored.open_extractor = lambda *_, **__: colours_extractor()  # type: ignore[assignment]
+    synth.selecting.audit.shareable = lambda *_: (True, "because")  # type: ignore[assignment]
     advance = worker._ToldBar.advance
 
     def slowly(self: worker._ToldBar, amount: float = 1) -> None:

@@ -9,8 +9,8 @@ import optuna
 
 from shared.studies.storage import open_storage
 from shared.studies.study import Study
-from synth.cells import Cell, product
-from synth.search import Search
+from synth.training.cells import Cell, product
+from synth.training.search import Search
 
 CELLS = product([0.1, 0.5], [0.6], [0.001, 0.002, 0.003])
 GRID = Search(cells=CELLS)

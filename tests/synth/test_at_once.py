@@ -19,12 +19,12 @@ from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.interruption import Interruption
 from stylegan2_ada import Ranks
-from synth.cells import product
-from synth.launch import Place
-from synth.run_folder import RunFolder
-from synth.search import Search
 from synth.train import count_jobs
-from synth.train_options import TrainOptions
+from synth.training.cells import product
+from synth.training.launch import Place
+from synth.training.options import TrainOptions
+from synth.training.run_folder import RunFolder
+from synth.training.search import Search
 
 PATIENCE_S = 120.0
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from synth.audit_pictures import A_LINE, _in_order, pictures
+from synth.selecting.audit_pictures import A_LINE, _in_order, pictures
 
 
 def test_both_sides_of_the_threshold_are_shown() -> None:

@@ -21,11 +21,11 @@ from torchvision.datasets import ImageFolder
 import shared.stored
 from shared.bundle import Bundle, Candidates, read_bundle, read_candidates, write_bundle, write_candidates
 from shared.errors import UserError
-from synth.bundle_export import ExportOptions, defused, export, folder_name
-from synth.bundle_info import InfoOptions, describe, info
-from synth.bundle_verify import Verification, VerifyOptions, verify
+from synth.bundles.export import ExportOptions, defused, export, folder_name
+from synth.bundles.info import InfoOptions, describe, info
+from synth.bundles.verify import Verification, VerifyOptions, verify
 from synth.cli import cli
-from synth.drawing import draw
+from synth.drawing.pictures import draw
 from synth.generate import GenerateOptions, generate
 
 COUNT = 9
@@ -378,7 +378,7 @@ def test_a_killed_export_leaves_no_folder(bundle_file, tmp_path):
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from PIL import Image\n"
-        "from synth.bundle_export import ExportOptions, export\n"
+        "from synth.bundles.export import ExportOptions, export\n"
         "save, saved = Image.Image.save, []\n"
         "def die(self, path, **how):\n"
         "    saved.append(path)\n"
@@ -628,6 +628,6 @@ def test_every_command_has_help(command):
 
 
 def test_info_needs_no_torch(bundle_file):
-    code = "import sys; from synth.bundle_info import describe; describe(sys.argv[1]); print('torch' in sys.modules)"
+    code = "import sys; from synth.bundles.info import describe; describe(sys.argv[1]); print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code, bundle_file], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UserError
-from synth.cells import Cell, paper_cells, preset_names, product, read_cells
-from synth.train_options import TrainOptions, read_intervals, resolve_cells
+from synth.training.cells import Cell, paper_cells, preset_names, product, read_cells
+from synth.training.options import TrainOptions, read_intervals, resolve_cells
 
 ASKED = {"cohort": Path("cohort.h5"), "out": Path("run")}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from shared.errors import UserError
-from synth.certainty import Compared
-from synth.groups import Groups
+from synth.scores.certainty import Compared
+from synth.scores.groups import Groups
 
 RNG = np.random.default_rng(0)
 COMPARED = Compared(RNG.normal(size=(7, 3)), RNG.normal(size=(4, 3)), Groups.of(np.array([5, 5, 9, 2])))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.errors import UserError
 from shared.nn.resume import save_state
-from synth.checkpoints import Checkpoints, Score, kept
+from synth.training.checkpoints import Checkpoints, Score, kept
 
 
 def naive_kept(nimgs: list[int], scores: list[Score]) -> set[int]:

@@ -5,9 +5,9 @@ import pytest
 from scipy.linalg import sqrtm
 
 from shared.errors import UserError
-from synth.comparison import compare, nearest, turned
-from synth.halvings import HALVINGS
-from synth.kernels import nearer
+from synth.scores.halvings import HALVINGS
+from synth.scores.kernels import nearer
+from synth.selecting.comparison import compare, nearest, turned
 
 WIDTH = 6
 

@@ -8,7 +8,7 @@ import pytest
 
 from shared.nn.backbone import OfflineBackbone
 from shared.phantom import render_phantom
-from synth.quality import Images, to_features
+from synth.scores.quality import Images, to_features
 
 M = 48  # reference pictures of each class
 

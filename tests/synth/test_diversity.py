@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.duplicates import thumbnails_of
 from shared.phantom import render_phantom
-from synth.diversity import (
+from synth.selecting.diversity import (
     NEIGHBOURS,
     farthest_first,
     mean_vendi,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stylegan2_ada import Generator, GeneratorConfig
-from synth.drawing import draw, latents, to_pixels
+from synth.drawing.pictures import draw, latents, to_pixels
 
 SEEDS = [7, 0, 4_000_000_000, 3, 12]
 

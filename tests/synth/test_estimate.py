@@ -12,12 +12,12 @@ from runs import CONFIG, make_trainer
 from torch.utils.flop_counter import FlopCounterMode
 
 from shared.studies.values import Range
-from synth.cells import product
-from synth.dry_run import fakes_of_a_cell
-from synth.estimate import estimate
-from synth.run_folder import RunFolder
 from synth.train import train
-from synth.train_options import TrainOptions, resolve_cells
+from synth.training.cells import product
+from synth.training.dry_run import fakes_of_a_cell
+from synth.training.estimate import estimate
+from synth.training.options import TrainOptions, resolve_cells
+from synth.training.run_folder import RunFolder
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

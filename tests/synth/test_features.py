@@ -10,8 +10,9 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from shared.errors import UserError
 from shared.weights import WeightFile, WeightSource
-from synth import features, option
-from synth.features import identity, open_extractor, provenance
+from synth import option
+from synth.scores import features
+from synth.scores.features import identity, open_extractor, provenance
 
 CPU = torch.device("cpu")
 OFFLINE = WeightSource(offline=True)

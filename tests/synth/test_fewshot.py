@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from synth.averages import AverageFolder
-from synth.comparison import Comparison
-from synth.halvings import Spread
-from synth.methods import METHODS as SYNTH_METHODS
-from synth.run_folder import RunFolder
+from synth.scores.halvings import Spread
+from synth.selecting.comparison import Comparison
+from synth.training.averages import AverageFolder
+from synth.training.methods import METHODS as SYNTH_METHODS
+from synth.training.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from PIL import Image
 from shared.bundle import read_candidates
 from shared.errors import UserError
 from stylegan2_ada import load_networks
-from synth.drawing import draw
+from synth.drawing.pictures import draw
 from synth.generate import GenerateOptions, generate
 
 

@@ -12,21 +12,21 @@ from click.testing import CliRunner, Result
 from nvidia_layout import dump, snapshot
 from reference import GOLDEN, build_golden, load_golden
 
-import synth.starts
+import synth.training.starts
 from shared.bundle import read_bundle, read_candidates
 from shared.cohort import Cohort
 from shared.errors import UserError
 from stylegan2_ada import load_networks, read_header
-from synth.cells import product
 from synth.cli import cli
-from synth.drawing import latents
+from synth.drawing.pictures import latents
 from synth.generate import GenerateOptions, generate
-from synth.grid import find_network
-from synth.run_folder import RunFolder
 from synth.select import select
-from synth.select_options import SelectOptions
+from synth.selecting.options import SelectOptions
 from synth.train import train
-from synth.train_options import TrainOptions
+from synth.training.cells import product
+from synth.training.grid import find_network
+from synth.training.options import TrainOptions
+from synth.training.run_folder import RunFolder
 
 FILE = GOLDEN / "nvidia_snapshot_r16.pkl"
 LICENCE = "NVIDIA Source Code License (non-commercial)"
@@ -168,7 +168,7 @@ def test_training_starts_from_an_nvidia_network(
     about = read_header(cell / "network.safetensors")["about"]
     assert about["licence"] == about["start"]["licence"] == LICENCE
     _watch_licence_to_the_bundle(tmp_path, cohort, run)
-    assert synth.starts.build_start(_options(cohort, tmp_path / "second", str(run)), 16, 0).licence == LICENCE
+    assert synth.training.starts.build_start(_options(cohort, tmp_path / "second", str(run)), 16, 0).licence == LICENCE
 
 
 def _watch_licence_to_the_bundle(tmp_path: Path, cohort: Cohort, run: Path) -> None:
@@ -189,7 +189,7 @@ def _watch_licence_to_the_bundle(tmp_path: Path, cohort: Cohort, run: Path) -> N
 
 
 def test_the_first_pictures_are_those_of_the_nvidia_network(tmp_path: Path, cohort: Cohort) -> None:
-    start = synth.starts.build_start(_options(cohort, tmp_path, str(FILE)), 16, 0)
+    start = synth.training.starts.build_start(_options(cohort, tmp_path, str(FILE)), 16, 0)
     source = load_networks(FILE)
     assert start.left_new == ()
     for name in ("G_ema", "G", "D"):
@@ -199,7 +199,7 @@ def test_the_first_pictures_are_those_of_the_nvidia_network(tmp_path: Path, coho
 
 def test_what_does_not_fit_the_nvidia_network_starts_anew(tmp_path: Path, cohort: Cohort) -> None:
     """Two classes add an embedding and a wider first layer of the mapping; all other tensors are copied."""
-    start = synth.starts.build_start(_options(cohort, tmp_path, str(FILE), label="both"), 16, 2)
+    start = synth.training.starts.build_start(_options(cohort, tmp_path, str(FILE), label="both"), 16, 2)
     new = set(start.left_new)
     generator = {"mapping.embed.weight", "mapping.embed.bias", "mapping.fc0.weight"}
     assert {name.partition("/")[2] for name in new if name.startswith("G/")} == generator

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UserError
-from synth.comparison import compare
-from synth.groups import Groups
-from synth.halvings import Halvings
-from synth.kernels import kernel_distance, nearer
-from synth.moments import Moments, frechet_distance, standard_error
-from synth.quality import Fakes, QualityMeter, to_features
+from synth.scores.groups import Groups
+from synth.scores.halvings import Halvings
+from synth.scores.kernels import kernel_distance, nearer
+from synth.scores.moments import Moments, frechet_distance, standard_error
+from synth.scores.quality import Fakes, QualityMeter, to_features
+from synth.selecting.comparison import compare
 
 seeds = st.integers(0, 2**32 - 1)
 group_ids = st.lists(st.integers(-5, 40), min_size=1, max_size=60)

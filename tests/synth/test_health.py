@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from runs import Pixels
 
-from synth.health import COLLAPSE_SPREAD, SaturationWatch, has_collapsed, seed_after_rollback
-from synth.quality import QualityMeter
+from synth.scores.quality import QualityMeter
+from synth.training.health import COLLAPSE_SPREAD, SaturationWatch, has_collapsed, seed_after_rollback
 
 
 def test_saturation_is_told_once_and_after_patience() -> None:

@@ -19,10 +19,10 @@ from shared.bundle import read_bundle, read_candidates
 from shared.cohort import Cohort
 from shared.errors import UserError
 from stylegan2_ada import load_networks
-from synth.checkpoints import Checkpoints
 from synth.cli import cli
-from synth.launch import SIGNALS, relaunch
-from synth.run_folder import RunFolder
+from synth.training.checkpoints import Checkpoints
+from synth.training.launch import SIGNALS, relaunch
+from synth.training.run_folder import RunFolder
 
 TORCHRUN = (
     *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.literals import MAX_CHARS, MAX_ENTRIES, read_texts, read_weights
+from synth.cohorts.literals import MAX_CHARS, MAX_ENTRIES, read_texts, read_weights
 
 NAMES = st.text(min_size=1, max_size=12).filter(lambda name: " ".join(name.split()) == name and name.isprintable())
 

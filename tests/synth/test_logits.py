@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from stylegan2_ada import Discriminator, DiscriminatorConfig
-from synth.logits import choose_partners, discriminator_logits
+from synth.selecting.logits import choose_partners, discriminator_logits
 
 GROUP = 4
 

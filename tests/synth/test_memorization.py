@@ -15,11 +15,11 @@ from shared.nn.backbone import OfflineBackbone
 from shared.phantom import render_phantom
 from shared.progress import progress
 from shared.splits import parts
-from synth.groups import Groups
-from synth.memorization import MIN_HELD_OUT, Leaning, Share, gate_of, is_copy, leaning
-from synth.originals import Originals, Parts, parts_of
-from synth.quality import Images, to_features
-from synth.sharing import Evidence, shareable
+from synth.scores.groups import Groups
+from synth.scores.quality import Images, to_features
+from synth.selecting.memorization import MIN_HELD_OUT, Leaning, Share, gate_of, is_copy, leaning
+from synth.selecting.originals import Originals, Parts, parts_of
+from synth.selecting.sharing import Evidence, shareable
 
 WIDTH = 4
 

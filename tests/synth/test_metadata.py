@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.errors import UserError
-from synth.metadata import Metadata, read_metadata
+from synth.cohorts.metadata import Metadata, read_metadata
 
 PHOTOS = ("eh/a/1.jpg", "eh/b/1.jpg", "eh/b/2.jpg", "other/3.png")
 

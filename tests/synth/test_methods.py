@@ -16,19 +16,19 @@ from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.weights import ANYWHERE
 from stylegan2_ada import Networks, ProjectedDiscriminator, load_networks, network_bytes
-from synth.cells import product
 from synth.generate import GenerateOptions, generate
-from synth.grid import find_network
-from synth.logits import choose_partners, discriminator_logits
-from synth.methods import choose_method
 from synth.networks import shipped_network
-from synth.projection import attach_backbone
-from synth.run_folder import RunFolder
 from synth.select import select
-from synth.select_options import SelectOptions
-from synth.starts import build_start
+from synth.selecting.logits import choose_partners, discriminator_logits
+from synth.selecting.options import SelectOptions
 from synth.train import train
-from synth.train_options import TrainOptions
+from synth.training.cells import product
+from synth.training.grid import find_network
+from synth.training.methods import choose_method
+from synth.training.options import TrainOptions
+from synth.training.projection import attach_backbone
+from synth.training.run_folder import RunFolder
+from synth.training.starts import build_start
 
 CELL = product([0.1], [0.6], [0.002])
 SHIPPED = "phantom-skin-32"
@@ -284,7 +284,7 @@ def test_select_scores_with_the_projected_discriminator(
     projected_run: TrainOptions, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against its logits, one image at a time, averaged over patches."""
-    monkeypatch.setattr("synth.scored.open_extractor", lambda *_, **__: colours_extractor())
+    monkeypatch.setattr("synth.selecting.scored.open_extractor", lambda *_, **__: colours_extractor())
     generate(GenerateOptions(network=projected_run.out, out=tmp_path / "candidates.h5", count=10))
     bundle = select(
         SelectOptions(

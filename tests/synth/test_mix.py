@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import fisher_exact
 
 from shared.phantom import render_phantom
-from synth.mix import MOST_VALUES, mix, readable
-from synth.skin_tone import CLASSES, to_lab, tone_class, typology_angle
+from synth.selecting.mix import MOST_VALUES, mix, readable
+from synth.selecting.skin_tone import CLASSES, to_lab, tone_class, typology_angle
 
 
 def test_lab_of_known_colours() -> None:

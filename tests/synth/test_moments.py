@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.moments import RESAMPLES, Moments, RunningMoments, extrapolated, frechet_distance, standard_error
+from synth.scores.moments import RESAMPLES, Moments, RunningMoments, extrapolated, frechet_distance, standard_error
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6), st.integers(0, 2**32 - 1))

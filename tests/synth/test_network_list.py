@@ -14,14 +14,14 @@ from shared.errors import UserError
 from shared.weights import cache_folder
 from stylegan2_ada import load_networks
 from stylegan2_ada.snapshot import LICENCE
-from synth.cells import product
 from synth.cli import cli
 from synth.network_list import list_networks
 from synth.networks import SHIPPED, shipped_network
 from synth.networks.known import KNOWN
-from synth.run_folder import RunFolder
 from synth.train import train
-from synth.train_options import TrainOptions
+from synth.training.cells import product
+from synth.training.options import TrainOptions
+from synth.training.run_folder import RunFolder
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "nvidia_snapshot_r16.pkl"
 

@@ -21,12 +21,12 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from shared.errors import UserError
 from stylegan2_ada import Ranks
-from synth import quality
-from synth.features import NetworkExtractor
-from synth.halvings import HALVINGS, Halvings, precision_recall
-from synth.kernels import kernel_distance
-from synth.moments import Moments, frechet_distance
-from synth.quality import FIRST_SEED, QualityMeter
+from synth.scores import quality
+from synth.scores.features import NetworkExtractor
+from synth.scores.halvings import HALVINGS, Halvings, precision_recall
+from synth.scores.kernels import kernel_distance
+from synth.scores.moments import Moments, frechet_distance
+from synth.scores.quality import FIRST_SEED, QualityMeter
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from synth.certainty import Compared
-from synth.groups import Groups
-from synth.kernels import squared_mmd
-from synth.ranking import Lead, in_words, leads
+from synth.scores.certainty import Compared
+from synth.scores.groups import Groups
+from synth.scores.kernels import squared_mmd
+from synth.scores.ranking import Lead, in_words, leads
 
 RNG = np.random.default_rng(0)
 REALS = RNG.normal(size=(60, 8))

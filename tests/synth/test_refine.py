@@ -19,24 +19,24 @@ from shared.nn.resume import save_state
 from shared.splits import parts
 from stylegan2_ada import load_networks, read_header
 from stylegan2_ada.averages import exponent_of
-from synth.averages import AverageFolder, thinned
-from synth.cells import product
-from synth.comparison import Comparison
 from synth.generate import GenerateOptions, generate
-from synth.grid import find_network
-from synth.halvings import Spread
 from synth.refine import RefineOptions, Trial, most_diverse, nearest_or_usual, refine
-from synth.run_folder import RunFolder
+from synth.scores.halvings import Spread
+from synth.selecting.comparison import Comparison
 from synth.train import train
-from synth.train_options import TrainOptions
-from synth.training_set import TrainingSet
+from synth.training.averages import AverageFolder, thinned
+from synth.training.cells import product
+from synth.training.grid import find_network
+from synth.training.options import TrainOptions
+from synth.training.run_folder import RunFolder
+from synth.training.training_set import TrainingSet
 
 CELL = product([0.1], [0.6], [0.002])
 
 
 @pytest.fixture(autouse=True)
 def small_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synth.quality.open_extractor", lambda *_, **__: colours_extractor())
+    monkeypatch.setattr("synth.scores.quality.open_extractor", lambda *_, **__: colours_extractor())
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,9 @@ def run(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> TrainOption
         offline=True,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("synth.quality.open_extractor", lambda *_, **__: colours_extractor())
+        patch.setattr("synth.scores.quality.open_extractor", lambda *_, **__: colours_extractor())
         later = itertools.count()
-        patch.setattr("synth.run_log.criterion", lambda _: -next(later))
+        patch.setattr("synth.training.run_log.criterion", lambda _: -next(later))
         train(options, product([0.1], [0.6], [0.02]))
     return options
 
@@ -206,7 +206,7 @@ def test_only_photographs_of_the_run_are_compared_with(
         def __getattr__(self, name: str) -> Any:
             return getattr(colours_extractor(), name)
 
-    monkeypatch.setattr("synth.quality.open_extractor", lambda *_, **__: Spy())
+    monkeypatch.setattr("synth.scores.quality.open_extractor", lambda *_, **__: Spy())
     refine(_asked(run, tmp_path, width=()))
     test = cohort.images[parts(cohort, 0).test]
     drawn = {image.tobytes() for images in seen for image in images}

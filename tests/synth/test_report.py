@@ -17,15 +17,15 @@ from shared.document import Grid, Heading, Paragraph, Picture, to_markdown
 from shared.errors import UserError
 from shared.markdown import read_page
 from shared.splits import parts
-from synth.cells import product
 from synth.cli import cli
-from synth.cohort_page import cohort_page, find_duplicates
+from synth.cohorts.page import cohort_page, find_duplicates
 from synth.generate import GenerateOptions, generate
 from synth.report import ReportOptions, report
 from synth.select import select
-from synth.select_options import SelectOptions
+from synth.selecting.options import SelectOptions
 from synth.train import train
-from synth.train_options import TrainOptions
+from synth.training.cells import product
+from synth.training.options import TrainOptions
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def made(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     )  # fmt: skip
     train(options, product([0.1], [0.6], [0.002]))
     generate(GenerateOptions(network=folder / "gan", out=folder / "candidates.h5", count=12))
-    with mock.patch("synth.scored.open_extractor", return_value=colours_extractor()):
+    with mock.patch("synth.selecting.scored.open_extractor", return_value=colours_extractor()):
         select(
             SelectOptions(
                 candidates=folder / "candidates.h5", cohort=cohort.path, network=folder / "gan", sigma=9.0,

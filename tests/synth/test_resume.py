@@ -17,8 +17,8 @@ import pytest
 from runs import assert_same, command_line, outcome, run_command
 
 from shared.cohort import Cohort
-from synth.checkpoints import Checkpoints
-from synth.run_folder import RunFolder
+from synth.training.checkpoints import Checkpoints
+from synth.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and mounts are POSIX")
 POLL_S = 2e-4

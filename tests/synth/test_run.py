@@ -17,14 +17,14 @@ from long_run import STEPS, growth
 from runs import CONFIG, OPTIONS, assert_same, make_run, outcome, saving_every_step, train_to_the_end, train_until
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import synth.run
+import synth.training.run
 from shared.errors import UserError
 from shared.interruption import watching_signals
 from stylegan2_ada import Trainer, load_networks
 from stylegan2_ada.finite_steps import MAX_BAD_STEPS
-from synth.checkpoints import Checkpoints
-from synth.health import COLLAPSE_SPREAD
-from synth.run_folder import RunFolder
+from synth.training.checkpoints import Checkpoints
+from synth.training.health import COLLAPSE_SPREAD
+from synth.training.run_folder import RunFolder
 
 LONG = dataclasses.replace(OPTIONS, kimg=0.2)
 
@@ -85,7 +85,7 @@ def test_resume_from_a_state_that_the_clock_saved(
     tmp_path: Path, straight: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(10**6))
-    monkeypatch.setattr(synth.run.time, "monotonic", lambda: float(next(clock)))  # a save at every step
+    monkeypatch.setattr(synth.training.run.time, "monotonic", lambda: float(next(clock)))  # a save at every step
     options = saving_every_step()
     path = tmp_path / "run"
     train_until(path, 44, options=options)  # neither a mark nor a multiple of the steps between two logs
@@ -128,7 +128,7 @@ def test_resume_after_a_signal(
 def test_resume_after_a_signal_during_a_score(
     tmp_path: Path, straight: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw, calls = synth.run.draw, []
+    draw, calls = synth.training.run.draw, []
 
     def drawing(*arguments: Any, **how: Any) -> np.ndarray:
         calls.append(arguments)
@@ -136,7 +136,7 @@ def test_resume_after_a_signal_during_a_score(
             os.kill(os.getpid(), signal.SIGTERM)
         return draw(*arguments, **how)
 
-    monkeypatch.setattr(synth.run, "draw", drawing)
+    monkeypatch.setattr(synth.training.run, "draw", drawing)
     path = tmp_path / "run"
     with watching_signals() as interruption, pytest.raises(SystemExit):
         train_to_the_end(path, interruption=interruption)
@@ -152,7 +152,7 @@ def test_resume_after_a_signal_while_it_finishes(
 ) -> None:
     """While the best network's pictures are drawn it stops; once they are it is sooner done than stopped."""
     path = tmp_path / "run"
-    sure, finish = synth.run.certainty, synth.run.Run._finish
+    sure, finish = synth.training.run.certainty, synth.training.run.Run._finish
 
     def stopping(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -160,12 +160,12 @@ def test_resume_after_a_signal_while_it_finishes(
 
     def finishing(run: Any) -> None:
         if late:
-            monkeypatch.setattr(synth.run, "certainty", stopping)
+            monkeypatch.setattr(synth.training.run, "certainty", stopping)
         else:
             os.kill(os.getpid(), signal.SIGTERM)
         finish(run)
 
-    monkeypatch.setattr(synth.run.Run, "_finish", finishing)
+    monkeypatch.setattr(synth.training.run.Run, "_finish", finishing)
     with watching_signals() as interruption:
         if late:
             train_to_the_end(path, interruption=interruption)
@@ -265,7 +265,7 @@ def test_resume_goes_back_as_a_straight_run_does(tmp_path: Path, monkeypatch: py
     spoil = lambda trainer: _failing_once(trainer, 40)  # noqa: E731
     train_to_the_end(tmp_path / "straight", options=LONG, spoil=spoil)
     clock = iter(range(10**6))
-    monkeypatch.setattr(synth.run.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(synth.training.run.time, "monotonic", lambda: float(next(clock)))
     options = saving_every_step(LONG)
     for nimg in (60, 104):
         train_until(tmp_path / "run", nimg, options=options, spoil=spoil)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import UserError
-from synth.grid import find_network
-from synth.run_folder import RunFolder
+from synth.training.grid import find_network
+from synth.training.run_folder import RunFolder
 
 CONFIG = {"fold": 0, "training": {"gamma": 0.1, "lr": 0.002}, "kimg": 1.0, "environment": {"python": "3"}}
 

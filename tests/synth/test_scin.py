@@ -14,11 +14,11 @@ from scin_folder import ECZEMA, HERPES, INSUFFICIENT, LARGE, SUFFICIENT, case, o
 from shared.cohort import Cohort, read_cohort
 from shared.images import image_id, read_photo
 from synth.cli import cli
+from synth.cohorts.options import MIN_WEIGHT
+from synth.cohorts.scin import Sides
+from synth.cohorts.scin_tables import Case as ReadCase
+from synth.cohorts.scin_tables import read_scin
 from synth.prepare import prepare
-from synth.prepare_options import MIN_WEIGHT
-from synth.scin import Sides
-from synth.scin_tables import Case as ReadCase
-from synth.scin_tables import read_scin
 
 
 @pytest.fixture

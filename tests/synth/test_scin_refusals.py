@@ -147,18 +147,18 @@ def test_no_images_at_all(scin: Path) -> None:
 
 
 def test_too_many_bytes_of_images(scin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synth.photographs.MAX_BYTES", 17 * 3 * (16**2 + 64**2) - 1)
+    monkeypatch.setattr("synth.cohorts.photographs.MAX_BYTES", 17 * 3 * (16**2 + 64**2) - 1)
     with pytest.raises(UserError, match="--size 16: 17 images of this size take"):
         prepare(options(scin))
 
 
 def test_tables_of_bounded_size(scin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synth.scin_tables.MAX_CONDITIONS", 2)
+    monkeypatch.setattr("synth.cohorts.scin_tables.MAX_CONDITIONS", 2)
     with pytest.raises(UserError, match="more than 2 conditions"):
         prepare(options(scin))
-    monkeypatch.setattr("synth.scin_tables.MAX_CASES", 13)
+    monkeypatch.setattr("synth.cohorts.scin_tables.MAX_CASES", 13)
     with pytest.raises(UserError, match="more than 13 rows"):
         prepare(options(scin))
-    monkeypatch.setattr("synth.scin_tables.MAX_BYTES", 1000)
+    monkeypatch.setattr("synth.cohorts.scin_tables.MAX_BYTES", 1000)
     with pytest.raises(UserError, match="more than 1000 bytes"):
         prepare(options(scin))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UserError
-from synth.seeds import MAX_SEED, choose_seeds, parse_seeds
+from synth.drawing.seeds import MAX_SEED, choose_seeds, parse_seeds
 
 
 @pytest.mark.parametrize(

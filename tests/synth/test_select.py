@@ -13,13 +13,13 @@ from shared.cohort import STUDY, Cohort, read_cohort, write_cohort
 from shared.errors import UserError
 from shared.splits import parts
 from stylegan2_ada import load_networks
-from synth.audit_page import pages
 from synth.generate import GenerateOptions, generate
-from synth.logits import choose_partners, discriminator_logits
-from synth.scoring import reference_rows
 from synth.select import select
-from synth.select_options import SelectOptions
-from synth.selection import Passes
+from synth.selecting.audit_page import pages
+from synth.selecting.logits import choose_partners, discriminator_logits
+from synth.selecting.options import SelectOptions
+from synth.selecting.scoring import reference_rows
+from synth.selecting.selection import Passes
 
 COUNT = 40
 COPIES = [8, 20]
@@ -27,7 +27,7 @@ COPIES = [8, 20]
 
 @pytest.fixture(autouse=True)
 def small_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synth.scored.open_extractor", lambda *_, **__: colours_extractor())
+    monkeypatch.setattr("synth.selecting.scored.open_extractor", lambda *_, **__: colours_extractor())
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_scores_that_disagree_are_worth_a_warning(run, capsys, monkeypatch, kept
         return Passes(every, every & (np.arange(len(every)) < kept), every)
 
     monkeypatch.setattr("synth.select.passes", passes)
-    monkeypatch.setattr("synth.selection.passes", passes)
+    monkeypatch.setattr("synth.selecting.selection.passes", passes)
     run()
     said = " ".join(capsys.readouterr().err.split())
     assert (
@@ -284,7 +284,9 @@ def test_another_network_is_refused(run, make_network):
 
 
 def test_a_diverged_network_is_refused(run, make_network, monkeypatch):
-    monkeypatch.setattr("synth.scoring.discriminator_logits", lambda D, images, *_, **__: np.full(len(images), np.nan))
+    monkeypatch.setattr(
+        "synth.selecting.scoring.discriminator_logits", lambda D, images, *_, **__: np.full(len(images), np.nan)
+    )
     with pytest.raises(UserError, match="not finite"):
         run()
 
@@ -398,7 +400,7 @@ def test_whoever_requires_it_gets_nothing_that_is_not_shareable(run, tmp_path):
 
 
 def test_shareable_is_written_with_its_reason(run, monkeypatch, tmp_path):
-    monkeypatch.setattr("synth.audit.shareable", lambda *_: (True, "because"))
+    monkeypatch.setattr("synth.selecting.audit.shareable", lambda *_: (True, "because"))
     run(require_shareable=True)
     bundle = read_bundle(tmp_path / "bundle.h5")
     assert (bundle.shareable, bundle.shareable_reason) == (True, "because")
@@ -480,7 +482,7 @@ def test_before_and_after_are_of_equal_numbers(run):
 def test_a_second_selection_looks_at_the_photographs_no_more(run, monkeypatch, tmp_path):
     first = run()
     looked = []
-    monkeypatch.setattr("synth.quality.to_features", lambda images, extractor: looked.append(len(images)))
+    monkeypatch.setattr("synth.scores.quality.to_features", lambda images, extractor: looked.append(len(images)))
     second = run(out=tmp_path / "second.h5", sigma=1.0)
     assert looked == []
     assert first.candidates["similarity"].tolist() == second.candidates["similarity"].tolist()

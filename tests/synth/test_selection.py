@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from synth.selection import (
+from synth.selecting.selection import (
     RULES,
     ScoreTable,
     Thresholds,

@@ -20,7 +20,7 @@ from shared.errors import UserError
 from synth.generate import GenerateOptions, generate
 from synth.networks import shipped_network
 from synth.select import select
-from synth.select_options import SelectOptions
+from synth.selecting.options import SelectOptions
 from synth.service.artist import ArtistProcess, Picture
 
 PATIENCE_S = 300
@@ -77,8 +77,8 @@ def test_what_a_network_says_of_itself_is_told(
 @pytest.fixture
 def expected(run_folder: Path, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The bundle that the two commands write."""
-    monkeypatch.setattr("synth.scored.open_extractor", lambda *_, **__: colours_extractor())
-    monkeypatch.setattr("synth.audit.shareable", lambda *_: (True, "because"))
+    monkeypatch.setattr("synth.selecting.scored.open_extractor", lambda *_, **__: colours_extractor())
+    monkeypatch.setattr("synth.selecting.audit.shareable", lambda *_: (True, "because"))
     candidates, out = tmp_path / "by_hand" / "candidates.h5", tmp_path / "by_hand" / "bundle.h5"
     generate(GenerateOptions(network=run_folder, out=candidates, count=serving.COUNT, seed=5, device="cpu"))
     assert cohort.path is not None

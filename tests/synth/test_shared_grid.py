@@ -20,11 +20,11 @@ from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.studies.storage import open_storage
 from shared.studies.values import Range
-from synth.cells import product
-from synth.grid import find_network
-from synth.run_folder import RunFolder
 from synth.train import train
-from synth.train_options import TrainOptions, resolve_cells
+from synth.training.cells import product
+from synth.training.grid import find_network
+from synth.training.options import TrainOptions, resolve_cells
+from synth.training.run_folder import RunFolder
 
 PATIENCE_S = 300.0
 GAMMAS = ("0.1", "0.2", "0.5", "1")
@@ -179,7 +179,7 @@ def test_a_sampler_tries_cells_in_its_ranges(
 
 def test_a_cell_far_behind_is_ended_and_says_so(options: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a pruner that always prunes, after the first score that it is asked about."""
-    monkeypatch.setattr("synth.search.NopPruner.prune", lambda *_: True)
+    monkeypatch.setattr("synth.training.search.NopPruner.prune", lambda *_: True)
     runs = train(_options(options, kimg=0.032), product([0.1, 0.5], [0.6], [0.002]))
     for run in runs:
         assert RunFolder(run).read_log()[-1]["kimg"] == 0

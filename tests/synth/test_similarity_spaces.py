@@ -16,8 +16,8 @@ from torchvision import models
 
 from shared.errors import UserError
 from shared.weights import WeightFile, WeightSource
-from synth import features
-from synth.features import CHOICES, identity, open_extractor, provenance, resolve_choice
+from synth.scores import features
+from synth.scores.features import CHOICES, identity, open_extractor, provenance, resolve_choice
 
 CPU = torch.device("cpu")
 HALF, IMAGENET = ((0.5,) * 3, (0.5,) * 3), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

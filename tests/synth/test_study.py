@@ -18,8 +18,8 @@ from shared.errors import UserError
 from shared.studies.claim import LostCellError
 from shared.studies.study import MAX_REPEATS
 from shared.studies.values import Budget, Range
-from synth.cells import Cell, product
-from synth.search import Search
+from synth.training.cells import Cell, product
+from synth.training.search import Search
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -9,15 +9,15 @@ import pytest
 from runs import assert_same, trained
 
 from shared.errors import UserError
-from synth.cells import product
-from synth.certainty import Compared
-from synth.grid import find_network
-from synth.kernels import squared_mmd
-from synth.run_folder import RunFolder
-from synth.table1 import labels, row_of, write_table1
-from synth.table1_markdown import render
+from synth.scores.certainty import Compared
+from synth.scores.kernels import squared_mmd
+from synth.table1.markdown import render
+from synth.table1.rows import labels, row_of, write_table1
 from synth.train import train
-from synth.train_options import TrainOptions, resolve_cells
+from synth.training.cells import product
+from synth.training.grid import find_network
+from synth.training.options import TrainOptions, resolve_cells
+from synth.training.run_folder import RunFolder
 
 CELL = product([0.1], [0.6], [0.002])
 

@@ -17,20 +17,20 @@ from shared.errors import UserError
 from shared.interruption import Interruption
 from shared.splits import parts
 from stylegan2_ada import Ranks, Trainer, load_networks, read_header
-from synth.cells import product
-from synth.checkpoints import Checkpoints
-from synth.fold_grid import FoldGrid
 from synth.generate import GenerateOptions, generate
-from synth.grid import find_network, read_provenance
-from synth.launch import Place
 from synth.networks import SHIPPED, shipped_network
-from synth.run_folder import RunFolder
-from synth.run_log import criterion
-from synth.search import plan_search
-from synth.starts import build_start
 from synth.train import train
-from synth.train_options import Protocol, TrainOptions
-from synth.training_set import classes
+from synth.training.cells import product
+from synth.training.checkpoints import Checkpoints
+from synth.training.fold_grid import FoldGrid
+from synth.training.grid import find_network, read_provenance
+from synth.training.launch import Place
+from synth.training.options import Protocol, TrainOptions
+from synth.training.run_folder import RunFolder
+from synth.training.run_log import criterion
+from synth.training.search import plan_search
+from synth.training.starts import build_start
+from synth.training.training_set import classes
 
 CELL = product([0.1], [0.6], [0.002])
 
@@ -320,6 +320,6 @@ def test_what_will_disappoint_is_said_before_it_begins(
 def test_a_training_that_improved_nothing_says_so(
     options: TrainOptions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("synth.run_log.criterion", lambda _: 0.0)  # the first of equals is the best
+    monkeypatch.setattr("synth.training.run_log.criterion", lambda _: 0.0)  # the first of equals is the best
     train(dataclasses.replace(options, kimg=0.008), CELL)
     assert "the networks it began with, which no checkpoint improved on" in " ".join(capsys.readouterr().err.split())

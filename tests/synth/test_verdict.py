@@ -7,10 +7,10 @@ import pytest
 
 from shared.phantom import render_phantom
 from shared.progress import progress
-from synth.diversity import farthest_first
-from synth.scoring import Judged
-from synth.selection import TYPICAL, ScoreTable, Thresholds, passes
-from synth.verdict import Choice, Pool, choose
+from synth.selecting.diversity import farthest_first
+from synth.selecting.scoring import Judged
+from synth.selecting.selection import TYPICAL, ScoreTable, Thresholds, passes
+from synth.selecting.verdict import Choice, Pool, choose
 
 COUNT = 60
 LIMITS = Thresholds(0.5, 0.0, 1.0, 3.0)
@@ -62,7 +62,7 @@ def test_of_many_a_part_is_in_order_and_the_others_follow(images, judged, monkey
     whole = _choose(images, judged, TYPICAL, every=2)
     in_pool = whole.rows[whole.rows % 2 == 0]
     assert whole.rows.tolist() == [*in_pool.tolist(), *sorted(whole.rows[whole.rows % 2 == 1].tolist())]
-    monkeypatch.setattr("synth.verdict.MOST_ORDERED", 3)
+    monkeypatch.setattr("synth.selecting.verdict.MOST_ORDERED", 3)
     few = _choose(images, judged, TYPICAL, every=2)
     assert few.rows[:3].tolist() == in_pool[:3].tolist()
     assert few.rows[3:].tolist() == sorted(set(whole.rows.tolist()) - set(in_pool[:3].tolist()))

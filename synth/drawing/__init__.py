@@ -1,0 +1,1 @@
+"""Networks opened for use, seeds, and the pictures that they draw."""

@@ -1,0 +1,1 @@
+"""Table 1: a row a cell, and what its numbers mean."""
