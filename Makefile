@@ -124,6 +124,7 @@ $(RESULTS)/table2.md: $(WORK)/table2.json $(OF)
 docs: $(READY)  ## the documentation as a site, in site/
 	$(BIN)/python docs/write_commands.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html is its first page; to search it, open it through: $(BIN)/python -m http.server -d site"
 
 test: $(READY)  ## the test suite, minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow"

@@ -60,7 +60,7 @@ def read_records(path: Path) -> list[Record]:
 
 
 def _parse(line: str, *, where: str) -> Record:
-    way_out = "remove the line or give another --records, and evaluate again."
+    way_out = "remove the line or give another file of records, and evaluate again."
     try:
         record = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

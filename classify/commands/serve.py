@@ -17,7 +17,7 @@ from classify import option
 @click.option("--prevalence", type=float, default=0.03, help="Share of positives among those who use it.")
 @click.option("--disease", metavar="WORDS", help="What the page calls the positive class.  [default: its name]")
 @click.option("--host", default="127.0.0.1", help="Address to listen at; others than this machine's need --tokens.")
-@click.option("--port", type=int, default=8000, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes a free one.")
 @click.option("--name", "names", multiple=True, help="Host that it is called by, behind a proxy; repeatable.")
 @click.option("--tokens", type=option.FILE, help="File of tokens; without it this machine alone may use the page.")
 @click.option("--issue", metavar="NAME", help="Print a new token for NAME, add it to --tokens, and end.")

@@ -46,7 +46,7 @@ class Result(BaseModel):
     distance: float
     limit: float | None
     score: float | None = Field(description="The model's own, 0 to 1, which the threshold is for; no probability.")
-    evidence: str | None
+    evidence: str | None = Field(description="Heat map as a data URI, if it was asked for and anything in it is warm.")
     photograph: str | None
     disease: str
     model: str
@@ -90,6 +90,7 @@ class Service:
         )
         found, limit = judgement.probability, self.judge.reference.limit
         shown = found is not None and scored.evidence is not None
+        warm = scored.evidence if shown and scored.evidence is not None and scored.evidence.max() > 0 else None
         return Result(
             verdict=judgement.verdict.value,
             headline=headline(judgement, self.disease),
@@ -107,7 +108,7 @@ class Service:
             distance=judgement.distance,
             limit=limit if np.isfinite(limit) else None,
             score=None if found is None else float(expit(scored.score)),
-            evidence=as_uri(overlay(decoded.image, scored.evidence)) if shown and scored.evidence is not None else None,
+            evidence=None if warm is None else as_uri(overlay(decoded.image, warm)),
             photograph=as_uri(decoded.image) if shown else None,
             disease=self.disease,
             model=self.model,

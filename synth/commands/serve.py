@@ -22,7 +22,7 @@ from synth import option
     "--unfiltered", is_flag=True, help="Let --draw name networks that saw photographs: nobody looks for copies."
 )
 @click.option("--host", default="127.0.0.1", help="Address to listen on; others than this machine's need --tokens.")
-@click.option("--port", type=int, default=8000, help="Port; 0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port; 0 takes a free one.")
 @click.option("--name", "names", multiple=True, help="Name that the service is called by, as in its address.")
 @click.option("--tokens", type=option.FILE, help="File with the hashes of tokens.")
 @click.option("--issue", help="Print a new token for NAME, write its hash to --tokens, and end.")

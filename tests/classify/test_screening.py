@@ -121,16 +121,28 @@ PROBLEMS = problems(Measures(sharpness=0, contrast=0, black=1, white=1), **GOOD 
 )
 
 
-def result_of(verdict: Verdict, wrong: list[str], *, known: bool) -> Result:
+def result_of(verdict: Verdict, wrong: list[str], *, known: bool, warmth: float = 1.0) -> Result:
     """Return what is answered, by the parts that answers are made of, without a model."""
     judgement = Judgement(
         verdict, None if verdict is Verdict.NONE else Probability(0.001, 0.2), tuple(wrong), 0.1, known
     )
     service = Service(None, None, judge(), "herpeticum", 0.95, "m" * 64, 0)  # type: ignore[arg-type]
-    scored = Scored(0.3, np.zeros(4, np.float32), np.ones((32, 32), np.float32))
+    scored = Scored(0.3, np.zeros(4, np.float32), np.full((32, 32), warmth, np.float32))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Judge, "judge", lambda *_, **__: judgement)
         return service._result(Decoded(SHARP, 99), scored)
+
+
+def test_a_heat_map_in_which_nothing_is_warm_is_not_called_red() -> None:
+    pages = Pages(Service(None, None, judge(), "herpeticum", 0.95, "m" * 64, 0), False, asks=False)  # type: ignore[arg-type]
+    warm, cold = (result_of(Verdict.ABOVE, [], known=True, warmth=warmth) for warmth in (1.0, 0.0))
+    assert warm.evidence is not None
+    assert cold.evidence is None
+    assert cold.photograph == warm.photograph is not None
+    assert "Red: where it finds evidence" in pages.render("result.html", warm)
+    page = pages.render("result.html", cold)
+    assert "Red: " not in page
+    assert "The model points to no place" in page
 
 
 @pytest.mark.parametrize("tokens", [True, False])
@@ -140,6 +152,7 @@ def test_nothing_that_the_page_can_show_tells_anybody_that_no_attention_is_neede
     service = Service(None, None, judge(), "herpeticum", 0.95, "m" * 64, 0)  # type: ignore[arg-type]
     pages = Pages(service, tokens, asks=True)
     results = [result_of(verdict, [], known=True) for verdict in (Verdict.ABOVE, Verdict.BELOW)]
+    results += [result_of(Verdict.BELOW, [], known=True, warmth=0.0)]
     results += [result_of(Verdict.NONE, PROBLEMS, known=known) for known in (True, False)]
     for result in results:
         whole = re.sub(r'"data:[^"]*"', '""', html.unescape(pages.render("page.html", result)))
