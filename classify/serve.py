@@ -4,8 +4,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from classify.fitting.folder import FittedModel, model_folders, read_model
 from classify.measuring.operating import Operating
 from classify.screening.answer import Service
@@ -103,10 +101,8 @@ def make_service(fitted: FittedModel, options: ServeOptions) -> Service:
         )
     reference = read_reference(kept, fitted)
     judge = make_judge(fitted, reference, options.operating)
-    threads = os.cpu_count() or 1
-    torch.set_num_threads(threads)
     return Service(
-        decoders=Decoders(threads, size=reference.size, fit=options.fit),
+        decoders=Decoders(os.cpu_count() or 1, size=reference.size, fit=options.fit),
         engine=Engine(fitted.load().to(choose_device(options.device))),
         judge=judge,
         disease=options.disease or str(fitted.document["classes"][POSITIVE]).replace("_", " "),

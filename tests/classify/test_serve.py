@@ -228,6 +228,13 @@ def test_a_thousand_bad_uploads_leave_it_as_it_was(client: TestClient, images: n
     assert ask(client, good[0]) == before
 
 
+def test_a_service_leaves_the_threads_of_the_process_as_they_are(model: Path) -> None:
+    """Another number gives other bits, to whatever else the process fits; OMP_NUM_THREADS is the user's to set."""
+    before = torch.get_num_threads()
+    with guarded(model):
+        assert torch.get_num_threads() == before
+
+
 def test_nothing_of_a_photograph_is_kept(client: TestClient, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large upload goes through no file, not even a temporary one, and none appears in the model's folder."""
     monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", lambda _: pytest.fail("written to a disk"))
