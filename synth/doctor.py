@@ -14,7 +14,7 @@ from shared.doctor.storage import examine_storage
 from shared.errors import UserError
 from shared.nn.device import choose_device
 from shared.nn.examined import examine_machine
-from shared.nn.memory import free_bytes
+from shared.nn.memory import free_bytes, is_out_of_memory
 from shared.weights import DINOV2, DINOV2_SMALL, EFFICIENTNET_LITE, FID_INCEPTION, VGG16, WeightSource
 from stylegan2_ada.averages import WIDTHS
 from synth.cohorts.options import PrepareOptions
@@ -118,6 +118,10 @@ class Trial:
             return list(self._take())
         except UserError as error:
             return [bad("training", str(error))]
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return [bad("memory", "a few steps do not fit into memory; give a smaller --batch, or another --device.")]
 
     def _take(self) -> Iterator[Finding]:
         options, cohort = self._options, self._cohort

@@ -28,9 +28,8 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 def network_routes(parts: Parts) -> APIRouter:
     """Return the addresses."""
     router = APIRouter(tags=["networks"])
-    drawers = CapacityLimiter(
-        MOST_WAITING + 1
-    )  # threads of their own: who waits for a picture keeps nobody else waiting
+    # Threads of their own: who waits for a picture keeps nobody else waiting.
+    drawers = CapacityLimiter(MOST_WAITING + 1)
     lister, drawer = (Depends(parts.access.needs(scope)) for scope in ("list", "draw"))
 
     @router.get("/limits", summary="How much a client may ask for.", dependencies=[lister])

@@ -52,6 +52,17 @@ def test_what_is_in_the_way_is_told_with_exit_code_2(tmp_path: Path) -> None:
     assert "none.pkl" in found(result)["training"]["text"]
 
 
+def test_memory_that_does_not_do_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def burst(*_: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr("synth.doctor.probe", burst)
+    result = run(*SMALL, "--json")
+    assert result.exit_code == 2
+    assert found(result)["memory"]["state"] == "stop"
+    assert "do not fit into memory" in result.stderr.splitlines()[-1]
+
+
 def test_a_device_that_is_not_there_ends_the_trial_before_it_begins() -> None:
     result = run(*SMALL, "--device", "cuda:7", "--json")
     assert result.exit_code == 2
