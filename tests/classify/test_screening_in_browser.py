@@ -85,7 +85,7 @@ def test_another_photograph_takes_the_place_of_the_first(browser: Browser, url: 
         judged(page, files["above"])
         page.set_input_files("#photo", files["below"])
         assert page.locator("#result .card").count() == 0  # nothing old stands beside a new picture
-        assert page.locator("#preview").is_visible()
+        page.locator("#preview").wait_for()  # visible as soon as it is decoded
         assert "That does not rule it out" in judged(page, files["below"])
 
 
@@ -105,7 +105,7 @@ def test_a_file_can_be_dropped(browser: Browser, url: str, files: dict[str, Path
             content,
         )
         page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
-        assert page.locator("#preview").is_visible()
+        page.locator("#preview").wait_for()  # visible as soon as it is decoded
         page.get_by_role("button", name="Look at it").click()
         page.wait_for_selector("#result .card.above")
 
@@ -123,7 +123,7 @@ def test_a_telephone_takes_a_photograph_or_offers_its_own(browser: Browser, url:
                     page.locator("#photo").tap()
                 assert page.locator("#photo").get_attribute("capture") == capture
         chooser.value.set_files(files["above"])
-        assert page.locator("#preview").is_visible()
+        page.locator("#preview").wait_for()  # visible as soon as it is decoded
         page.get_by_role("button", name="Look at it").tap()
         page.wait_for_selector("#result .card.above")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

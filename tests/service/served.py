@@ -33,7 +33,12 @@ class Served:
                 stderr=stream,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))},
             )
-        self.wait(self.address.exists)
+        try:
+            self.wait(self.address.exists)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
         self.host, self.port = json.loads(self.address.read_text())
         self.client = httpx.Client(
             base_url=f"http://{self.host}:{self.port}", headers=place.heads["ada"], timeout=PATIENCE_S

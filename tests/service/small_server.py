@@ -27,7 +27,9 @@ def main(folder: Path) -> None:
         bounds=BOUNDS,
     )
     with opened(options, TextArtist(), WORKER) as parts, listen(options.address) as listener:
-        (folder / "address.json").write_text(json.dumps(listener.getsockname()))
+        written = folder / "address.part"
+        written.write_text(json.dumps(listener.getsockname()))
+        written.rename(folder / "address.json")  # whoever waits for it never reads a half
         answer(guarded(application(parts)), listener, what="service")
 
 

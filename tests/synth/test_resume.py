@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,13 +54,13 @@ class _Forked:
 
 
 class _Launched:
-    """`python -m synth.cli`, as a user starts it."""
+    """`python -m synth`, as a user starts it."""
 
     def __init__(self, arguments: list[str], told: Path) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         with told.open("a") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "synth.cli", *arguments], stderr=stream, env=environment
+                [sys.executable, "-m", "synth", *arguments], stderr=stream, env=environment
             )
         self.pid = self.process.pid
 
@@ -130,17 +131,30 @@ def _stopped_amid(running: Running, writing: Path) -> bool:
     if not is_seen():
         return False
     os.kill(running.pid, signal.SIGSTOP)
-    time.sleep(10 * POLL_S)  # for the signal to arrive
+    _until_stopped(running.pid)
     if is_seen():
         return True
     os.kill(running.pid, signal.SIGCONT)
     return False
 
 
+def _until_stopped(pid: int) -> None:
+    """Wait until SIGSTOP has arrived, where the system tells it."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        time.sleep(0.05)
+        return
+    while stat.read_text().rpartition(")")[2].split()[0] not in "TtZX":
+        time.sleep(POLL_S)
+
+
 def _killed_until_done(
     start: Start, arguments: list[str], told: Path, run: Path, kills: int, lasts_s: float
 ) -> list[bool]:
-    """Start, kill and start again, `kills` times if the run lasts, then to its end."""
+    """Start, kill and start again, `kills` times if the run lasts, then to its end.
+
+    The first kill is amid a write: on a busy machine all writes can pass between two looks, and the run is begun anew.
+    """
     seed = random.SystemRandom().randrange(2**32)
     print(f"kills of seed {seed}")
     dice = random.Random(seed)
@@ -148,6 +162,11 @@ def _killed_until_done(
     for number in range(kills):
         moment_s = dice.uniform(0, lasts_s) if number % 2 else None
         left = _kill(start(arguments, told), run, moment_s)
+        for _ in range(4):
+            if number or left is not None:
+                break
+            shutil.rmtree(run)
+            left = _kill(start(arguments, told), run, moment_s)
         if left is None:
             break
         parts.append(left)
