@@ -1,5 +1,6 @@
 """The stage `classify serve`: a page and an interface that judge one photograph at a time."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from classify.screening.answer import Service
 from classify.screening.app import SCOPES, guarded, make_app
 from classify.screening.engine import Engine
 from classify.screening.feedback import Feedback
-from classify.screening.judgement import make_judge
-from classify.screening.reference import NAME, digest_of, make_reference, read_reference, write_reference
+from classify.screening.judgement import make_judge, validation_of
+from classify.screening.reference import NAME, Reference, digest_of, make_reference, read_reference, write_reference
 from shared.cohort import POSITIVE, read_cohort
 from shared.console import say
 from shared.decoding import Decoders
@@ -65,15 +66,16 @@ def run(options: ServeOptions) -> None:
     """
     require_safe(options.address, options.tokens)
     fitted = _one_model(options.model)
-    service = make_service(fitted, options)
     access = Access(None if options.tokens is None else Tokens(options.tokens), RateLimit(options.per_minute))
-    app = make_app(service, access, None if options.feedback is None else Feedback(options.feedback))
+    feedback = None if options.feedback is None else Feedback(options.feedback)
     names = (*options.address.names, *options.names)
-    try:
-        serve(guarded(app, names), listen(options.address), what="screening page")
-    finally:
-        service.engine.close()
-        service.decoders.close()
+    with listen(options.address) as listener:
+        service = make_service(fitted, options)
+        try:
+            serve(guarded(make_app(service, access, feedback), names), listener, what="screening page")
+        finally:
+            service.engine.close()
+            service.decoders.close()
 
 
 def issue_token(tokens: Path, name: str, scopes: tuple[str, ...], days: float | None) -> str:
@@ -90,16 +92,8 @@ def _one_model(path: Path) -> FittedModel:
 
 def make_service(fitted: FittedModel, options: ServeOptions) -> Service:
     """Return all that answers need; the reference is made if there is a cohort to make it of, and kept."""
-    kept = fitted.path / NAME
-    if options.cohort is not None:
-        write_reference(kept, make_reference(fitted, read_cohort(options.cohort)))
-        say(f"written: {kept} (features of the photographs, and no photograph)")
-    elif not kept.exists():
-        raise UserError(
-            f"{fitted.path}: it is not known yet what its photographs are like; give --cohort once, the one that it "
-            "was fitted on."
-        )
-    reference = read_reference(kept, fitted)
+    validation_of(fitted)  # refused before the reference is made, which takes a while
+    reference = _reference(fitted, options.cohort)
     judge = make_judge(fitted, reference, options.operating)
     return Service(
         decoders=Decoders(os.cpu_count() or 1, size=reference.size, fit=options.fit),
@@ -110,3 +104,22 @@ def make_service(fitted: FittedModel, options: ServeOptions) -> Service:
         model=digest_of(fitted),
         fold=fitted.config.fold,
     )
+
+
+def _reference(fitted: FittedModel, cohort: Path | None) -> Reference:
+    """Return what a model knows: what is kept, unless a cohort is given and it is not of it."""
+    kept = fitted.path / NAME
+    if cohort is None and not kept.exists():
+        raise UserError(
+            f"{fitted.path}: it is not known yet what its photographs are like; give --cohort once, the one that it "
+            "was fitted on."
+        )
+    if cohort is not None:
+        given = read_cohort(cohort)
+        with contextlib.suppress(UserError):
+            found = read_reference(kept, fitted)
+            if found.cohort == given.sha256:
+                return found
+        write_reference(kept, make_reference(fitted, given))
+        say(f"written: {kept} (features of the photographs, and no photograph)")
+    return read_reference(kept, fitted)

@@ -42,7 +42,7 @@ def serve(options: ServeOptions) -> None:
     Raises `UserError`: whatever the user can mend, before anything is answered.
     """
     require_safe(options.address, options.tokens)
-    with opened(options, ArtistProcess(options.device)) as parts, listen(options.address) as listener:
+    with listen(options.address) as listener, opened(options, ArtistProcess(options.device)) as parts:
         names = (*options.address.names, *options.names)
         answer(guarded(application(parts), names), listener, what="synthesis service")
 

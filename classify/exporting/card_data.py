@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classify.exporting.about import part_of
-from classify.measuring.attributes import value_names
+from classify.measuring.attributes import NOT_GIVEN, value_names
 from shared.cohort import POSITIVE, STUDY
 from shared.document import Block, Grid, Heading, Paragraph, escaped
+from shared.order import natural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +60,8 @@ def _attributes(cohort: Cohort) -> list[Block]:
     for name, column in cohort.attributes.items():
         plain = [None if isinstance(each, float) and not np.isfinite(each) else each for each in column.tolist()]
         values = Counter(value_names(plain).tolist()).most_common()
-        rows += [(escaped(name), escaped(value), str(count)) for value, count in values[:MOST_VALUES]]
+        shown = sorted(values[:MOST_VALUES], key=lambda each: (each[0] == NOT_GIVEN, natural(each[0])))
+        rows += [(escaped(name), escaped(value), str(count)) for value, count in shown]
         if len(values) > MOST_VALUES:
             rest = sum(count for _, count in values[MOST_VALUES:])
             rows.append((escaped(name), f"{len(values) - MOST_VALUES} others", str(rest)))

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,24 +33,24 @@ class Interval(BaseModel):
 class Result(BaseModel):
     """What the model says of a photograph; where it cannot judge one, `problems` or `familiar` say why."""
 
-    verdict: str
-    headline: str
-    explanation: list[str]
-    notice: str
-    probability: float | None
-    interval: Interval | None
-    prevalence: float
-    threshold: float
-    sensitivity: float
-    problems: list[str]
-    familiar: bool
-    distance: float
-    limit: float | None
+    verdict: Literal["above", "below", "none"] = Field(description="Of the threshold; none: it is not judged.")
+    headline: str = Field(description="The verdict in a sentence for people.")
+    explanation: list[str] = Field(description="What it rests on, a sentence each.")
+    notice: str = Field(description="To be shown beside every answer.")
+    probability: float | None = Field(description="That it shows the disease, at `prevalence`; null where not judged.")
+    interval: Interval | None = Field(description="Of the probability (Venn-Abers).")
+    prevalence: float = Field(description="Share of patients with the disease that the probability is for.")
+    threshold: float = Field(description="Of `score`, above which the verdict is above.")
+    sensitivity: float = Field(description="Share of validation positives that the threshold finds.")
+    problems: list[str] = Field(description="What is wrong with the photograph, a sentence each.")
+    familiar: bool = Field(description="Whether it is like the photographs that the model knows.")
+    distance: float = Field(description="To those photographs, in the model's features.")
+    limit: float | None = Field(description="Of `distance`, above which it is not familiar.")
     score: float | None = Field(description="The model's own, 0 to 1, which the threshold is for; no probability.")
     evidence: str | None = Field(description="Heat map as a data URI, if it was asked for and anything in it is warm.")
-    photograph: str | None
-    disease: str
-    model: str
+    photograph: str | None = Field(description="What the model was shown, as a data URI, beside `evidence`.")
+    disease: str = Field(description="What `probability` is of.")
+    model: str = Field(description="SHA-256 of the model's tensors.")
     fold: int = Field(description="Of which this is the model: one, and no mean of several.")
 
 

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
@@ -53,10 +53,12 @@ class Removed(BaseModel):
 class Told(BaseModel):
     """What somebody thinks of the page; kept only with consent."""
 
-    consent: bool
-    role: str
-    agreement: list[int] = []
-    text: str = ""
+    consent: bool = Field(description="Without it nothing is kept.")
+    role: str = Field(description=f"One of {', '.join(ROLES)}.")
+    agreement: list[int] = Field(
+        default=[], description=f"With each of the {len(STATEMENTS)} statements of the page, 1 to 5; or none of them."
+    )
+    text: str = Field(default="", description=f"At most {MAX_TEXT} characters.")
 
 
 class Receipt(BaseModel):
@@ -76,7 +78,11 @@ PHOTO = {
                     "required": ["photo"],
                     "properties": {
                         "photo": {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, TIFF or BMP"},
-                        "evidence": {"type": "boolean", "default": False},
+                        "evidence": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "Whether to answer with a heat map.",
+                        },
                     },
                 }
             }

@@ -90,7 +90,18 @@ class Judge:
 def make_judge(fitted: FittedModel, reference: Reference, operating: Operating) -> Judge:
     """Return the judge of a model, by its validation images; the first prevalence counts.
 
-    Raises `UserError`: too few validation images of a class.
+    Raises `UserError`: as `validation_of`.
+    """
+    score, label = validation_of(fitted)
+    threshold = threshold_for_sensitivity(score, label, operating.sensitivity)
+    assert threshold is not None
+    return Judge(score, label, threshold, operating.prevalence[0], reference)
+
+
+def validation_of(fitted: FittedModel) -> tuple[Values, Integers]:
+    """Return the scores [V] and labels [V] of a model's validation images.
+
+    Raises `UserError`: too few of a class.
     """
     kept = fitted.history["validation"]
     score, label = np.asarray(kept["score"], np.float64), np.asarray(kept["label"], np.int64)
@@ -100,6 +111,4 @@ def make_judge(fitted: FittedModel, reference: Reference, operating: Operating) 
             f"{fitted.path}: {fewest} validation images of a class, of which no threshold can be told (at least "
             f"{LEAST}); fit on a larger cohort."
         )
-    threshold = threshold_for_sensitivity(score, label, operating.sensitivity)
-    assert threshold is not None
-    return Judge(score, label, threshold, operating.prevalence[0], reference)
+    return score, label

@@ -21,6 +21,7 @@ from shared.cohort import Cohort
 from shared.columns import Column, MismatchError, check_links, read_column, read_text, sealed_content, write_columns
 from shared.errors import UserError
 from shared.nn.backbone import OfflineBackbone
+from shared.progress import progress
 from shared.sealed import write_sealed
 from shared.splits import parts
 
@@ -99,8 +100,9 @@ def make_reference(fitted: FittedModel, cohort: Cohort) -> Reference:
         raise UserError(f"{fitted.path}: fitted on another cohort than {cohort.path}; give its own.")
     part = parts(cohort, fitted.config.fold)
     train = part.train[np.linspace(0, len(part.train) - 1, min(MOST, len(part.train))).round().astype(np.int64)]
-    space = OfflineBackbone()
-    known, held_out = (unit(space(np.asarray(cohort.images[rows])).numpy()) for rows in (train, part.validation))
+    space, rows_of = OfflineBackbone(), (train, part.validation)
+    with progress("features of the model's photographs", sum(map(len, rows_of)), unit="images") as bar:
+        known, held_out = (unit(space(np.asarray(cohort.images[rows]), bar.advance).numpy()) for rows in rows_of)
     return Reference(
         features=known,
         limit=limit_of(neighbour_distance(known, held_out)),

@@ -141,9 +141,9 @@ class OfflineBackbone:
         self._network = fold_for_inference(_load(index, found), input_px=self.input_px).to(self.device)
         self.width = WIDTH
 
-    def __call__(self, images: Images) -> Tensor:
-        """Return float32 [N, 1280] on the CPU for uint8 images [N, S, S, 3]."""
-        return in_batches(self.features, images, width=self.width, device=self.device)
+    def __call__(self, images: Images, advance: Callable[[int], None] = lambda _: None) -> Tensor:
+        """Return float32 [N, 1280] on the CPU for uint8 images [N, S, S, 3]; `advance` is told how many are done."""
+        return in_batches(self.features, images, width=self.width, device=self.device, advance=advance)
 
     def features(self, images: Tensor) -> Tensor:
         """Return float32 [N, 1280] for uint8 images [N, S, S, 3] on the device, in one batch of just as many.
@@ -200,7 +200,14 @@ def resize(images: Tensor, side_px: int) -> Tensor:
 
 
 @torch.inference_mode()
-def in_batches(network: Callable[[Tensor], Tensor], images: Images, *, width: int, device: torch.device) -> Tensor:
+def in_batches(
+    network: Callable[[Tensor], Tensor],
+    images: Images,
+    *,
+    width: int,
+    device: torch.device,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Tensor:
     """Return what `network` makes of `images`, float32 [N, width] on the CPU, in batches of one fixed size.
 
     The last batch is filled up with copies of its first image: convolutions may round differently for batches of
@@ -215,4 +222,5 @@ def in_batches(network: Callable[[Tensor], Tensor], images: Images, *, width: in
         count = len(part)
         filled = torch.cat([part, part[:1].expand(batch - count, -1, -1, -1)]) if count < batch else part
         features[start : start + count] = network(filled.to(device))[:count].float().cpu()
+        advance(count)
     return features

@@ -14,6 +14,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope, Send
 
+from shared.web.schema_words import pattern_words
+
 WORDS = {
     400: "the body cannot be read: it is not JSON in UTF-8; see /docs.",
     404: "there is nothing at this address; see /docs.",
@@ -57,9 +59,7 @@ def answer_in_sentences(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         del request
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
-        return JSONResponse({"error": f"{where or 'the request'}: {first['msg'].lower()}; see /docs."}, 422)
+        return JSONResponse({"error": f"{_in_words(error.errors()[0])}; see /docs."}, 422)
 
     async def failed(request: Request, error: Exception) -> JSONResponse:
         del request, error  # Starlette raises it again for the log
@@ -68,6 +68,18 @@ def answer_in_sentences(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(Exception, failed)
     app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _in_words(error: dict[str, Any]) -> str:
+    """Return what pydantic finds wrong with a value, and which one."""
+    told, kind = error.get("ctx", {}), error["type"]
+    if kind == "json_invalid":
+        return f"the body is not JSON: at character {error['loc'][-1]}, {str(told.get('error', '')).lower()}"
+    where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path", "header"))
+    wrong = error["msg"].lower()
+    if kind == "string_pattern_mismatch":
+        wrong = f"give {pattern_words(told['pattern']).replace('of the form', 'text of the form')}"
+    return f"{where or 'the request'}: {wrong}"
 
 
 # Starlette's and FastAPI's own words

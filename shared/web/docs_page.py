@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 
+from shared.web.schema_words import Field, fields, kind_words
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a;
   background: #fff }
 h2 { font-size: 1.05rem; margin: 2rem 0 .3rem; font-family: ui-monospace, monospace }
+.wide { overflow-x: auto }
 table { border-collapse: collapse; margin: .5rem 0 }
-td, th { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0; border-bottom: 1px solid #ddd }
+caption { text-align: left; white-space: nowrap; font-weight: 600; padding: .2rem 0 }
+td, th { text-align: left; font-weight: normal; vertical-align: top; padding: .2rem 1rem .2rem 0;
+  border-bottom: 1px solid #ddd }
 code { font-family: ui-monospace, monospace }
 @media (prefers-color-scheme: dark) { body { background: #16181c; color: #e6e6e6 } td, th { border-color: #444 }
   a { color: #8ab4ff } }
 """
+
+_ERROR = '<code>{"error": "a sentence"}</code>'
 
 
 def add_docs(app: FastAPI) -> None:
@@ -34,23 +43,56 @@ def add_docs(app: FastAPI) -> None:
 
 def page(api: dict[str, Any]) -> str:
     """Return the page of an OpenAPI description."""
-    title, about = escape(api["info"]["title"]), escape(api["info"].get("description", ""))
+    title, about = escape(api["info"]["title"]), _marked(api["info"].get("description", ""))
+    operations = [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in api["paths"].items()
+        for method, operation in methods.items()
+    ]
+    everywhere = set.intersection(*(set(_refusals(each)) for _, each in operations))
     parts = [
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/docs.css"></head>'
-        f'<body><h1>{title}</h1><p>{about}</p><p>For programs: <a href="/openapi.json">openapi.json</a>.</p>'
+        f'<body><h1>{title}</h1><p>{about}</p><p>For programs: <a href="/openapi.json">openapi.json</a>. '
+        f"What is refused is answered with {_ERROR}, anywhere with {escape(', '.join(sorted(everywhere)))}.</p>",
+        *(_operation(name, each, api, everywhere) for name, each in operations),
     ]
-    for path, methods in api["paths"].items():
-        parts += [_operation(f"{method.upper()} {path}", operation) for method, operation in methods.items()]
     return "\n".join([*parts, "</body></html>"])
 
 
-def _operation(name: str, operation: dict[str, Any]) -> str:
-    rows = [
-        (parameter["name"], f"in {parameter['in']}", parameter.get("description", ""))
-        for parameter in operation.get("parameters", [])
+def _refusals(operation: dict[str, Any]) -> list[str]:
+    return [f"{status} {answer['description']}" for status, answer in operation["responses"].items() if status >= "4"]
+
+
+def _operation(name: str, operation: dict[str, Any], api: dict[str, Any], everywhere: set[str]) -> str:
+    words = " ".join([operation.get("summary", ""), operation.get("description", "")]).strip()
+    asked = [
+        Field(each["name"], f"{kind_words(each['schema'], api)}, in {each['in']}", each.get("description", ""))
+        for each in operation.get("parameters", [])
     ]
-    rows += [(status, "answer", answer["description"]) for status, answer in operation["responses"].items()]
-    cells = "".join(f"<tr><td><code>{escape(a)}</code><td>{escape(b)}<td>{escape(c)}</tr>" for a, b, c in rows)
-    words = escape(" ".join([operation.get("summary", ""), operation.get("description", "")]).strip())
-    return f"<h2>{escape(name)}</h2><p>{words}</p><table>{cells}</table>"
+    parts = [f"<h2>{escape(name)}</h2><p>{_marked(words)}</p>", _table("Asked for", asked)]
+    for media, body in operation.get("requestBody", {}).get("content", {}).items():
+        parts.append(_table(f"Body, {media}", fields(body["schema"], api)))
+    for status, answer in sorted(operation["responses"].items()):
+        if status < "4":
+            parts.append(f"<p><b>{escape(status)}</b> {_marked(answer['description'])}</p>")
+            for media, content in answer.get("content", {}).items():
+                parts.append(_table(f"Answer, {media}", fields(content.get("schema", {}), api)))
+    refused = sorted(set(_refusals(operation)) - everywhere)
+    if refused:
+        parts.append(f"<p>Also refused with {escape(', '.join(refused))}.</p>")
+    return "".join(parts)
+
+
+def _table(caption: str, rows: Iterable[Field]) -> str:
+    cells = "".join(
+        f'<tr><th scope="row"><code>{escape(each.name)}</code></th><td>{escape(each.kind)}</td>'
+        f"<td>{_marked(each.about)}</td></tr>"
+        for each in rows
+    )
+    return f'<div class="wide"><table><caption>{escape(caption)}</caption>{cells}</table></div>' if cells else ""
+
+
+def _marked(text: str) -> str:
+    """Return text as HTML, with what stands between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))

@@ -53,7 +53,7 @@ def require_safe(address: Address, tokens: Path | None) -> None:
 
 
 def listen(address: Address) -> socket.socket:
-    """Return a socket that listens.
+    """Return a socket that listens; who connects before `serve` waits.
 
     Raises `UserError`: the port is taken, or the host is none of this machine's.
     """

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
 from starlette.types import ASGIApp
 
 from shared.web.answers import refusals
@@ -25,6 +26,11 @@ ABOUT = (
 def application(parts: Parts) -> FastAPI:
     """Return what answers."""
     app = new_application("Rarescreen synthesis", ABOUT, parts.trouble)
+
+    @app.get("/", include_in_schema=False)
+    def start() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
     for routes in (network_routes, bundle_routes, order_routes, result_routes, audit_routes):
         app.include_router(routes(parts), responses=refusals(401))
     return app

@@ -114,6 +114,14 @@ def _look(path: Path) -> _Found | None:
         return None
 
 
+def is_empty(path: Path) -> bool:
+    """Return whether a file is a bundle without an image: none of the candidates was kept."""
+    try:
+        return bool(describe(path)["images"] == 0)
+    except (UserError, OSError):
+        return False
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()

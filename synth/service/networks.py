@@ -40,7 +40,16 @@ class NetworkOffer:
     @property
     def orders(self) -> bool:
         """Whether it takes orders: its bundles say which seeds are copies, and who can draw single seeds could look."""
-        return self.cohort is not None and not (self.draws and self.facts.saw_photographs)
+        return self.no_orders is None
+
+    @property
+    def no_orders(self) -> str | None:
+        """Why it takes no orders, for clients; None where it takes them."""
+        if self.draws and self.facts.saw_photographs:
+            return "no bundles are made of a network that draws single pictures and saw photographs; order of another."
+        if self.cohort is None:
+            return "no bundles are made of this network: there are no photographs to compare with; order of another."
+        return None
 
     def wrong_class(self, index: int | None) -> str | None:
         """Return a sentence where a class is given that it has not, or none where it has several; else None."""

@@ -108,8 +108,10 @@ def audit_routes(parts: Parts) -> APIRouter:
 
 def _require_fitting(parts: Parts, request: OrderRequest) -> None:
     offer, bounds = parts.networks.find(request.network), parts.bounds
-    if offer is None or not offer.orders:
-        raise HTTPException(404, "no network that takes orders has this id; see /networks.")
+    if offer is None:
+        raise HTTPException(404, "no network that is offered has this id; see /networks.")
+    if offer.no_orders is not None:
+        raise HTTPException(404, offer.no_orders)
     contradiction = request.contradiction()
     if contradiction is not None:
         raise HTTPException(409, contradiction)

@@ -39,13 +39,21 @@ class OrderRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    network: Sha256
+    network: Sha256 = Field(description="Its id, of /networks.")
     count: Count = Field(description="Candidates; see /limits for how many are allowed.")
     seed: Seed = Field(default=0, description="The first one's; the others follow.")
     truncation: Truncation | None = Field(default=None, description="psi; by default as the network was refined.")
     class_index: Class | None = Field(default=None, description="Of a network that draws several classes.")
-    rule: Literal["union", "intersection", "similarity", "discriminator", "typical-and-diverse"] = "union"
-    sigma: float = Field(default=2.0, ge=0, le=MAX_SIGMA, allow_inf_nan=False)
+    rule: Literal["union", "intersection", "similarity", "discriminator", "typical-and-diverse"] = Field(
+        default="union", description="By which candidates are kept."
+    )
+    sigma: float = Field(
+        default=2.0,
+        ge=0,
+        le=MAX_SIGMA,
+        allow_inf_nan=False,
+        description="Kept is what scores at least the real images' mean minus so many standard deviations.",
+    )
     keep: Count | None = Field(default=None, description="At most so many, by the rule with an order.")
 
     def contradiction(self) -> str | None:
@@ -66,7 +74,7 @@ class OrderState(BaseModel):
 
     id: str = Field(pattern=ORDER_ID)
     state: Literal["queued", "running", "done", "withheld", "failed", "cancelled", "expired"]
-    request: OrderRequest
+    request: OrderRequest = Field(description="What was ordered.")
     created: float = Field(description="Seconds since 1970.")
     what: str = Field(description="What is being done.")
     progress: float = Field(ge=0, le=1, description="Of what is being done.")
@@ -74,7 +82,7 @@ class OrderState(BaseModel):
     reason: str | None = Field(description="Why it ended as it did.")
     sha256: str | None = Field(description="Of the bundle behind its seal: its identity.")
     file_sha256: str | None = Field(description="Of the bundle's file.")
-    bytes: int | None
+    bytes: int | None = Field(description="Of the bundle's file.")
 
 
 class OrderList(BaseModel):
@@ -129,13 +137,13 @@ class AuditPage(BaseModel):
 class Limits(BaseModel):
     """How much a client may ask for."""
 
-    fewest: int
-    most: int
-    images_a_day: int
-    active: int
-    waiting: int
-    per_minute: float
-    days: float
+    fewest: int = Field(description="Candidates of an order.")
+    most: int = Field(description="Candidates of an order.")
+    images_a_day: int = Field(description="Candidates of all orders of a client.")
+    active: int = Field(description="Orders of a client that wait or are worked on.")
+    waiting: int = Field(description="Orders of all clients that wait.")
+    per_minute: float = Field(description="Requests of a client.")
+    days: float = Field(description="For which what was ordered is kept.")
 
     @classmethod
     def of(cls, bounds: Bounds) -> Limits:

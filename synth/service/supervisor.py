@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.console import say
-from synth.service.bundles import BundleOffer, Bundles
+from synth.service.bundles import BundleOffer, Bundles, is_empty
 from synth.service.child import Child, Message
 from synth.service.networks import NetworkOffer
 from synth.service.options import ServeOptions
@@ -23,6 +23,8 @@ EXPIRE_EVERY_S = 600.0
 GONE = "the network, or its cohort, is no longer offered."
 FAILED = "it failed, and the operator's log says how."
 ID_CHARS = 32  # of an order, with which the names of its files begin
+NONE_KEPT = "none of the candidates was kept; order more of them, or by another rule."
+NOT_SHAREABLE = "the images may not be passed on: the operator's audit says why."
 LATE = "it took longer than is allowed; order less."
 
 
@@ -123,7 +125,7 @@ class Supervisor(threading.Thread):
 
     def _job(self, order: Order) -> Message | None:
         offer = self._network(order.network)
-        if offer is None or offer.cohort is None or not offer.orders:
+        if offer is None or offer.cohort is None or offer.no_orders is not None:
             return None
         options = self._options
         return {
@@ -172,9 +174,10 @@ class Supervisor(threading.Thread):
             say(f"order {order.id}: done, for {order.client}")
 
     def _withhold(self, order: Order, result: Path) -> None:
+        reason = NONE_KEPT if is_empty(result) else NOT_SHAREABLE
         result.unlink()
         say(f"order {order.id}: not shareable; {order.id}_audit.md in {self._places.work} says why")
-        self._end(order, "withheld", "the images may not be passed on: the operator's audit says why.")
+        self._end(order, "withheld", reason)
 
     def _end(self, order: Order, state: str, reason: str, **result: str | int) -> bool:
         ended = self._orders.end(order, state, reason, **result)

@@ -5,6 +5,8 @@ import base64
 import io
 import json
 import random
+import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +32,10 @@ from classify.evaluate import predict
 from classify.explaining.heatmap import grad_cam
 from classify.fitting.folder import read_model
 from classify.screening import app as screening
+from classify.screening.answer import Service
 from classify.screening.app import MAX_UPLOAD_BYTES
 from classify.screening.reference import NAME, read_reference
+from classify.serve import ServeOptions, make_service
 from shared.cohort import Cohort, read_cohort
 from shared.errors import UserError
 from shared.splits import parts
@@ -341,9 +345,31 @@ def test_the_command_refuses_in_one_sentence(model: Path, tmp_path: Path) -> Non
         if path.is_file() and path.name != NAME:
             (copy / path.name).write_bytes(path.read_bytes())
     assert "give --cohort once" in sentence(str(copy))
+    cohort = str(model.parent / "cohort.h5")
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # told before anything that takes a while
+        found = sentence(str(copy), "--cohort", cohort, "--port", str(taken.getsockname()[1]))
+    assert "Address already in use; give another one." in found
+    assert not (copy / NAME).exists()
     issued = CliRunner().invoke(cli, ["serve", str(model), "--tokens", str(tmp_path / "t.json"), "--issue", "ada"])
     assert issued.exit_code == 0
     assert issued.output.startswith("rs_")
+
+
+def test_what_is_known_of_a_cohort_is_not_made_again(model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(model, copy)
+    cohort, kept = model.parent / "cohort.h5", copy / NAME
+    before = kept.stat().st_ino
+    _close(make_service(read_model(copy), ServeOptions(copy, cohort=cohort)))
+    assert kept.stat().st_ino == before
+    kept.write_bytes(kept.read_bytes()[:-1])
+    _close(make_service(read_model(copy), ServeOptions(copy, cohort=cohort)))
+    assert kept.read_bytes() == (model / NAME).read_bytes()
+
+
+def _close(service: Service) -> None:
+    service.engine.close()
+    service.decoders.close()
 
 
 @pytest.mark.filterwarnings("ignore")  # of what the library uses

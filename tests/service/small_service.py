@@ -31,7 +31,9 @@ SIZE = 8
 def bundle_of(seeds: range, *, shareable: bool = True, network: str = "ab" * 32, **changes: Any) -> Bundle:
     """Return a bundle whose images follow from their seeds."""
     count = len(seeds)
-    images = np.stack([np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), np.uint8) for seed in seeds])
+    images = np.empty((count, SIZE, SIZE, 3), np.uint8)
+    for number, seed_of_it in enumerate(seeds):
+        images[number] = np.random.default_rng(seed_of_it).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
     seed, score = np.array(seeds, np.int64), np.arange(count, dtype=np.float32)
     fields: dict[str, Any] = {
         "images": images,

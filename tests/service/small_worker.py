@@ -7,7 +7,7 @@ from small_service import make_bundle
 
 from synth.service.child import Server, be_child
 
-FAILS, DIES, WITHHELD, SLOW, FLOODS = 101.0, 102.0, 103.0, 104.0, 105.0
+FAILS, DIES, WITHHELD, SLOW, FLOODS, EMPTY = 101.0, 102.0, 103.0, 104.0, 105.0, 106.0
 
 
 def work(server: Server) -> None:
@@ -35,8 +35,8 @@ def work(server: Server) -> None:
     make_bundle(
         folder / f"{job['name']}.h5",
         request["seed"],
-        request["count"],
-        shareable=sigma != WITHHELD,
+        0 if sigma == EMPTY else request["count"],
+        shareable=sigma not in (WITHHELD, EMPTY),
         network=job["sha256"],
     )
     server.tell(done=True)

@@ -12,6 +12,7 @@ from shared.web.tokens import Tokens
 from synth.cli import cli
 from synth.service.app import application
 from synth.service.options import SCOPES
+from synth.service.requests import BundleState, Limits, NetworkState, OrderRequest, OrderState
 
 OPEN = {"/healthz", "/readyz"}
 NEEDS = {
@@ -87,10 +88,23 @@ def test_the_pages_of_docs_need_no_network(place: Place) -> None:
         assert style.headers["content-type"] == "text/css; charset=utf-8"
         assert re.findall(r'(?:src|href)="([^"]*)"', page.text) == ["/docs.css", "/openapi.json"]
         assert "<script" not in page.text
+        assert client.get("/").text == page.text  # where a browser begins
         assert "style=" not in page.text
         for path in application(parts).openapi()["paths"]:
             assert path in page.text
         assert client.get("/openapi.json").json()["openapi"].startswith("3.")
+
+
+def test_the_docs_list_every_field_of_a_body_and_of_an_answer(place: Place) -> None:
+    with place.opened() as (client, _):
+        text = client.get("/docs").text
+    assert "`" not in text
+    for model in (OrderRequest, OrderState, NetworkState, BundleState, Limits):
+        for name in model.model_fields:
+            assert re.search(rf"<code>(\w+(\[\])?\.)*{name}</code>", text), (model, name)
+    assert "<td>one of &quot;union&quot;, &quot;intersection&quot;," in text
+    assert "<td>whole number, 0 to 4294967295, by default 0</td>" in text  # of the seed
+    assert "<td>number, -2 to 2, or null</td>" in text  # of the truncation
 
 
 def run(*arguments: object) -> tuple[int, str, str]:

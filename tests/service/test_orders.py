@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from small_service import BOUNDS, Place, bundle_of
-from small_worker import DIES, FAILS, FLOODS, SLOW, WITHHELD
+from small_worker import DIES, EMPTY, FAILS, FLOODS, SLOW, WITHHELD
 
 from shared.bundle import write_bundle
 
@@ -55,12 +55,20 @@ def test_what_is_not_shareable_is_withheld_and_not_tried_for_ever(place: Place, 
             told = until(client, orders[-1], "withheld", "done")
             assert told["state"] == "withheld"
             assert (told["sha256"], told["bytes"]) == (None, None)
+            assert told["reason"] == "the images may not be passed on: the operator's audit says why."
             assert client.get(f"/orders/{orders[-1]}/bundle").status_code == 409
             assert not list(parts.places.ready.iterdir())
         answer = client.post("/orders", json=place.order(seed=99))
         assert answer.status_code == 409
         assert answer.json()["error"] == "of 3 orders of this network none was shareable yet; ask the operator."
         assert client.post("/orders", json=place.order(seed=99), headers=place.heads["bob"]).status_code == 202
+
+
+def test_an_order_of_which_nothing_is_kept_says_so(place: Place, until: Callable) -> None:
+    with place.opened() as (client, parts):
+        told = until(client, client.post("/orders", json=place.order(sigma=EMPTY)).json()["id"], "withheld")
+        assert told["reason"] == "none of the candidates was kept; order more of them, or by another rule."
+        assert not list(parts.places.ready.iterdir())
 
 
 def test_what_failed_is_told_without_the_operators_words(
@@ -188,5 +196,19 @@ def test_an_order_that_cannot_be_is_one_sentence(place: Place, change: dict[str,
 
 def test_a_network_without_its_cohort_takes_no_order(place: Place) -> None:
     with place.opened(cohorts=()) as (client, _):
-        assert client.post("/orders", json=place.order()).status_code == 404
-        assert client.post("/orders", json=place.order(network=place.free)).status_code == 404
+        for network in (place.own, place.free):
+            answer = client.post("/orders", json=place.order(network=network))
+            assert answer.status_code == 404
+            assert "there are no photographs to compare with" in answer.json()["error"]
+        answer = client.post("/orders", json=place.order(network="0" * 64))
+        assert answer.json() == {"error": "no network that is offered has this id; see /networks."}
+
+
+def test_a_body_that_is_no_json_is_told_where(place: Place) -> None:
+    with place.opened() as (client, _):
+        answer = client.post("/orders", content=b'{"count" 8}', headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422
+        sentence = answer.json()["error"]
+        assert sentence == "the body is not JSON: at character 9, expecting ':' delimiter; see /docs."
+        answer = client.post("/orders", json=place.order(network="x"))
+        assert answer.json() == {"error": "network: give 64 hexadecimal digits (0-9, a-f); see /docs."}

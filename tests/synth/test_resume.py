@@ -59,9 +59,7 @@ class _Launched:
     def __init__(self, arguments: list[str], told: Path) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         with told.open("a") as stream:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "synth", *arguments], stderr=stream, env=environment
-            )
+            self.process = subprocess.Popen([sys.executable, "-m", "synth", *arguments], stderr=stream, env=environment)
         self.pid = self.process.pid
 
     def wait(self, timeout_s: float) -> int | None:
