@@ -12,7 +12,7 @@ import torch
 
 from classify.evaluate import require_own
 from classify.exporting import files
-from classify.exporting.about import Thresholds, describe, properties_of, sha256_of
+from classify.exporting.about import Thresholds, coarse_words, describe, properties_of, sha256_of
 from classify.exporting.card import card
 from classify.exporting.card_results import evaluations
 from classify.exporting.check import (
@@ -234,4 +234,6 @@ def _report(network: ExportedClassifier, checks: dict[str, Differences], paths: 
         )
     if network.no_evidence is not None:
         say(f"note: there is no heat map: {network.no_evidence}.")
+    if coarse := coarse_words(network.evidence_cells):
+        say(f"note: {coarse}.")
     say(f"written: {', '.join(map(str, paths))}")

@@ -18,7 +18,7 @@ from classify import option
     "--image", "images", type=option.FILE, multiple=True, help="A photograph instead of a cohort.  Repeatable."
 )
 @click.option("--fit", default="crop", metavar="crop|pad|stretch", help="How to make a photograph square.")
-@click.option("--method", default="grad-cam", metavar="grad-cam|occlusion", help="How heat maps are made.")
+@click.option("--method", default="auto", metavar="auto|grad-cam|occlusion", help="How heat maps are made.")
 @click.option("--count", type=int, default=8, help="Images of each kind that are shown, at most.")
 @click.option(
     "--sensitivity", type=float, default=0.95, help="The threshold finds this share of the validation positives."

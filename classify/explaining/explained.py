@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classify.explaining.deletion import Deletion
-from classify.explaining.heatmap import METHODS
+from classify.explaining.heatmap import AUTO, METHODS
 from classify.explaining.mask_share import MaskShare
 from classify.explaining.randomized import Randomized
 from classify.measuring.operating import Operating
@@ -25,7 +25,7 @@ class ExplainOptions:
     """What a user asks for.
 
     Attributes:
-        method: of `classify.explaining.heatmap.METHODS`.
+        method: of `classify.explaining.heatmap.METHODS`, or "auto": the one that fits the network.
         count: images of each kind that are shown, at most.
         sensitivity: share of the validation positives that the threshold finds.
         threshold: probability above which an image is called positive, instead of that one.
@@ -36,7 +36,7 @@ class ExplainOptions:
     Raises `UserError`: one out of range.
     """
 
-    method: str = "grad-cam"
+    method: str = AUTO
     count: int = 8
     sensitivity: float = Operating.sensitivity
     threshold: float | None = None
@@ -45,8 +45,8 @@ class ExplainOptions:
     fit: Fit = "crop"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UserError(f"--method {self.method}: not known; give one of {', '.join(METHODS)}.")
+        if self.method not in (AUTO, *METHODS):
+            raise UserError(f"--method {self.method}: not known; give one of {', '.join((AUTO, *METHODS))}.")
         if self.fit not in FITS:
             raise UserError(f"--fit {self.fit}: unknown; give one of {', '.join(FITS)}.")
         for name, value, low, high in (

@@ -14,6 +14,8 @@ from torch import Tensor, fx, nn
 from classify.models import Classifier
 from shared.errors import UserError
 
+FEWEST_CELLS = 4  # along a side, below which a map cannot tell where in a picture something is
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureMap:
@@ -23,6 +25,11 @@ class FeatureMap:
     channels: int
     height: int
     width: int
+
+    @property
+    def tells_where(self) -> bool:
+        """Whether it has cells enough to tell one place in a picture from another."""
+        return min(self.height, self.width) >= FEWEST_CELLS
 
 
 def last_feature_map(classifier: Classifier) -> FeatureMap:

@@ -96,6 +96,30 @@ def occlusion(
 
 METHODS: Mapping[str, HeatMap] = {"grad-cam": grad_cam, "occlusion": occlusion}
 TITLES: Mapping[str, str] = {"grad-cam": "Grad-CAM", "occlusion": "Occlusion"}
+AUTO = "auto"
+
+
+def choose_method(classifier: Classifier, asked: str = AUTO) -> tuple[str, str | None]:
+    """Return a method of `METHODS`, and a sentence about it where its reader must know more.
+
+    `AUTO` is Grad-CAM where the network's last map tells where something is, else occlusion.
+
+    Raises `UserError`: Grad-CAM is asked for, and what the network looks at last is no feature map.
+    """
+    if asked not in (AUTO, "grad-cam"):
+        return asked, None
+    try:
+        found = last_feature_map(classifier)
+    except UserError:
+        if asked != AUTO:
+            raise
+        return "occlusion", "By occlusion, since what this network looks at last is no map of convolutions."
+    if found.tells_where:
+        return "grad-cam", None
+    cells = f"the network's last map has {found.height} x {found.width} cells, too few to tell where"
+    if asked == AUTO:
+        return "occlusion", f"By occlusion, since {cells}."
+    return asked, f"warning: {cells}; --method occlusion can."
 
 
 def _captum() -> Any:

@@ -1,7 +1,7 @@
 """What one model makes of test images or photographs: verdicts, heat maps of those that are shown, and the checks."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.special import expit
 from classify.evaluate import predict
 from classify.explaining.deletion import deletion_curves
 from classify.explaining.explained import Checks, Explained, ExplainOptions, Judge, Sheet, Tile
-from classify.explaining.heatmap import METHODS
+from classify.explaining.heatmap import METHODS, choose_method
 from classify.explaining.mask_share import mask_share
 from classify.explaining.randomized import NETWORKS, compare_randomized
 from classify.explaining.sorting import KINDS, Shown, sort_out
@@ -47,6 +47,7 @@ def on_test_images(
     segmenter: Segmenter | None = None,
 ) -> Explained:
     """Explain a model on the images that it is tested on."""
+    options, notes = _settled(classifier, options)
     images, label = np.asarray(cohort.images[tested.rows]), cohort.label[tested.rows]
     names = cohort.image_id[tested.rows].tolist()
     score = predict(classifier, images, description=f"{_title(fitted)}, {tested.name}")
@@ -76,7 +77,7 @@ def on_test_images(
         | {"set": tested.name, "n": len(images), "left_out": tested.left_out, "seen": int(seen.sum())}
         | {"cohort": {"sha256": cohort.sha256, "size": cohort.size, "source": cohort.source}}
         | {"counts": {kind: shown.n for kind, shown in sorted_out.items()}},
-        notes=_notes(int(seen.sum()), len(images)),
+        notes=[*notes, *_notes(int(seen.sum()), len(images))],
     )
 
 
@@ -84,6 +85,7 @@ def on_photographs(
     fitted: FittedModel, classifier: Classifier, images: Images, names: Sequence[str], options: ExplainOptions
 ) -> Explained:
     """Explain a model on photographs [N, S, S, 3] of which no truth is known."""
+    options, notes = _settled(classifier, options)
     score = log_odds(classifier, images)
     heat = heat_maps(classifier, images, options.method)
     tiles = [Tile(*each, None) for each in zip(names, images, heat, score.tolist(), strict=True)]
@@ -98,7 +100,14 @@ def on_photographs(
         sheets=[Sheet("photographs", "Photographs", {label: some for label, some in blocks.items() if some})],
         checks=None,
         facts=_facts(fitted, classifier) | {"n": len(images)},
+        notes=notes,
     )
+
+
+def _settled(classifier: Classifier, options: ExplainOptions) -> tuple[ExplainOptions, list[str]]:
+    """Return the options with a method that there is, and what is to be said of it."""
+    method, note = choose_method(classifier, options.method)
+    return replace(options, method=method), [] if note is None else [note]
 
 
 def heat_maps(classifier: Classifier, images: Images, method: str, *, signed: bool = False) -> Heat:

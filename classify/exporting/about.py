@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
+from classify.explaining.feature_map import FEWEST_CELLS
 from classify.exporting.check import TOLERANCE
 from classify.exporting.files import PACKAGES
 from classify.exporting.graph import EVIDENCE, INPUT, PROBABILITY, SCORE, ExportedClassifier
@@ -88,6 +89,7 @@ def describe(fitted: FittedModel, network: ExportedClassifier, thresholds: Thres
         "input": {"name": INPUT, "type": "uint8", "shape": ["N", "H", "W", 3], "channels": "RGB"},
         "outputs": _outputs(network, document["classes"][1]),
         "no_evidence": network.no_evidence,
+        "evidence_cells": network.evidence_cells,
         "preparation": _preparation(network),
         "fit": as_plain(config),
         "counts": document["counts"],
@@ -100,6 +102,16 @@ def describe(fitted: FittedModel, network: ExportedClassifier, thresholds: Thres
         "exported_on": environment(describe_device(network.normalized.mean.device)) | {"packages": _packages()},
         "licence": licences(fitted),
     }
+
+
+def coarse_words(cells: tuple[int, int] | None) -> str:
+    """Return a clause where a heat map of so many cells cannot tell where, else nothing."""
+    if cells is None or min(cells) >= FEWEST_CELLS:
+        return ""
+    return (
+        f"the heat map has {cells[0]} x {cells[1]} cells, too few to tell where in a photograph something is; do not "
+        "show it as a place (`classify explain --method occlusion` can tell)"
+    )
 
 
 def properties_of(about: Mapping[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from classify.exporting.about import NOTICE, part_of
+from classify.exporting.about import NOTICE, coarse_words, part_of
 from classify.exporting.card_data import data, synthetic
 from classify.exporting.card_results import Evaluated, results
 from classify.exporting.check import TOLERANCE
@@ -138,11 +138,12 @@ def _thresholds(about: Mapping[str, Any]) -> list[Block]:
 
 
 def _limits(about: Mapping[str, Any]) -> list[Block]:
+    coarse = coarse_words(about["evidence_cells"])
     evidence = (
         f"There is no heat map: {about['no_evidence']}."
         if about["no_evidence"]
         else "The heat map shows what the score depends on, not that it looks at the disease; it is coarse, and says "
-        "nothing of what speaks against."
+        f"nothing of what speaks against.{coarse and f' And {coarse}.'}"
     )
     phantom = ["Its cohort is the phantom, rendered skin: it knows nothing of patients."]
     lines = [

@@ -41,6 +41,15 @@ class ExportedClassifier(nn.Module):
         """Names of what it returns."""
         return OUTPUTS if self.no_evidence is None else OUTPUTS[:2]
 
+    @property
+    def evidence_cells(self) -> tuple[int, int] | None:
+        """Height and width of its heat map; None where it has none."""
+        if self.no_evidence is not None:
+            return None
+        blank = torch.zeros(1, self.squared.size, self.squared.size, 3, dtype=torch.uint8)
+        height, width = self(blank)[-1].shape[1:]
+        return height, width
+
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return probability [N], score [N], and evidence [N, h, w] where there is some."""
         found = self.network(self.normalized(self.squared(image)))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from classify.explaining.heatmap import METHODS, choose_method
 from classify.inference import for_inference
 from classify.models import Classifier
 from classify.screening.quality import Image
@@ -46,6 +47,7 @@ class Engine:
 
     def __init__(self, classifier: Classifier) -> None:
         self._plain, self._fused = classifier.eval(), for_inference(classifier)
+        self._method, _ = choose_method(self._plain)
         self._space = OfflineBackbone(device=classifier.mean.device)
         self._waiting: queue.Queue[_Asked | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
@@ -101,7 +103,5 @@ class Engine:
         rows = [row for row, each in enumerate(wanted) if each]
         if not rows:
             return {}
-        from classify.explaining.heatmap import grad_cam
-
-        maps = grad_cam(self._plain, images[rows]).cpu().numpy()
+        maps = METHODS[self._method](self._plain, images[rows]).cpu().numpy()
         return dict(zip(rows, maps, strict=True))

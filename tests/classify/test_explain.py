@@ -32,6 +32,7 @@ from shared.images import image_id, read_photo
 from shared.markdown import plain, read_page
 from shared.splits import balanced_test_set, external_test_set, parts
 
+COARSE = 6  # convolutions, of whose maps of 32 px few cells are left
 FEW = ExplainOptions(count=3, checks=4)
 
 
@@ -145,6 +146,19 @@ def test_all_folds_have_folders_of_their_own_and_a_page_that_leads_to_them(small
     assert "(fold1/explain.md)" in (tmp_path / "out" / "explain.md").read_text()
     assert read(tmp_path / "out" / "fold1")["checks"] is None
     assert "Nothing was checked" in (tmp_path / "out" / "fold1" / "explain.md").read_text()
+
+
+def test_a_map_that_cannot_tell_where_is_not_drawn_unless_asked_for(cohort: Cohort, tmp_path: Path) -> None:
+    model = fit_one(cohort, tmp_path / "m", replace(QUICK, depth=COARSE, epochs=1))
+    options = replace(FEW, count=1, checks=0)
+    (by_itself,) = run(model, cohort, tmp_path / "out", options)
+    assert by_itself.options.method == "occlusion"
+    page = (tmp_path / "out" / "explain.md").read_text()
+    assert "Occlusion. An image is called" in page
+    assert "cells, too few to tell where." in page
+    (asked,) = run(model, cohort, tmp_path / "asked", replace(options, method="grad-cam"))
+    assert asked.options.method == "grad-cam"
+    assert asked.sentences[-1].startswith("warning: the network's last map has")
 
 
 def test_external_images_have_no_positives(model: Path, cohort: Cohort, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from exporting import LAST_MAPS, moved, pictures
 from torch import nn
 
 from classify.exporting import files
+from classify.exporting.about import coarse_words
 from classify.exporting.check import TOLERANCE
 from classify.exporting.graph import INPUT, ExportedClassifier
-from classify.models import Classifier
+from classify.models import Classifier, build_model
 
 TEMPERATURE = 1.7
 STORED = 48
@@ -69,6 +70,13 @@ def test_exported_files_say_what_the_model_says(name: str, tmp_path: Path) -> No
     for path in (tmp_path / "m.onnx", tmp_path / "m.pt2"):
         assert str(Path(files.__file__).parents[1]).encode() not in path.read_bytes()
         assert str(Path(torch.__file__).parent).encode() not in path.read_bytes()
+
+
+def test_a_heat_map_that_cannot_tell_where_is_told() -> None:
+    coarse = ExportedClassifier(build_model("custom_cnn", image_size=32), size=32, temperature=TEMPERATURE)
+    assert coarse.evidence_cells == (2, 2)
+    assert coarse_words(coarse.evidence_cells).startswith("the heat map has 2 x 2 cells, too few to tell where")
+    assert coarse_words((4, 4)) == coarse_words(None) == ""
 
 
 @pytest.mark.slow

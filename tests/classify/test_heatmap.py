@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from classify.backbones import custom_cnn
 from classify.explaining import heatmap
 from classify.explaining.feature_map import last_feature_map
-from classify.explaining.heatmap import METHODS, grad_cam, occlusion
+from classify.explaining.heatmap import METHODS, choose_method, grad_cam, occlusion
 from classify.inference import for_inference
 from classify.models import Classifier, build_model, set_trainable
 from shared.errors import UserError
@@ -203,6 +203,19 @@ def test_attention_has_no_map_to_weigh_but_can_be_occluded() -> None:
         grad_cam(classifier, images)
     assert "\n" not in str(raised.value)
     assert occlusion(classifier, images).shape == (1, 20, 20)
+
+
+def test_the_method_is_one_that_can_tell_where() -> None:
+    assert choose_method(square_finder()) == ("grad-cam", None)
+    coarse = build_model("custom_cnn", image_size=32)
+    cells = "the network's last map has 2 x 2 cells, too few to tell where"
+    assert choose_method(coarse) == ("occlusion", f"By occlusion, since {cells}.")
+    assert choose_method(coarse, "grad-cam") == ("grad-cam", f"warning: {cells}; --method occlusion can.")
+    assert choose_method(coarse, "occlusion") == ("occlusion", None)
+    attention = build_model("timm:test_vit")
+    assert choose_method(attention)[0] == "occlusion"
+    with pytest.raises(UserError, match="give --method occlusion"):
+        choose_method(attention, "grad-cam")
 
 
 def test_a_fused_network_is_refused() -> None:
