@@ -20,6 +20,7 @@ from shared.results import best_cell
 from synth.bundles.info import describe
 from synth.cohorts.page import PHANTOM, cohort_page
 from synth.selecting.audit_page import KEEP, PHOTOGRAPH
+from synth.table1.markdown import how_trained
 
 SHEETS = ("_sheet.png", "_copies.png")  # of a bundle, with photographs among them
 # Nobody looked for copies of photographs among the first, and the others show those that were rejected, too.
@@ -28,16 +29,24 @@ WITH_PHOTOGRAPHS = (
     "**This page shows photographs of patients: keep it where these are, or make it with --no-photographs.**"
 )
 MADE = (
-    "From photographs of {positive} a generator learnt to draw new ones. Drawn images that are near enough to "
-    "photographs are kept, to train classifiers with, and copies of a photograph are thrown away. How good they are is "
-    "told here in distances between drawn and real images, beside those that real images have among themselves."
+    "From photographs of {positive} a generator learnt to draw new ones. {selected}How good they are is told here in "
+    "distances between drawn and real images, beside those that real images have among themselves."
+)
+SELECTED = (
+    "Drawn images that are near enough to photographs are kept, to train classifiers with, and copies of a photograph "
+    "are thrown away. "
+)
+NO_COPIES = (
+    "That no copy was found does not prove that none is there; the test is described under *Copies of photographs*."
+)
+NOT_SELECTED = (
+    "Nobody looked for copies of photographs among the images here: `synth select` does, and `--bundle` shows it."
 )
 LIMITS = (
     "A generator knows what it was shown. What these photographs lack (a skin tone, a site, an age, an early stage) "
     "its images lack too, and the tables can only count what the cohort names.",
     "A score measures likeness in the features of one network. It sees texture and colour better than medicine.",
     "No image here has a diagnosis: it has the label of the photographs that its generator was shown.",
-    "That no copy was found does not prove that none is there; the test is described under *Copies of photographs*.",
     "Whether the images help is decided by classifiers on photographs that nobody trained on: `classify study`.",
 )
 
@@ -92,7 +101,7 @@ def report(options: ReportOptions) -> None:
         *cohort_page(cohort, named=options.photographs),
         *kept,
         Heading("Limits of the images", 2),
-        Bullets(LIMITS),
+        Bullets([*LIMITS, *([NO_COPIES if abouts else NOT_SELECTED] if tables or abouts else [])]),
         *_origin(cohort, tables, abouts),
     ]
     write_report(options.out, blocks, folder=options.out.parent, command=_command(options))
@@ -124,7 +133,8 @@ def _lead(cohort: Cohort, tables: dict[Path, Any], abouts: dict[Path, Json], *, 
     warnings = [WITH_PHOTOGRAPHS] if patients else []
     if cohort.source == PHANTOM:
         warnings.append("**The cohort is the phantom, rendered skin: nothing here says anything of patients.**")
-    lines = [MADE.format(positive=escaped(cohort.positive))] if tables or abouts else []
+    made = MADE.format(positive=escaped(cohort.positive), selected=SELECTED if abouts else "")
+    lines = [made] if tables or abouts else []
     lines += [" ".join(best_cell(table)) for table in tables.values()]
     for about in abouts.values():
         candidates, copies = about["candidates"]["total"], about["audit"].get("counts", {}).get("copies")
@@ -145,7 +155,7 @@ def _fold(fold: int) -> str:
 def _run(run: Path, table: dict[str, Any], options: ReportOptions) -> list[Block]:
     """Return Table 1 of a run or a grid, its curves, and pictures of its best checkpoint."""
     best = table["rows"][0]
-    sheet = Picture(f"{best['run']}/best.png", "Images of the best checkpoint of the best cell")
+    sheet = Picture((Path(str(best["run"])) / "best.png").as_posix(), "Images of the best checkpoint of the best cell")
     blocks = _with_first(sheet, read_page(run / "table1.md")[1:])
     title = Heading(f"The generator, {_fold(best['fold']).lower()}", 2)
     return [title, *moved(deeper(blocks), run, options.out.parent)]
@@ -197,7 +207,7 @@ def _origin(cohort: Cohort, tables: dict[Path, Any], abouts: dict[Path, Json]) -
 
 def _generator(row: dict[str, Any]) -> str:
     return (
-        f"Generator of {_fold(row['fold']).lower()}: {escaped(str(row['method']))}, start "
-        f"{escaped(str(row['start'] or 'from scratch'))}, {row['kimg']:g} kimg, seed {int(row['seed'])}, "
+        f"Generator of {_fold(row['fold']).lower()}: {escaped(how_trained([row]))}, "
+        f"{row['kimg']:g} kimg, seed {int(row['seed'])}, "
         f"{row['seconds']:.0f} s on {escaped(str(row['device']))}."
     )

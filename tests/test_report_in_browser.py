@@ -86,6 +86,17 @@ def test_every_link_leads_somewhere(browser: Browser, url: str) -> None:
             )
 
 
+def test_the_list_of_sections_is_folded_where_there_is_no_room_beside_the_text(browser: Browser, url: str) -> None:
+    with opened(browser, url, viewport={"width": 400, "height": 800}) as page:
+        assert not page.locator("nav a").first.is_visible()
+        page.locator("nav summary").click()
+        page.locator("nav a").first.wait_for()
+        page.set_viewport_size({"width": 1400, "height": 800})
+        page.reload()
+        assert page.locator("nav a").first.is_visible()
+        assert not page.locator("nav summary").is_visible()
+
+
 def test_the_keyboard_reaches_text_tables_and_detail(browser: Browser, url: str) -> None:
     with opened(browser, url) as page:
         page.keyboard.press("Tab")
@@ -97,7 +108,7 @@ def test_the_keyboard_reaches_text_tables_and_detail(browser: Browser, url: str)
             page.keyboard.press("Tab")
             reached.append(page.evaluate("document.activeElement.localName"))
         assert reached[:3] == ["a", "div", "summary"]  # the link, the table that scrolls, the detail
-        page.locator("summary").focus()
+        page.locator("main summary").focus()
         page.keyboard.press("Enter")
         assert page.locator("details p").is_visible()
 

@@ -19,6 +19,7 @@ from starlette.formparsers import MultiPartParser
 
 from classify.screening.answer import Result, Service
 from classify.screening.feedback import MAX_TEXT, ROLES, STATEMENTS, Answer, Feedback
+from classify.screening.words import percentage
 from shared.images import BadPhotoError
 from shared.web.access import Access
 from shared.web.answers import refusals
@@ -119,7 +120,9 @@ class Pages:
 @functools.cache
 def _templates() -> Environment:
     loader = PackageLoader("classify.screening", "page")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    templates.filters["percent"] = percentage
+    return templates
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from shared.records import Record
 
 CAPTIONS = {
-    "accuracy": "Accuracy by configuration (the paper's Figure 5) with 95 % intervals, where ticks are folds; and the "
-    "gain over the same model without synthetic images, filled where it is beyond chance among test images when "
-    "corrected for all comparisons (intervals are not)",
+    "accuracy": "Accuracy by configuration (the paper's Figure 5) with 95 % intervals, where ticks are folds",
     "confusion": "Confusion matrices (the paper's Figures 6 and 7): verdicts of all folds and seeds, so an image "
     "counts once for each model that judged it",
     "curves": "Loss and accuracy over epochs (the paper's Figures 8 and 9): means over folds and seeds, from the least "
@@ -31,10 +29,19 @@ CAPTIONS = {
     "reliability": "Reliability: what a probability is worth, as given and after temperature scaling; larger points "
     "are more images, and bars are 95 % intervals",
 }
+OF_GAIN = (
+    "; and the gain over the same model without synthetic images, filled where it is beyond chance among test images "
+    "when corrected for all comparisons (intervals are not)"
+)
 FIGURES = tuple(CAPTIONS)
 MEASURES = {"loss": "cross-entropy", "accuracy": "%"}  # of an epoch, with their units
 PARTS = {"validation": "validation", "train": "training"}
 CURVES_IN = (3.4, 2.5)  # a panel of curves: two for each row
+
+
+def caption_of(name: str, table: Table) -> str:
+    """Return what a figure of a table shows."""
+    return CAPTIONS[name] + (OF_GAIN if name == "accuracy" and table.contrasts.against_none else "")
 
 
 def draw_figures(table: Table, records: Sequence[Record], paths: Mapping[str, Path]) -> set[str]:

@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
+from pathlib import PurePosixPath
 from statistics import fmean, stdev
 from typing import Any
 
 from synth.scores.ranking import Lead, in_words
 
 Row = dict[str, Any]
+
+UNKNOWN = "–"
+SCRATCH = "scratch"  # the method without a start
 
 
 def render(table: dict[str, Any]) -> str:
@@ -22,16 +26,15 @@ def render(table: dict[str, Any]) -> str:
         "",
         f"{quality['name']} of {quality['n_fake']} generated images against {quality['n_real']} training images; "
         f"smaller is better. {_listed('Seed', seeds)}, {_trained_on(rows[0])}, {rows[0]['device']}, "
-        f"method {' and '.join(sorted({row['method'] for row in rows}))}, start {rows[0]['start'] or 'from scratch'}.",
+        f"{how_trained(rows)}.",
         "",
-        f"| rank | gamma | lr | target | kimg | {quality['name']} | excess over the floor: start → best "
-        "| KID to validation | the first's lead in KID | p | s | FID in the paper |",
-        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     leads = [None, *table["leads"]]
-    lines += [
+    ranked = [
         _cell(rank, of_cell, lead) for rank, (of_cell, lead) in enumerate(zip(cells, leads, strict=True), start=1)
     ]
+    told = [name for name in ranked[0] if any(cell[name] != UNKNOWN for cell in ranked)]
+    lines += [_line(told), f"|{'--:|' * len(told)}", *(_line([cell[name] for name in told]) for cell in ranked)]
     lines += ["", _legend(table, len(seeds))]
     if len(cells) > 1:
         found = [None if lead is None else Lead(**lead) for lead in table["leads"]]
@@ -67,7 +70,7 @@ def _sureness(cells: Sequence[Sequence[Row]]) -> list[str]:
         lines.append(f"| {rank} | {' | '.join(columns)} |")
     floors = {name: quality.get(f"{name}_floor") for name in ("precision", "recall")}
     if quality["floor"] is not None:
-        precision, recall = ("–" if value is None else f"{value:.2f}" for value in floors.values())
+        precision, recall = (UNKNOWN if value is None else f"{value:.2f}" for value in floors.values())
         floor = _score([quality], "floor", 1)
         lines.append(f"| *reals* | | | {floor} | {precision} | {recall} | | |")
     lines += [
@@ -99,25 +102,43 @@ def _score(qualities: Sequence[dict[str, Any]], name: str, digits: int) -> str:
 
 def _files(rows: Sequence[Row]) -> list[str]:
     """Return where the pictures are: names and no links, since the table is copied to another folder."""
-    sheets = ", ".join(f"{row['run']}/best.png" for row in rows)
+    sheets = ", ".join((PurePosixPath(row["run"]) / "best.png").as_posix() for row in rows)
     return [
-        "![Scores, losses and p over the images shown](curves.png)",
+        "![Scores and losses, with ADA also p, over the images shown](curves.png)",
         "",
         f"Images of the best checkpoints, in the grid's folder: {sheets}.",
     ]
 
 
-def _cell(rank: int, rows: Sequence[Row], lead: dict[str, float] | None) -> str:
-    """Return the line of one cell: of several seeds the means and standard deviations."""
+def how_trained(rows: Iterable[Row]) -> str:
+    """Return by which methods networks were trained and what they began with, such as "method ada, from scratch"."""
+    methods = " and ".join(sorted({row["method"] for row in rows if row["method"] != SCRATCH}))
+    starts = sorted({f"start {row['start']}" if row["start"] else "from scratch" for row in rows})
+    return ", ".join([f"method {methods}", *starts] if methods else starts)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(rank: int, rows: Sequence[Row], lead: dict[str, float] | None) -> dict[str, str]:
+    """Return the values of one cell by their columns: of several seeds the means and standard deviations."""
     row, best = rows[0], [row["quality"] for row in rows]
-    point = f"{_number(row['gamma'])} | {row['lr']:g} | {_number(row['target'])}"
-    kimg = " ".join(f"{each['kimg']:g}" for each in sorted(rows, key=lambda each: int(each["seed"])))
-    apart = "– | –" if lead is None else f"{lead['kid']:.4f} ± {lead['standard_error']:.4f} | {lead['p']:.2g}"
     excess = f"{_excess(each['quality_at_start'] for each in rows)} → {_excess(best)}"
-    return (
-        f"| {rank} | {point} | {kimg} | {_distance(rows)} | {excess} "
-        f"| {_kid(best)} | {apart} | {sum(each['seconds'] for each in rows):.0f} | {_number(row['paper_fid'])} |"
-    )
+    return {
+        "rank": str(rank),
+        "gamma": _number(row["gamma"]),
+        "lr": f"{row['lr']:g}",
+        "target": _number(row["target"]),
+        "kimg": " ".join(f"{each['kimg']:g}" for each in sorted(rows, key=lambda each: int(each["seed"]))),
+        row["quality"]["name"]: _distance(rows),
+        "excess over the floor: start → best": excess,
+        "KID to validation": _kid(best),
+        "the first's lead in KID": UNKNOWN if lead is None else f"{lead['kid']:.4f} ± {lead['standard_error']:.4f}",
+        "p": UNKNOWN if lead is None else f"{lead['p']:.2g}",
+        "training, s": f"{sum(each['seconds'] for each in rows):.0f}",
+        "FID in the paper": _number(row["paper_fid"]),
+    }
 
 
 def _kid(best: Sequence[dict[str, Any]]) -> str:
@@ -125,7 +146,7 @@ def _kid(best: Sequence[dict[str, Any]]) -> str:
     names = ("kid_validation", "kid_low", "kid_high")
     values, lows, highs = ([each[name] for each in best if each[name] is not None] for name in names)
     if not values:
-        return "–"
+        return UNKNOWN
     seeds = f"; seeds ± {stdev(values):.4f}" if len(values) > 1 else ""
     return f"{fmean(values):.4f} ({fmean(lows):.4f} to {fmean(highs):.4f}{seeds})"
 
@@ -134,7 +155,7 @@ def _spread(values: Iterable[float | None], errors: Iterable[float | None] = (),
     """Return the mean over seeds, the mean of the errors of each, and how the seeds differ."""
     known, sure = ([each for each in column if each is not None] for column in (values, errors))
     if not known:
-        return "–"
+        return UNKNOWN
     error = f" ± {fmean(sure):.{digits}f}" if sure else ""
     seeds = f" (seeds ± {stdev(known):.{digits}f})" if len(known) > 1 else ""
     return f"{fmean(known):.{digits}f}{error}{seeds}"
@@ -146,7 +167,7 @@ def _excess(qualities: Iterable[dict[str, Any]]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
+    return UNKNOWN if value is None else f"{value:g}"
 
 
 def _trained_on(row: dict[str, Any]) -> str:
@@ -187,6 +208,6 @@ def _legend(table: dict[str, Any], seeds: int) -> str:
     )
     collapse = f" Diversity collapsed at some checkpoint of {', '.join(collapsed)}." if collapsed else ""
     return (
-        f"{floor} Checkpoints and cells are chosen by {chosen}; {sure} *s* are the seconds of training, without the "
+        f"{floor} Checkpoints and cells are chosen by {chosen}; {sure} The time is that of training, without the "
         f"scores. {comparable}{collapse}{pruned}{unimproved}"
     )

@@ -229,7 +229,20 @@ def test_another_application_asks_without_torch_and_without_us(exported: Path, f
     assert (match[1] == "yes") == (expected[0][0] > 0.5)
     with Image.open(tmp_path / "reasons.png") as reasons:
         assert reasons.size == (448, 448)
-    assert len(EXAMPLE.read_text().rpartition("ImageOps\n\n")[2].splitlines()) == 10  # as the documentation says
+        assert not np.array_equal(*np.asarray(reasons)[..., :2].transpose(2, 0, 1))  # there is red in it
+    ask = EXAMPLE.read_text().partition("def ask")[2].partition("\n\n\n")[0]
+    assert len(ask.splitlines()) == 1 + 10  # as the documentation says, which shows it
+    assert f"def ask{ask}\n```" in (EXAMPLE.parents[1] / "docs" / "export.md").read_text()
+    (tmp_path / "text.png").write_text("no photograph")
+    for file, words in (("photograph.png", "File exists: 'reasons.png'"), ("text.png", "cannot identify image file")):
+        again = subprocess.run(
+            [sys.executable, str(EXAMPLE), str(exported / "model.onnx"), file, "reasons.png"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert again.returncode == 1
+        assert again.stderr.startswith("error: ")
+        assert words in again.stderr
+        assert "Traceback" not in again.stderr
 
 
 def test_pillow_prepares_as_we_do() -> None:

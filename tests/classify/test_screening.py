@@ -22,7 +22,7 @@ from classify.screening.feedback import STATEMENTS, Answer, Feedback, usability
 from classify.screening.judgement import Judge, Judgement, Verdict
 from classify.screening.quality import Measures, least_sharpness, measure, problems
 from classify.screening.reference import Reference, limit_of, neighbour_distance, unit
-from classify.screening.words import ALWAYS, headline, reasons
+from classify.screening.words import ALWAYS, headline, percentage, reasons
 from shared.decoding import Decoded
 from shared.errors import UserError
 
@@ -207,6 +207,13 @@ def test_small_shares_are_told_in_thousands() -> None:
     (share, _) = reasons(judgement, prevalence=0.03, disease="X", sensitivity=0.95)
     assert "between fewer than 1 in 1000 and 5 in 1000" in share
     assert "where 3 in 100 of the patients have it" in share
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.0, "under 0.1"), (0.04, "under 0.1"), (0.05, "0.1"), (35.84, "35.8"), (99.96, "over 99.9")]
+)
+def test_no_percentage_is_certain(value: float, words: str) -> None:
+    assert percentage(value) == words
 
 
 def test_feedback_is_kept_scored_and_removed(tmp_path: Path) -> None:

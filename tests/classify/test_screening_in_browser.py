@@ -93,6 +93,8 @@ def test_what_is_no_photograph_is_said_in_the_page(browser: Browser, url: str, f
     with browser.new_context() as session:  # the refusal is an answer of 400, which the console reports
         page = session.new_page()
         page.goto(url)
+        page.set_input_files("#photo", files["no picture"])
+        page.locator("#preview").wait_for(state="hidden")  # and no broken picture
         assert "The photograph cannot be read" in judged(page, files["no picture"])
 
 

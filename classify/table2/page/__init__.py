@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from classify.table2.figures import CAPTIONS
+from classify.table2.figures import caption_of
 from classify.table2.page.beyond import beyond
 from classify.table2.page.checks import attributes, shortcuts
 from classify.table2.page.compared import compared
@@ -35,7 +35,7 @@ def answer(table: Table) -> list[Block]:
 
 def sections(table: Table, pictures: Mapping[str, str]) -> list[Block]:
     """Return the sections of the page, each with the figures that belong to it."""
-    shown = {name: [Picture(file, CAPTIONS[name])] for name, file in pictures.items()}
+    shown = {name: [Picture(file, caption_of(name, table))] for name, file in pictures.items()}
     return [
         *tested(table, shown.get("accuracy", [])),
         *compared(table.contrasts),
