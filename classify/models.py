@@ -145,8 +145,13 @@ def resolve_depth(spec: ModelSpec, depth: int | None) -> int | None:
     return depth
 
 
-def resolve_image_size(spec: ModelSpec, image_size: int | None, depth: int | None = None) -> int:
-    """Return the side of the network's input in px; raise `UserError` when the network cannot take it."""
+def resolve_image_size(
+    spec: ModelSpec, image_size: int | None, depth: int | None = None, *, whose: str | None = None
+) -> int:
+    """Return the side of the network's input in px; raise `UserError` when the network cannot take it.
+
+    `whose` names the file whose images have the size `image_size`, where nobody asked for it.
+    """
     size = spec.image_size if image_size is None else image_size
     if size is None:
         raise UserError(f"--image-size: {spec.name} has no size of its own; give the side of its input in px.")
@@ -156,10 +161,10 @@ def resolve_image_size(spec: ModelSpec, image_size: int | None, depth: int | Non
         multiple = f"a multiple of {step} " if step > 1 else ""
         is_too_deep = depth is not None and spec.min_image_size <= size <= MAX_IMAGE_SIZE
         fewer = f", or --depth {largest_depth(size)} or less" if is_too_deep else ""
-        raise UserError(
-            f"--image-size {size}: {spec.name} cannot take it; give {multiple}from {smallest} to {MAX_IMAGE_SIZE} px"
-            f"{fewer}."
-        )
+        wrong = f"--image-size {size}: {spec.name} cannot take it; give"
+        if whose is not None:
+            wrong = f"{whose}: its images have {size} px, which {spec.name} cannot take; give --image-size,"
+        raise UserError(f"{wrong} {multiple}from {smallest} to {MAX_IMAGE_SIZE} px{fewer}.")
     return size
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from shared.command_line import Input
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 FILE = click.Path(path_type=Path)
+COHORT, BUNDLES, RECORD_FILES = Input("cohort"), Input("bundle"), Input("records file")
+MODEL = Input("model", made_by="`classify fit`")
 LONGEST_NUMBER = 9  # digits of a fold
 
 
@@ -58,7 +62,7 @@ DEVICE = click.option("--device", default="auto", help="cpu, cuda, cuda:1, mps; 
 BUNDLE = click.option(
     "--bundle",
     "bundles",
-    type=FILE,
+    type=BUNDLES,
     multiple=True,
     help="Synthetic images (bundle.h5); repeatable: those of the fold are used, of each class.",
 )

@@ -93,7 +93,13 @@ def _included(page: Path, folder: Path, cohorts: Sequence[str]) -> list[Block]:
 
     Raises `UserError`: it has no title, or is of another cohort than those (sha256) of the records.
     """
-    blocks = read_page(page.with_suffix(".md") if page.suffix == HTML else page)
+    text = page.with_suffix(".md") if page.suffix == HTML else page
+    if page.is_file() and not text.is_file():
+        raise UserError(
+            f"{page}: {text.name} does not stand beside it, as `synth report` writes it; give a page that it wrote, "
+            "with that file."
+        )
+    blocks = read_page(text)
     told = cohort_named(blocks)
     if told is not None and told not in cohorts:
         raise UserError(

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -14,8 +15,29 @@ import click
 from shared import __version__
 from shared.console import processes, user_errors
 from shared.errors import UserError
+from shared.files import require_file
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+
+
+class Input(click.Path):
+    """A parameter that names what is to be read: that it is there is seen before anything large is imported.
+
+    `what` is its role, such as "cohort"; `made_by` names what makes it where it is a folder, and is None of a file.
+    """
+
+    def __init__(self, what: str, *, made_by: str | None = None) -> None:
+        super().__init__(path_type=Path)
+        self._what, self._made_by = what, made_by
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path; raise `UserError` where nothing is there."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if self._made_by is None:
+            return require_file(path, self._what)
+        if not path.exists():
+            raise UserError(f"{path}: no such folder; the {self._what} must be one that {self._made_by} wrote.")
+        return path
 
 
 class Commands(click.Group):

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import click
 
+from shared.command_line import Input
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 WEIGHTS = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+COHORT, CANDIDATES, BUNDLES = Input("cohort"), Input("candidates file"), Input("bundle")
 QUALITY_SPACES = ("auto", "offline", "lite1", "inception", "dinov2", "dinov2-small")
 SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16", "vgg16-fc1", "vgg16-conv5", "dinov2", "dinov2-small")
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @click.command("evaluate")
-@click.argument("model", type=option.FILE)
-@click.option("--cohort", type=option.FILE, required=True, help="Cohort with the test images.")
+@click.argument("model", type=option.MODEL)
+@click.option("--cohort", type=option.COHORT, required=True, help="Cohort with the test images.")
 @click.option("--set", "sets", multiple=True, default=("balanced",), metavar="balanced|external", help="Repeatable.")
 @option.RECORDS
 @option.ALLOW_SEEN

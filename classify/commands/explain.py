@@ -11,8 +11,8 @@ from classify import option
 
 
 @click.command("explain")
-@click.argument("model", type=option.FILE)
-@click.option("--cohort", type=option.FILE, help="Cohort with the test images.")
+@click.argument("model", type=option.MODEL)
+@click.option("--cohort", type=option.COHORT, help="Cohort with the test images.")
 @click.option("--set", "test", metavar="balanced|external", help="Of the cohort.  [default: balanced]")
 @click.option(
     "--image", "images", type=option.FILE, multiple=True, help="A photograph instead of a cohort.  Repeatable."

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 @click.command("export")
-@click.argument("model", type=option.FILE)
+@click.argument("model", type=option.MODEL)
 @click.option(
     "--out", type=option.FILE, required=True, help="Folder for all kinds of files, or one that ends in .onnx or .pt2."
 )
 @click.option("--fold", type=int, help="Which model, where MODEL holds one for each fold.")
-@click.option("--cohort", type=option.FILE, help="Cohort to check the files on.  [default: random pixels]")
+@click.option("--cohort", type=option.COHORT, help="Cohort to check the files on.  [default: random pixels]")
 @click.option(
     "--records",
     type=option.FILE,

@@ -11,7 +11,7 @@ from classify import option
 
 
 @click.command("fit")
-@click.argument("cohort", type=option.FILE)
+@click.argument("cohort", type=option.COHORT)
 @option.BUNDLE
 @click.option("--ratio", default="none", metavar="none|A:B", help="Synthetic to real positives, such as 1:5.")
 @click.option(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("report")
-@click.argument("records", type=option.FILE, nargs=-1, required=True)
+@click.argument("records", type=option.RECORD_FILES, nargs=-1, required=True)
 @click.option("--page", "pages", type=option.FILE, multiple=True, help="A page of `synth report`, which comes first.")
 @option.operating
 @option.LEAST

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("study")
-@click.argument("cohort", type=option.FILE)
+@click.argument("cohort", type=option.COHORT)
 @click.option("--preset", default="demo", metavar="demo|paper|controlled|FILE.toml", help="The cells of Table 2.")
 @option.BUNDLE
 @option.PROTOCOL

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("table")
-@click.argument("records", type=option.FILE, nargs=-1, required=True)
+@click.argument("records", type=option.RECORD_FILES, nargs=-1, required=True)
 @click.option("--out", type=option.FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
 @option.operating
 @option.LEAST

@@ -10,7 +10,7 @@ from classify import option
 
 
 @click.command("tune")
-@click.argument("cohort", type=option.FILE)
+@click.argument("cohort", type=option.COHORT)
 @click.option("--out", type=option.FILE, required=True, help="Folder for the study and what it finds.")
 @click.option("--fold", type=int, default=0, help="Fold whose training part is searched on.")
 @click.option("--model", default="custom_cnn", metavar="NAME", help="As of `classify fit`.")

@@ -73,6 +73,9 @@ def _resolve(
 ) -> FitConfig:
     spec, ratio = find_model(options.model), Ratio.parse(options.ratio)
     depth = resolve_depth(spec, options.depth)
+    asked = _first(options.image_size, spec.image_size)
+    whose = str(cohort.path or "the cohort") if asked is None else None
+    size = resolve_image_size(spec, cohort.size if asked is None else asked, depth, whose=whose)
     head, dropout = resolve_head(spec, options.head, options.dropout)
     epochs = spec.epochs if options.epochs is None else options.epochs
     if options.control == "epochs":
@@ -87,7 +90,7 @@ def _resolve(
         synthetic=supply.synthetic,
         fold=fold,
         seed=options.seed,
-        image_size=resolve_image_size(spec, _first(options.image_size, spec.image_size, cohort.size), depth),
+        image_size=size,
         unfreeze=unfreeze,
         depth=depth,
         head=head,

@@ -40,6 +40,12 @@ def report(cohort: Cohort, findings: Findings) -> None:
             "no --csv: each photograph counts as another patient's, so that photographs of one patient may lie on both "
             "sides of a split"
         )
+    if cohort.size & (cohort.size - 1):
+        smaller = 1 << cohort.size.bit_length() - 1
+        say(
+            f"note: classifiers take images of {cohort.size} px, but `synth train` takes powers of two alone; for that "
+            f"give --size {smaller} or {2 * smaller}"
+        )
     say(f"{cohort.path}: {len(cohort)} images of {cohort.size} px, sha256 {cohort.sha256}")
 
 

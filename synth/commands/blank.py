@@ -8,7 +8,7 @@ from synth import option
 
 
 @click.command("blank")
-@click.argument("cohort", type=option.FILE)
+@click.argument("cohort", type=option.COHORT)
 @click.option("--segmentation", type=option.FOLDER, required=True, help="Folder with facebook/sam-vit-base.")
 @option.DEVICE
 @click.option("--out", type=option.FILE, required=True, help="Cohort file to write.")

@@ -9,7 +9,7 @@ from synth import option
 
 @click.command("refine")
 @click.argument("run", type=str)
-@click.option("--cohort", type=option.FILE, required=True, help="Cohort that the run was trained on.")
+@click.option("--cohort", type=option.COHORT, required=True, help="Cohort that the run was trained on.")
 @click.option(
     "--out", type=option.FILE, required=True, help="Network file to write; a table and a picture go beside it."
 )

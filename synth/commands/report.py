@@ -9,9 +9,9 @@ from synth import option
 
 
 @click.command("report")
-@click.argument("cohort", type=option.FILE)
+@click.argument("cohort", type=option.COHORT)
 @click.option("--run", "runs", type=option.FOLDER, multiple=True, help="Folder of a run or grid; repeat, one a fold.")
-@click.option("--bundle", "bundles", type=option.FILE, multiple=True, help="Selected images; repeat, one a fold.")
+@click.option("--bundle", "bundles", type=option.BUNDLES, multiple=True, help="Selected images; repeat, one a fold.")
 @click.option(
     "--photographs/--no-photographs",
     default=True,

@@ -8,8 +8,8 @@ from synth import option
 
 
 @click.command("select")
-@click.argument("candidates", type=option.FILE)
-@click.option("--cohort", type=option.FILE, required=True, help="Cohort that the network was trained on.")
+@click.argument("candidates", type=option.CANDIDATES)
+@click.option("--cohort", type=option.COHORT, required=True, help="Cohort that the network was trained on.")
 @click.option("--network", type=str, required=True, help="Network that drew the candidates.")
 @click.option("--sigma", type=float, default=2.0, help="Threshold: mean - sigma x SD of the reals' scores.")
 @click.option(

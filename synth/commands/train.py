@@ -8,7 +8,7 @@ from synth import option
 
 
 @click.command("train")
-@click.argument("cohort", type=option.FILE)
+@click.argument("cohort", type=option.COHORT)
 @click.option(
     "--out", type=option.FOLDER, required=True, help="Folder of the run or grid; the same command goes on in it."
 )

@@ -52,7 +52,10 @@ FIT = ("fit", "cohort.h5", "--out", "m", "--device", "cpu")
         (("fit", "cohort.h5"), "Missing option '--out'; see `classify fit --help`"),
         (("fit",), "Missing argument 'COHORT'"),
         (("fit", "cohort.h5", "--out", "m", "--layers", "3"), "No such option"),
-        ((*FIT, "--depth", "8"), "--image-size 32: custom_cnn cannot take it"),
+        (
+            (*FIT, "--depth", "8"),
+            "cohort.h5: its images have 32 px, which custom_cnn cannot take; give --image-size",
+        ),
         (("frobnicate",), "No such command 'frobnicate'"),
         ((*FIT, "--ratio", "1:0"), "--ratio 1:0: not a ratio"),
         ((*FIT, "--ratio", "2"), "--ratio 2: not a ratio"),
@@ -84,18 +87,18 @@ FIT = ("fit", "cohort.h5", "--out", "m", "--device", "cpu")
         ((*FIT, "--device", "abacus"), "--device abacus: no such device"),
         ((*FIT, "--bundle", "none.h5"), "none.h5: no such file"),
         ((*FIT, "--bundle", "cohort.h5", "--ratio", "1:5"), "cohort.h5: "),
-        (("evaluate", "m", "--cohort", "cohort.h5", "--records", "r"), "m: holds no model"),
+        (("evaluate", "m", "--cohort", "cohort.h5", "--records", "r"), "m: no such folder; the model must be one"),
         (("evaluate", "cohort.h5", "--cohort", "cohort.h5", "--records", "r"), "cohort.h5: holds no model"),
         (("table", "none.jsonl", "--out", "t.md"), "none.jsonl: no such file"),
         (("table", "cohort.h5", "--out", "t.md"), "cohort.h5: not a records file"),
         (("table", "--out", "t.md"), "Missing argument 'RECORDS...'"),
-        (("table", "none.jsonl", "--out", "t.md", "--prevalence", "3"), "--prevalence 3: not a share"),
-        (("table", "none.jsonl", "--out", "t.md", "--sensitivity", "0"), "--sensitivity 0: not a share"),
+        (("table", "cohort.h5", "--out", "t.md", "--prevalence", "3"), "--prevalence 3: not a share"),
+        (("table", "cohort.h5", "--out", "t.md", "--sensitivity", "0"), "--sensitivity 0: not a share"),
         (
             ("table", "none.jsonl", "--out", "t.md", "--least", "-5"),
             "Invalid value for '--least': -5 is not in the range",
         ),
-        (("table", "none.jsonl", "--out", "t.txt"), "--out t.txt: not a Markdown file"),
+        (("table", "cohort.h5", "--out", "t.txt"), "--out t.txt: not a Markdown file"),
         (
             ("study", "cohort.h5", "--preset", "best", "--out", "m", "--records", "r", "--table", "t.md"),
             "--preset best: no such preset",
@@ -169,7 +172,7 @@ def test_a_real_process_ends_with_code_2_and_no_traceback(tmp_path: Path) -> Non
     command = [sys.executable, "-c", "from classify.cli import cli; cli(prog_name='classify')", "fit", "none.h5"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "error: Missing option '--out'; see `classify fit --help`.\n"
+    assert ended.stderr == "error: none.h5: no such file; the cohort must be an existing file.\n"
 
 
 PRESET = """

@@ -102,6 +102,11 @@ def test_results_stand_by_skin_tone_with_their_n_and_interval(tmp_path: Path) ->
 
 def test_what_cannot_be_written_is_one_sentence(options: ReportOptions, tmp_path: Path) -> None:
     (tmp_path / "no.md").write_text("Text without a title\n")
+    (tmp_path / "foreign.html").write_text("<html></html>")
+    with pytest.raises(
+        UserError, match=r"foreign\.html: foreign\.md does not stand beside it, as `synth report` writes"
+    ):
+        report(ReportOptions(options.records, options.out, (tmp_path / "foreign.html",)))
     with pytest.raises(UserError, match=r"no\.md: does not begin with a title; give a page that `synth report` wrote"):
         report(ReportOptions(options.records, options.out, (tmp_path / "no.md",)))
     (tmp_path / "empty.jsonl").touch()

@@ -84,6 +84,20 @@ def test_it_leads_from_the_photographs_to_what_was_kept(
     assert "photographs of patients: keep it" not in html
 
 
+def test_without_a_selection_nothing_is_said_of_one(write: Callable[..., str], tmp_path: Path) -> None:
+    write(bundles=())
+    text = (tmp_path / "r.md").read_text()
+    assert "are thrown away" not in text
+    assert "That no copy was found" not in text
+    assert "Nobody looked for copies of photographs among the images here" in text
+    assert "(./" not in text
+    assert " ./" not in text
+    assert "from scratch" in text
+    assert "method scratch" not in text
+    write(bundles=(), runs=(), force=True)
+    assert "copies" not in (tmp_path / "r.md").read_text().partition("Limits of the images")[2]
+
+
 def test_photographs_stay_out_where_they_are_not_wanted(
     cohort: Cohort, made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
