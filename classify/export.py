@@ -12,7 +12,7 @@ import torch
 
 from classify.evaluate import require_own
 from classify.exporting import files
-from classify.exporting.about import Thresholds, coarse_words, describe, properties_of, sha256_of
+from classify.exporting.about import Thresholds, coarse_words, describe, properties_of
 from classify.exporting.card import card
 from classify.exporting.card_results import evaluations
 from classify.exporting.check import (
@@ -34,7 +34,7 @@ from shared.columns import MAX_SIZE_PX
 from shared.console import say, tabulate
 from shared.document import to_markdown
 from shared.errors import UserError
-from shared.files import require_new, whole_file
+from shared.files import require_new, sha256_of, whole_file
 from shared.html.report import HTML, to_report
 from shared.progress import progress
 

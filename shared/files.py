@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -15,6 +16,7 @@ from shared.errors import BusyError, UserError
 
 PART = ".part"  # ends the names of files that are being written
 LOCK = ".lock"
+READ_BYTES = 1 << 20  # of a large file at a time
 
 
 @contextlib.contextmanager
@@ -120,6 +122,15 @@ def require_file(path: Path, what: str) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no such file; the {what} must be an existing file.")
     return path
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def require_new(path: Path, *, force: bool, inputs: Iterable[str | Path | None] = (), option: str = "--out") -> None:

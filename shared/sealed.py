@@ -17,11 +17,10 @@ from pathlib import Path
 import h5py
 
 from shared.errors import UserError
-from shared.files import require_file, whole_file
+from shared.files import READ_BYTES, require_file, whole_file
 
 BLOCK_BYTES = 512
 LIBVER = ("v110", "v110")  # fixed, since another HDF5 feature set gives other bytes for the same content
-READ_BYTES = 1 << 20
 H5PY_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError)  # what it raises on strange content
 
 _BLOCK = re.compile(rb"(rarescreen-[a-z]{1,40})/([1-9][0-9]{0,8}) sha256:([0-9a-f]{64}) bytes:([0-9]{1,18})\n\0*")

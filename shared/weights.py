@@ -5,7 +5,6 @@ addresses that torchvision, timm and torch-fidelity give them, and lie in the sa
 used those libraries has the files already. A hash that is known is checked at every use.
 """
 
-import hashlib
 import importlib.util
 import os
 import urllib.error
@@ -14,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import UserError
-from shared.files import whole_file
+from shared.files import READ_BYTES, sha256_of, whole_file
 from shared.progress import progress
 
 TIMEOUT_S = 20.0  # of one network operation
 MAX_BYTES = 1 << 31
-_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -160,11 +158,7 @@ def _way_out(file: WeightFile) -> str:
 
 
 def _checked(file: WeightFile, path: Path) -> FoundWeights:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK_BYTES):
-            digest.update(block)
-    sha256 = digest.hexdigest()
+    sha256 = sha256_of(path)
     if not sha256.startswith(file.sha256):
         raise UserError(
             f"{path}: not the published weights, since its sha256 is {sha256} instead of {file.sha256}; delete it and "
@@ -184,7 +178,7 @@ def _download(file: WeightFile, source: WeightSource) -> Path:
             if total > MAX_BYTES:
                 raise UserError(f"{file.url}: offers {total} bytes, too many for weights; {_way_out(file)}.")
             with part.open("wb") as stream, progress(f"downloading {file.name}", total / 1e6, unit="MB") as bar:
-                while stream.tell() < MAX_BYTES and (block := answer.read(_BLOCK_BYTES)):
+                while stream.tell() < MAX_BYTES and (block := answer.read(READ_BYTES)):
                     stream.write(block)
                     bar.advance(len(block) / 1e6)
                 if stream.tell() >= MAX_BYTES or (total and stream.tell() != total):

@@ -127,7 +127,7 @@ def _captum() -> Any:
     try:
         from captum import attr
     except ImportError as error:
-        raise UserError("explain: needs the package captum; pip install 'rarescreen[explain]'.") from error
+        raise UserError("heat maps: need the package captum; pip install 'rarescreen[explain]'.") from error
     return attr
 
 

@@ -1,11 +1,9 @@
 """What an exported classifier tells of itself: in the file's metadata, beside it as JSON, and on its card."""
 
-import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from classify.fitting.folder import MODEL, FittedModel, as_plain
 from classify.measuring.operating import Operating
 from classify.registry import find_model, model_label
 from classify.table2.gather import UNDECIDED, settings_on_validation
+from shared.files import sha256_of
 from shared.nn.device import describe_device
 from shared.provenance import environment
 
@@ -28,7 +27,6 @@ NOTICE = (
     "Not a medical device: made for research, not tested on patients, not approved by any authority, and no reason to "
     "begin, change or leave out an examination or a treatment."
 )
-_BLOCK_BYTES = 1 << 20
 
 Json = dict[str, Any]
 
@@ -151,15 +149,6 @@ def _seen(fitted: FittedModel) -> Json:
     by = {part.by: np.unique(part.image_id) for part in fitted.seen}
     everything = np.unique(np.concatenate([*by.values(), np.empty(0, np.str_)]))
     return {"photographs": len(everything), "by": {name: len(found) for name, found in by.items()}}
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def bundles_of(fitted: FittedModel) -> list[Json]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -17,9 +18,11 @@ from classify.explaining.heatmap import METHODS, choose_method
 from classify.inference import for_inference
 from classify.models import Classifier
 from classify.screening.quality import Image
+from shared.console import say
 from shared.nn.backbone import OfflineBackbone
 
 AT_ONCE = 16  # images in a batch
+MOST_EVIDENCE_S = 2.0  # of a heat map by occlusion, during which other photographs wait
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class Engine:
 
     def __init__(self, classifier: Classifier) -> None:
         self._plain, self._fused = classifier.eval(), for_inference(classifier)
-        self._method, _ = choose_method(self._plain)
+        self._method = _affordable_method(self._plain)
         self._space = OfflineBackbone(device=classifier.mean.device)
         self._waiting: queue.Queue[_Asked | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
@@ -101,7 +104,23 @@ class Engine:
 
     def _evidence(self, images: Tensor, wanted: list[bool]) -> dict[int, npt.NDArray[np.float32]]:
         rows = [row for row, each in enumerate(wanted) if each]
-        if not rows:
+        if not rows or self._method is None:
             return {}
         maps = METHODS[self._method](self._plain, images[rows]).cpu().numpy()
         return dict(zip(rows, maps, strict=True))
+
+
+def _affordable_method(classifier: Classifier) -> str | None:
+    """Return the method of heat maps, None where it is occlusion and would keep other photographs waiting."""
+    method, _ = choose_method(classifier)
+    size = classifier.image_size
+    blank = torch.zeros(1, size, size, 3, dtype=torch.uint8, device=classifier.mean.device)
+    seconds = 0.0
+    for _ in range(2):  # the first is slower: libraries are read
+        start = time.monotonic()
+        METHODS[method](classifier, blank)
+        seconds = time.monotonic() - start
+        if method == "grad-cam" or seconds <= MOST_EVIDENCE_S:
+            return method
+    say(f"no heat maps: this network's last map cannot tell where, and occlusion takes {seconds:.0f} s a photograph.")
+    return None

@@ -4,7 +4,6 @@ A file of them stands in the model's folder, so that a page can be served where 
 of a patient than a photograph does, and more than nothing: keep the file as you keep the model.
 """
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from classify.screening.quality import least_sharpness, measure
 from shared.cohort import Cohort
 from shared.columns import Column, MismatchError, check_links, read_column, read_text, sealed_content, write_columns
 from shared.errors import UserError
+from shared.files import sha256_of
 from shared.nn.backbone import OfflineBackbone
 from shared.progress import progress
 from shared.sealed import write_sealed
@@ -115,11 +115,7 @@ def make_reference(fitted: FittedModel, cohort: Cohort) -> Reference:
 
 def digest_of(fitted: FittedModel) -> str:
     """Return the SHA-256 of a model's tensors file."""
-    digest = hashlib.sha256()
-    with (fitted.path / MODEL).open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+    return sha256_of(fitted.path / MODEL)
 
 
 def write_reference(path: Path, reference: Reference) -> None:

@@ -8,10 +8,9 @@ from typing import IO, Any, BinaryIO, cast
 import torch
 
 from shared.errors import UserError
-from shared.files import whole_file
+from shared.files import READ_BYTES, whole_file
 
 SEAL = b"\nrarescreen-state sha256:"  # follows torch's archive, and the digest follows it; torch reads past both
-READ_BYTES = 1 << 20
 
 
 class DamagedStateError(UserError):

@@ -13,7 +13,8 @@ from typing import Any
 from shared.bundle import BUNDLE_FORMAT
 from shared.console import say
 from shared.errors import UserError
-from shared.sealed import READ_BYTES, read_seal
+from shared.files import sha256_of
+from shared.sealed import read_seal
 from synth.bundles.info import describe
 from synth.service.checks import ChangedError, Checks, Stamp
 
@@ -120,15 +121,6 @@ def is_empty(path: Path) -> bool:
         return bool(describe(path)["images"] == 0)
     except (UserError, OSError):
         return False
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(READ_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def sha256_of_bytes(content: bytes) -> str:
