@@ -21,7 +21,7 @@ from shared.images import Fit
 from shared.nn.device import choose_device
 from shared.web.access import Access
 from shared.web.limits import MOST_PER_MINUTE, RateLimit
-from shared.web.server import Address, listen, require_safe, serve
+from shared.web.server import Address, require_safe, reserve, serve
 from shared.web.tokens import Tokens, issue
 
 
@@ -69,7 +69,7 @@ def run(options: ServeOptions) -> None:
     access = Access(None if options.tokens is None else Tokens(options.tokens), RateLimit(options.per_minute))
     feedback = None if options.feedback is None else Feedback(options.feedback)
     names = (*options.address.names, *options.names)
-    with listen(options.address) as listener:
+    with reserve(options.address) as listener:
         service = make_service(fitted, options)
         try:
             serve(guarded(make_app(service, access, feedback), names), listener, what="screening page")
@@ -95,9 +95,10 @@ def make_service(fitted: FittedModel, options: ServeOptions) -> Service:
     validation_of(fitted)  # refused before the reference is made, which takes a while
     reference = _reference(fitted, options.cohort)
     judge = make_judge(fitted, reference, options.operating)
+    engine = Engine(fitted.load().to(choose_device(options.device)))
     return Service(
-        decoders=Decoders(os.cpu_count() or 1, size=reference.size, fit=options.fit),
-        engine=Engine(fitted.load().to(choose_device(options.device))),
+        decoders=Decoders(os.cpu_count() or 1, size=reference.size, fit=options.fit),  # last: processes, to be ended
+        engine=engine,
         judge=judge,
         disease=options.disease or str(fitted.document["classes"][POSITIVE]).replace("_", " "),
         sensitivity=options.operating.sensitivity,

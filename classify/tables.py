@@ -69,7 +69,7 @@ def read_table(
         drawn = draw_figures(table, found, pictures)
     except KeyError as error:
         raise UserError(f"{names}: a record lacks {error}; evaluate again with this version.") from error
-    except (LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         problem = str(error).rstrip(".")
         raise UserError(f"{names}: a record cannot be used ({problem}); evaluate again with this version.") from error
     return table, [name for name in pictures if name in drawn]

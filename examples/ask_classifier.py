@@ -28,8 +28,8 @@ if len(sys.argv) != 4:
     sys.exit(__doc__)
 try:
     sentence, reasons = ask(*sys.argv[1:3])
+    print(sentence)
     with Path(sys.argv[3]).open("xb") as stream:  # a new file: none is written over
         reasons.save(stream, "PNG")
-    print(sentence)
-except OSError as error:
+except Exception as error:  # noqa: BLE001 - of three libraries, for a person to read
     sys.exit(f"error: {error}")

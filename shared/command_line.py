@@ -21,7 +21,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
 class Input(click.Path):
-    """A parameter that names what is to be read: that it is there is seen before anything large is imported.
+    """A parameter that names what is to be read: whether it is there is seen before anything large is imported.
 
     `what` is its role, such as "cohort"; `made_by` names what makes it where it is a folder, and is None of a file.
     """
@@ -29,6 +29,7 @@ class Input(click.Path):
     def __init__(self, what: str, *, made_by: str | None = None) -> None:
         super().__init__(path_type=Path)
         self._what, self._made_by = what, made_by
+        self.name = "file" if made_by is None else "folder"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path; raise `UserError` where nothing is there."""

@@ -10,7 +10,7 @@ from shared.console import say
 from shared.files import claimed
 from shared.web.access import Access
 from shared.web.limits import RateLimit
-from shared.web.server import listen, require_safe
+from shared.web.server import require_safe, reserve
 from shared.web.server import serve as answer
 from shared.web.tokens import Tokens, issue
 from synth.service.app import application, guarded
@@ -42,7 +42,7 @@ def serve(options: ServeOptions) -> None:
     Raises `UserError`: whatever the user can mend, before anything is answered.
     """
     require_safe(options.address, options.tokens)
-    with listen(options.address) as listener, opened(options, ArtistProcess(options.device)) as parts:
+    with reserve(options.address) as listener, opened(options, ArtistProcess(options.device)) as parts:
         names = (*options.address.names, *options.names)
         answer(guarded(application(parts), names), listener, what="synthesis service")
 

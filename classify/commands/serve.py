@@ -10,10 +10,8 @@ from classify import option
 
 
 @click.command("serve")
-@click.argument("model", type=option.MODEL)
-@click.option(
-    "--cohort", type=option.COHORT, help="The cohort of the model; needed once, later its features are there."
-)
+@click.argument("model", type=option.FILE)
+@click.option("--cohort", type=option.FILE, help="The cohort of the model; needed once, later its features are there.")
 @click.option("--fit", type=click.Choice(["crop", "pad", "stretch"]), default="crop", help="As of `synth prepare`.")
 @option.SENSITIVITY
 @click.option("--prevalence", type=float, default=0.03, help="Share of positives among those who use it.")

@@ -51,7 +51,7 @@ def evaluations(fitted: FittedModel, files: Sequence[Path], operating: Operating
         )
     try:
         return [Evaluated(n, r, set_result([r], operating, LEAST)[0], operating) for n, r in sorted(own.items())]
-    except (LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         problem = str(error).rstrip(".")
         raise UserError(f"--records {names}: a record cannot be used ({problem}); evaluate again.") from error
 

@@ -14,8 +14,8 @@ from PIL import Image
 from pydantic import BaseModel, Field
 from scipy.special import expit
 
-from classify.screening.engine import Engine, Scored
-from classify.screening.judgement import Judge
+from classify.screening.engine import Engine, Heat, Scored
+from classify.screening.judgement import Judge, Judgement
 from classify.screening.words import ALWAYS, headline, reasons
 from shared.decoding import Decoded, Decoders
 
@@ -47,7 +47,8 @@ class Result(BaseModel):
     distance: float = Field(description="To those photographs, in the model's features.")
     limit: float | None = Field(description="Of `distance`, above which it is not familiar.")
     score: float | None = Field(description="The model's own, 0 to 1, which the threshold is for; no probability.")
-    evidence: str | None = Field(description="Heat map as a data URI, if it was asked for and anything in it is warm.")
+    evidence: str | None = Field(description="Heat map as a data URI, if one was made and anything in it is warm.")
+    explained: bool = Field(description="Whether a heat map was made; for some models none is.")
     photograph: str | None = Field(description="What the model was shown, as a data URI, beside `evidence`.")
     disease: str = Field(description="What `probability` is of.")
     model: str = Field(description="SHA-256 of the model's tensors.")
@@ -82,16 +83,23 @@ class Service:
         Raises `BadPhotoError`: it is none.
         """
         decoded = await asyncio.to_thread(self.decoders.decode, content)
-        scored = await asyncio.wrap_future(self.engine.submit(decoded.image, evidence=evidence))
-        return await asyncio.to_thread(self._result, decoded, scored)  # pictures take a while, and others wait
+        scored = await asyncio.wrap_future(self.engine.score(decoded.image))
+        judgement = await asyncio.to_thread(self._judge, decoded, scored)
+        shown = evidence and judgement.probability is not None  # else no map is made, which takes the longest
+        heat: Heat | None = None
+        if shown and self.engine.explains:
+            heat = await asyncio.wrap_future(self.engine.explain(decoded.image))
+        # Pictures take a while, and others wait.
+        return await asyncio.to_thread(self._result, decoded, scored.score, judgement, shown=shown, heat=heat)
 
-    def _result(self, decoded: Decoded, scored: Scored) -> Result:
-        judgement = self.judge.judge(
-            decoded.image, side_px=decoded.side_px, score=scored.score, features=scored.features
-        )
+    def _judge(self, decoded: Decoded, scored: Scored) -> Judgement:
+        return self.judge.judge(decoded.image, side_px=decoded.side_px, score=scored.score, features=scored.features)
+
+    def _result(
+        self, decoded: Decoded, score: float, judgement: Judgement, *, shown: bool, heat: Heat | None
+    ) -> Result:
         found, limit = judgement.probability, self.judge.reference.limit
-        shown = found is not None and scored.evidence is not None
-        warm = scored.evidence if shown and scored.evidence is not None and scored.evidence.max() > 0 else None
+        warm = heat if heat is not None and heat.max() > 0 else None
         return Result(
             verdict=judgement.verdict.value,
             headline=headline(judgement, self.disease),
@@ -108,8 +116,9 @@ class Service:
             familiar=judgement.is_known,
             distance=judgement.distance,
             limit=limit if np.isfinite(limit) else None,
-            score=None if found is None else float(expit(scored.score)),
+            score=None if found is None else float(expit(score)),
             evidence=None if warm is None else as_uri(overlay(decoded.image, warm)),
+            explained=heat is not None,
             photograph=as_uri(decoded.image) if shown else None,
             disease=self.disease,
             model=self.model,

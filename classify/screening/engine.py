@@ -1,18 +1,22 @@
-"""Many requests, one model: images that wait are judged together. Who asks bounds how many wait."""
+"""Many requests, one model: images that wait are judged together, and heat maps are made when none waits.
+
+Who asks bounds how many wait.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from classify.explaining.heatmap import METHODS, choose_method
 from classify.inference import for_inference
@@ -22,23 +26,24 @@ from shared.console import say
 from shared.nn.backbone import OfflineBackbone
 
 AT_ONCE = 16  # images in a batch
-MOST_EVIDENCE_S = 2.0  # of a heat map by occlusion, during which other photographs wait
+MOST_OCCLUSION_S = 0.5  # of a processor, for a heat map by occlusion: others wait behind it
+
+Heat = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """An image's log-odds, its features [D] for the reference, and where the evidence is [S, S] if that was asked."""
+    """An image's log-odds, and its features [D] for the reference."""
 
     score: float
     features: npt.NDArray[np.float32]
-    evidence: npt.NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
     image: Image
-    evidence: bool
-    answer: Future[Scored]
+    is_map: bool
+    answer: Future[Any]
 
 
 class Engine:
@@ -56,11 +61,19 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
-    def submit(self, image: Image, *, evidence: bool) -> Future[Scored]:
+    @property
+    def explains(self) -> bool:
+        """Whether it makes heat maps."""
+        return self._method is not None
+
+    def score(self, image: Image) -> Future[Scored]:
         """Let an image, uint8 [S, S, 3], be scored."""
-        asked = _Asked(image, evidence, Future())
-        self._waiting.put(asked)
-        return asked.answer
+        return self._ask(image, is_map=False)
+
+    def explain(self, image: Image) -> Future[Heat]:
+        """Let the evidence in an image be mapped, float32 [S, S], where it `explains`."""
+        assert self._method is not None
+        return self._ask(image, is_map=True)
 
     @property
     def is_working(self) -> bool:
@@ -72,55 +85,72 @@ class Engine:
         self._waiting.put(None)
         self._thread.join()
 
-    def _work(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch, last = [first], False
-            with contextlib.suppress(queue.Empty):
-                while len(batch) < AT_ONCE and not last:
-                    asked = self._waiting.get_nowait()
-                    last = asked is None
-                    if asked is not None:
-                        batch.append(asked)
-            batch = [each for each in batch if each.answer.set_running_or_notify_cancel()]
-            if batch:
-                self._answer(batch)
-            if last:
-                return
+    def _ask(self, image: Image, *, is_map: bool) -> Future[Any]:
+        asked = _Asked(image, is_map, Future())
+        self._waiting.put(asked)
+        return asked.answer
 
-    def _answer(self, batch: list[_Asked]) -> None:
+    def _work(self) -> None:
+        scores: deque[_Asked] = deque()
+        maps: deque[_Asked] = deque()
+        is_open = True
+        while is_open or scores or maps:
+            is_open = self._take(scores, maps, wait=not (scores or maps)) and is_open
+            if scores:
+                self._answer(scores, AT_ONCE, self._scored)
+            elif maps:
+                self._answer(maps, AT_ONCE if self._method == "grad-cam" else 1, self._mapped)
+
+    def _take(self, scores: deque[_Asked], maps: deque[_Asked], *, wait: bool) -> bool:
+        """Sort out what waits, for at least one if told to `wait`; return whether more may come."""
+        while True:
+            try:
+                asked = self._waiting.get(block=wait)
+            except queue.Empty:
+                return True
+            if asked is None:
+                return False
+            (maps if asked.is_map else scores).append(asked)
+            wait = False
+
+    def _answer(self, asked: deque[_Asked], most: int, work: Callable[[torch.Tensor], list[Any]]) -> None:
+        """Answer the first of those that asked, together."""
+        batch = [asked.popleft() for _ in range(min(most, len(asked)))]
+        batch = [each for each in batch if each.answer.set_running_or_notify_cancel()]
+        if not batch:
+            return
         try:
-            images = torch.from_numpy(np.stack([each.image for each in batch])).to(self._fused.mean.device)
-            with torch.inference_mode():
-                logits = self._fused(images).double()
-                features = self._space.features(images).cpu().numpy()
-            scores = (logits[:, 1] - logits[:, 0]).cpu().numpy()
-            maps = self._evidence(images, [each.evidence for each in batch])
-            for row, each in enumerate(batch):
-                each.answer.set_result(Scored(float(scores[row]), features[row], maps.get(row)))
+            found = work(torch.from_numpy(np.stack([each.image for each in batch])).to(self._fused.mean.device))
+            for each, result in zip(batch, found, strict=True):
+                each.answer.set_result(result)
         except Exception as error:  # noqa: BLE001 - told to whoever asked; the next batch is another one
             for each in batch:
                 if not each.answer.done():
                     each.answer.set_exception(error)
 
-    def _evidence(self, images: Tensor, wanted: list[bool]) -> dict[int, npt.NDArray[np.float32]]:
-        rows = [row for row, each in enumerate(wanted) if each]
-        if not rows or self._method is None:
-            return {}
-        maps = METHODS[self._method](self._plain, images[rows]).cpu().numpy()
-        return dict(zip(rows, maps, strict=True))
+    def _scored(self, images: torch.Tensor) -> list[Scored]:
+        with torch.inference_mode():
+            logits = self._fused(images).double()
+            features = self._space.features(images).cpu().numpy()
+        scores = (logits[:, 1] - logits[:, 0]).cpu().numpy()
+        return [Scored(float(score), row) for score, row in zip(scores, features, strict=True)]
+
+    def _mapped(self, images: torch.Tensor) -> list[Heat]:
+        assert self._method is not None
+        return list(METHODS[self._method](self._plain, images).cpu().numpy())
 
 
 def _affordable_method(classifier: Classifier) -> str | None:
-    """Return the method of heat maps, None where it is occlusion and would keep other photographs waiting."""
+    """Return the method of heat maps, None where it is occlusion and takes too long."""
     method, _ = choose_method(classifier)
     size = classifier.image_size
     blank = torch.zeros(1, size, size, 3, dtype=torch.uint8, device=classifier.mean.device)
     seconds = 0.0
     for _ in range(2):  # the first is slower: libraries are read
-        start = time.monotonic()
+        start = time.process_time()
         METHODS[method](classifier, blank)
-        seconds = time.monotonic() - start
-        if method == "grad-cam" or seconds <= MOST_EVIDENCE_S:
+        seconds = time.process_time() - start
+        if method == "grad-cam" or seconds <= MOST_OCCLUSION_S:
             return method
     say(f"no heat maps: this network's last map cannot tell where, and occlusion takes {seconds:.0f} s a photograph.")
     return None

@@ -43,7 +43,7 @@ def reasons(judgement: Judgement, *, prevalence: float, disease: str, sensitivit
 
 def percentage(percent: float) -> str:
     """Return a percentage with one digit; none is called certain, whatever it is rounded to."""
-    if percent > 99.95:
+    if percent >= 99.95:
         return "over 99.9"
     return "under 0.1" if percent < 0.05 else f"{percent:.1f}"
 

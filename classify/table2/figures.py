@@ -45,7 +45,12 @@ def caption_of(name: str, table: Table) -> str:
 
 
 def draw_figures(table: Table, records: Sequence[Record], paths: Mapping[str, Path]) -> set[str]:
-    """Write the figures that `paths` names and return the names of those that were: all that there is data for."""
+    """Write the figures that `paths` names and return the names of those that were: all that there is data for.
+
+    `paths` names all of `FIGURES` or none.
+    """
+    if not paths:
+        return set()
     from shared.plots import ReliabilityPanel, confusion_matrices, curves, dot_plot, reliability_diagrams
 
     tested = [(row, row.balanced) for row in table.rows if row.balanced is not None]

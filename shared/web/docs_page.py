@@ -49,7 +49,8 @@ def page(api: dict[str, Any]) -> str:
         for path, methods in api["paths"].items()
         for method, operation in methods.items()
     ]
-    everywhere = set.intersection(*(set(_refusals(each)) for _, each in operations))
+    refusals = [set(_refusals(each)) for _, each in operations]
+    everywhere = set.intersection(*refusals) if refusals else set()
     parts = [
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/docs.css"></head>'
@@ -65,14 +66,18 @@ def _refusals(operation: dict[str, Any]) -> list[str]:
 
 
 def _operation(name: str, operation: dict[str, Any], api: dict[str, Any], everywhere: set[str]) -> str:
-    words = " ".join([operation.get("summary", ""), operation.get("description", "")]).strip()
+    words = operation.get("description") or operation.get("summary", "")
     asked = [
-        Field(each["name"], f"{kind_words(each['schema'], api)}, in {each['in']}", each.get("description", ""))
+        Field(
+            each["name"],
+            f"{kind_words(each['schema'], api)}, in {each['in']}{', required' if each.get('required') else ''}",
+            each.get("description", ""),
+        )
         for each in operation.get("parameters", [])
     ]
     parts = [f"<h2>{escape(name)}</h2><p>{_marked(words)}</p>", _table("Asked for", asked)]
     for media, body in operation.get("requestBody", {}).get("content", {}).items():
-        parts.append(_table(f"Body, {media}", fields(body["schema"], api)))
+        parts.append(_table(f"Body, {media}", fields(body["schema"], api, asked=True)))
     for status, answer in sorted(operation["responses"].items()):
         if status < "4":
             parts.append(f"<p><b>{escape(status)}</b> {_marked(answer['description'])}</p>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 import socket
 import threading
@@ -52,8 +53,8 @@ def require_safe(address: Address, tokens: Path | None) -> None:
         )
 
 
-def listen(address: Address) -> socket.socket:
-    """Return a socket that listens; who connects before `serve` waits.
+def reserve(address: Address) -> socket.socket:
+    """Return a socket that has an address; who connects before `serve` is refused.
 
     Raises `UserError`: the port is taken, or the host is none of this machine's.
     """
@@ -67,15 +68,36 @@ def listen(address: Address) -> socket.socket:
         listener.bind((address.host, address.port))
     except (OSError, OverflowError, UnicodeError) as error:  # the last of a name that is none
         listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"--host {address.host} --port {address.port}: {reason}; give another one.") from error
+        raise _taken(address.host, address.port, error) from error
+    return listener
+
+
+def listen(address: Address) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises `UserError`: as `reserve`.
+    """
+    listener = reserve(address)
     listener.listen(BACKLOG)
     return listener
 
 
+def _taken(host: str, port: int, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or str(error)
+    way_out = "end what listens there, or give another one" if getattr(error, "errno", 0) == errno.EADDRINUSE else ""
+    return UserError(f"--host {host} --port {port}: {reason}; {way_out or 'give another one'}.")
+
+
 def serve(app: ASGIApp, listener: socket.socket, *, what: str) -> None:
-    """Answer requests until SIGINT or SIGTERM, then those that have begun, and return; `what` names the service."""
+    """Answer requests until SIGINT or SIGTERM, then those that have begun, and return; `what` names the service.
+
+    Raises `UserError`: somebody else has begun to listen at the address meanwhile.
+    """
     host, port = listener.getsockname()[:2]
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise _taken(host, port, error) from error
     shown = f"[{host}]" if ":" in host else host
     say(f"{what}: http://{shown}:{port}  (Ctrl-C ends it)")
     config = uvicorn.Config(

@@ -43,8 +43,8 @@ def report(cohort: Cohort, findings: Findings) -> None:
     if cohort.size & (cohort.size - 1):
         smaller = 1 << cohort.size.bit_length() - 1
         say(
-            f"note: classifiers take images of {cohort.size} px, but `synth train` takes powers of two alone; for that "
-            f"give --size {smaller} or {2 * smaller}"
+            f"note: `synth train` takes powers of two alone, and {cohort.size} px is none; for a GAN give "
+            f"--size {smaller} or {2 * smaller}"
         )
     say(f"{cohort.path}: {len(cohort)} images of {cohort.size} px, sha256 {cohort.sha256}")
 

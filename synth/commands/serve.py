@@ -16,9 +16,7 @@ from synth import option
 @click.option(
     "--networks", multiple=True, help="Network to offer: a name, a file, a run's folder, or a folder of files."
 )
-@click.option(
-    "--cohort", "cohorts", type=option.COHORT, multiple=True, help="Photographs that orders are compared with."
-)
+@click.option("--cohort", "cohorts", type=option.FILE, multiple=True, help="Photographs that orders are compared with.")
 @click.option("--draw", multiple=True, help="Network that single pictures are drawn with, by seed.")
 @click.option(
     "--unfiltered", is_flag=True, help="Let --draw name networks that saw photographs: nobody looks for copies."

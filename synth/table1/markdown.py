@@ -124,7 +124,8 @@ def _line(cells: Iterable[str]) -> str:
 def _cell(rank: int, rows: Sequence[Row], lead: dict[str, float] | None) -> dict[str, str]:
     """Return the values of one cell by their columns: of several seeds the means and standard deviations."""
     row, best = rows[0], [row["quality"] for row in rows]
-    excess = f"{_excess(each['quality_at_start'] for each in rows)} → {_excess(best)}"
+    before, after = _excess(each["quality_at_start"] for each in rows), _excess(best)
+    excess = UNKNOWN if before == after == UNKNOWN else f"{before} → {after}"
     return {
         "rank": str(rank),
         "gamma": _number(row["gamma"]),

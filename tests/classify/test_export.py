@@ -384,3 +384,14 @@ def test_the_command_exports_and_tells(
         cli(["export", str(tmp_path), "--out", str(tmp_path / "n.pt2")])
     assert ended.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_coarse_heat_map_is_told_on_the_card_and_the_console(
+    cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = run(cohort, tmp_path / "coarse", replace(QUICK, depth=6, epochs=1))
+    export(ExportOptions(model, tmp_path / "out"))
+    sentence = "the heat map has 2 x 2 cells, too few to tell where in a photograph something is"
+    assert f"note: {sentence}" in " ".join(capsys.readouterr().err.split())
+    assert sentence in (tmp_path / "out" / "model.md").read_text()
+    assert json.loads((tmp_path / "out" / "model.json").read_text())["evidence_cells"] == [2, 2]

@@ -3,6 +3,7 @@
 import html
 import math
 import re
+import threading
 from importlib import resources
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from classify.models import build_model
 from classify.screening import engine
 from classify.screening.answer import Result, Service
 from classify.screening.app import Pages
-from classify.screening.engine import Scored
 from classify.screening.feedback import STATEMENTS, Answer, Feedback, usability
 from classify.screening.judgement import Judge, Judgement, Verdict
 from classify.screening.quality import Measures, least_sharpness, measure, problems
@@ -125,16 +125,15 @@ PROBLEMS = problems(Measures(sharpness=0, contrast=0, black=1, white=1), **GOOD 
 )
 
 
-def result_of(verdict: Verdict, wrong: list[str], *, known: bool, warmth: float = 1.0) -> Result:
+def result_of(verdict: Verdict, wrong: list[str], *, known: bool, warmth: float | None = 1.0) -> Result:
     """Return what is answered, by the parts that answers are made of, without a model."""
     judgement = Judgement(
         verdict, None if verdict is Verdict.NONE else Probability(0.001, 0.2), tuple(wrong), 0.1, known
     )
     service = Service(None, None, judge(), "herpeticum", 0.95, "m" * 64, 0)  # type: ignore[arg-type]
-    scored = Scored(0.3, np.zeros(4, np.float32), np.full((32, 32), warmth, np.float32))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Judge, "judge", lambda *_, **__: judgement)
-        return service._result(Decoded(SHARP, 99), scored)
+    shown = judgement.probability is not None
+    heat = np.full((32, 32), warmth, np.float32) if shown and warmth is not None else None
+    return service._result(Decoded(SHARP, 99), 0.3, judgement, shown=shown, heat=heat)
 
 
 def test_a_heat_map_in_which_nothing_is_warm_is_not_called_red() -> None:
@@ -144,6 +143,10 @@ def test_a_heat_map_in_which_nothing_is_warm_is_not_called_red() -> None:
     assert cold.evidence is None
     assert cold.photograph == warm.photograph is not None
     assert "Red: where it finds evidence" in pages.render("result.html", warm)
+    unexplained = result_of(Verdict.ABOVE, [], known=True, warmth=None)
+    assert not unexplained.explained
+    assert "There is no heat map" in pages.render("result.html", unexplained)
+    assert "points to no place" not in pages.render("result.html", unexplained)
     page = pages.render("result.html", cold)
     assert "Red: " not in page
     assert "The model points to no place" in page
@@ -214,7 +217,11 @@ def test_small_shares_are_told_in_thousands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.0, "under 0.1"), (0.04, "under 0.1"), (0.05, "0.1"), (35.84, "35.8"), (99.96, "over 99.9")]
+    ("value", "words"),
+    [
+        *((0.0, "under 0.1"), (0.04, "under 0.1"), (0.05, "0.1"), (35.84, "35.8")),
+        *((99.94, "99.9"), (99.95, "over 99.9"), (100.0, "over 99.9")),
+    ],
 )
 def test_no_percentage_is_certain(value: float, words: str) -> None:
     assert percentage(value) == words
@@ -256,20 +263,32 @@ def test_heat_maps_are_by_a_method_that_can_tell_where(monkeypatch: pytest.Monke
     classifier = build_model("custom_cnn", image_size=32)
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     expected = occlusion(classifier, torch.from_numpy(image[None]))[0]
-    monkeypatch.setattr(engine, "MOST_EVIDENCE_S", 60.0)
+    monkeypatch.setattr(engine, "MOST_OCCLUSION_S", 60.0)
     asked = engine.Engine(classifier)
     try:
-        found = asked.submit(image, evidence=True).result(60).evidence
-        assert asked.submit(image, evidence=False).result(60).evidence is None
+        waiting = [asked.explain(image) for _ in range(3)] + [asked.score(image) for _ in range(40)]
+        assert asked.explains
     finally:
-        asked.close()
-    assert found is not None
-    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
-    monkeypatch.setattr(engine, "MOST_EVIDENCE_S", -1.0)
+        asked.close()  # what waits is answered
+    for found in waiting[:3]:
+        np.testing.assert_allclose(found.result(0), expected.numpy(), atol=1e-6)
+    scores = [each.result(0).score for each in waiting[3:]]
+    assert np.allclose(scores, scores[0], atol=1e-5)
+    monkeypatch.setattr(engine, "MOST_OCCLUSION_S", -1.0)
     slow = engine.Engine(classifier)
-    try:
-        scored = slow.submit(image, evidence=True).result(60)
-    finally:
-        slow.close()
-    assert scored.evidence is None
-    assert np.isfinite(scored.score)
+    slow.close()
+    assert not slow.explains
+
+
+def test_scores_do_not_wait_behind_heat_maps() -> None:
+    asked = engine.Engine(build_model("custom_cnn", image_size=64, depth=2))
+    order: list[str] = []
+    image = np.zeros((64, 64, 3), np.uint8)
+    begun = threading.Event()
+    first = asked.score(image)
+    first.add_done_callback(lambda _: begun.wait(60))  # holds the engine's thread until all have asked
+    for name, ask in (("map", asked.explain), ("score", asked.score)):
+        ask(image).add_done_callback(lambda _, name=name: order.append(name))  # type: ignore[misc]
+    begun.set()
+    asked.close()
+    assert order == ["score", "map"]

@@ -348,7 +348,7 @@ def test_the_command_refuses_in_one_sentence(model: Path, tmp_path: Path) -> Non
     cohort = str(model.parent / "cohort.h5")
     with socket.create_server(("127.0.0.1", 0)) as taken:  # told before anything that takes a while
         found = sentence(str(copy), "--cohort", cohort, "--port", str(taken.getsockname()[1]))
-    assert "Address already in use; give another one." in found
+    assert "Address already in use; end what listens there, or give another one." in found
     assert not (copy / NAME).exists()
     issued = CliRunner().invoke(cli, ["serve", str(model), "--tokens", str(tmp_path / "t.json"), "--issue", "ada"])
     assert issued.exit_code == 0

@@ -105,6 +105,7 @@ def test_the_docs_list_every_field_of_a_body_and_of_an_answer(place: Place) -> N
     assert "<td>one of &quot;union&quot;, &quot;intersection&quot;," in text
     assert "<td>whole number, 0 to 4294967295, by default 0</td>" in text  # of the seed
     assert "<td>number, -2 to 2, or null</td>" in text  # of the truncation
+    assert "<td>text, 64 hexadecimal digits (0-9, a-f), required</td>" in text  # of the network
 
 
 def run(*arguments: object) -> tuple[int, str, str]:

@@ -23,6 +23,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from damage import KINDS
 
 from shared.bundle import Bundle, read_bundle, write_bundle
 from shared.errors import UserError
@@ -33,6 +34,7 @@ from shared.stored import pieces_of
 COUNTS = {"accident": 1500, "sealed again": 3000}
 LIMIT_S = 20  # for one file, which takes about 0.01 s
 LIMIT_BYTES = 1 << 30  # of address space, on top of what the process has before it reads
+AS_SCRIPT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
 COLUMNS = (
     "images",
     "seed",
@@ -71,63 +73,6 @@ def seal_again(content: bytes, **changes: Any) -> bytes:
     """Return the file `content` with a seal that is true of what stands behind it, but for `changes`."""
     body = content[BLOCK_BYTES:]
     return replace(Seal("rarescreen-bundle", 1, hashlib.sha256(body).hexdigest(), len(body)), **changes).block() + body
-
-
-def _flip(rng: random.Random, content: bytearray, place: int) -> None:
-    content[place] ^= 1 << rng.randrange(8)
-
-
-def _scatter(rng: random.Random, content: bytearray, place: int) -> None:
-    for _ in range(rng.randint(1, 20)):
-        content[rng.randrange(len(content))] = rng.randrange(256)
-    content[place] = rng.randrange(256)
-
-
-def _zero(rng: random.Random, content: bytearray, place: int) -> None:
-    stop = min(place + rng.randint(1, 300), len(content))
-    content[place:stop] = bytes(stop - place)
-
-
-def _fill(rng: random.Random, content: bytearray, place: int) -> None:
-    stop = min(place + rng.randint(1, 16), len(content))
-    content[place:stop] = bytes([rng.choice([1, 127, 128, 255])]) * (stop - place)
-
-
-def _insert(rng: random.Random, content: bytearray, place: int) -> None:
-    content[place:place] = rng.randbytes(rng.randint(1, 64))
-
-
-def _remove(rng: random.Random, content: bytearray, place: int) -> None:
-    del content[place : place + rng.randint(1, 64)]
-
-
-def _duplicate(rng: random.Random, content: bytearray, place: int) -> None:
-    content[place:place] = content[place : place + rng.randint(1, 200)]
-
-
-def _swap(rng: random.Random, content: bytearray, place: int) -> None:
-    other, length = rng.randrange(len(content)), rng.randint(1, 100)
-    first, second = sorted((place, other))
-    length = min(length, second - first, len(content) - second)
-    a, b = slice(first, first + length), slice(second, second + length)
-    content[a], content[b] = content[b], content[a]
-
-
-def _copy(rng: random.Random, content: bytearray, place: int) -> None:
-    other = rng.randrange(len(content))
-    length = min(rng.randint(1, 64), len(content) - max(place, other))
-    content[place : place + length] = content[other : other + length]
-
-
-def _append(rng: random.Random, content: bytearray, place: int) -> None:
-    content += rng.choice([rng.randbytes, bytes])(rng.randint(1, 600))
-
-
-def _truncate(rng: random.Random, content: bytearray, place: int) -> None:
-    del content[place:]
-
-
-KINDS = (_flip, _scatter, _zero, _fill, _insert, _remove, _duplicate, _swap, _copy, _append, _truncate)
 
 
 def damaged(kind: str, number: int, content: bytes, places: dict[str, range]) -> bytes:
@@ -237,7 +182,7 @@ def _verdicts(whole: Path, folder: Path, kind: str) -> dict[int, str]:
     found: dict[int, str] = {}
     while len(found) < COUNTS[kind]:
         command = [sys.executable, __file__, "read", whole, folder, kind, len(found), COUNTS[kind]]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment = AS_SCRIPT | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, check=False)
         found |= {int(number): text for number, text in (line.split(" ", 1) for line in done.stdout.splitlines())}
         assert done.returncode <= 0, done.stderr
@@ -567,7 +512,7 @@ def test_a_writer_that_is_killed_leaves_no_bundle_or_a_whole_one(
     for path, count in zip(written, (150, 160), strict=True):
         write_bundle(path, make_bundle(candidates=2 * count, selected=tuple(range(count)), size=32))
     command = [sys.executable, __file__, "kill", *written, tmp_path]
-    subprocess.run([*map(str, command)], check=True)
+    subprocess.run([*map(str, command)], check=True, env=AS_SCRIPT)
     whole = {path.read_bytes() for path in written}
     parts = []
     for number in range(KILLS):

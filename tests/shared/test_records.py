@@ -90,6 +90,7 @@ def test_what_json_has_not_is_not_written(value: float, tmp_path: Path) -> None:
             "line 2: of record version 1, and this is version 2; evaluate again, into another --records.$",
         ),
         ('{"format": "rarescreen-record", "version": "2", "key": {}}', "line 2: of record version 2, .* update"),
+        ('{"format": "rarescreen-record", "version": 2, "key": {}, "score": 1e999}', "line 2: not JSON, so the file"),
     ],
 )
 def test_a_line_that_is_no_record_is_named_and_nothing_is_lost(line: str, sentence: str, tmp_path: Path) -> None:

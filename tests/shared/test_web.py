@@ -26,7 +26,7 @@ from shared.web.application import bounded, new_application
 from shared.web.guard import HEADERS, Guard
 from shared.web.limits import BodyLimit, RateLimit
 from shared.web.patience import PatientProtocol
-from shared.web.server import STALL_S, Address, listen, require_safe
+from shared.web.server import STALL_S, Address, listen, require_safe, reserve, serve
 from shared.web.tokens import Tokens, hash_of, issue, read_tokens
 
 SCOPES = ("look", "order")
@@ -356,9 +356,19 @@ def test_a_port_that_is_taken_and_an_open_door_are_one_sentence(tmp_path: Path) 
     with listen(Address(port=0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            UserError, match=rf"--host 127.0.0.1 --port {port}: Address already in use; give another one"
+            UserError, match=rf"--host 127.0.0.1 --port {port}: Address already in use; end what listens there"
         ):
             listen(Address(port=port))
+        with pytest.raises(UserError, match="Address already in use"):
+            reserve(Address(port=port))
+    with reserve(Address(port=0)) as first:  # two begin at once
+        address = Address(port=first.getsockname()[1])
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address.host, address.port))
+        with reserve(address) as second:
+            first.listen()
+            with pytest.raises(UserError, match="Address already in use; end what listens there, or give another one"):
+                serve(application(), second, what="second")
     with pytest.raises(UserError, match=r"--host 0\.0\.0\.0: others can reach that"):
         require_safe(Address("0.0.0.0"), None)
     require_safe(Address("0.0.0.0"), tmp_path)

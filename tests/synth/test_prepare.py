@@ -261,7 +261,8 @@ def test_the_report_tells_counts_sizes_and_folds(folders: Path, capsys: pytest.C
     assert "duplicates: none found" in text
     assert "no --csv: each photograph counts as another patient's" in text
     assert f"{folders / 'cohort.h5'}: 20 images of 48 px, sha256 {cohort.sha256}" in text
-    assert "`synth train` takes powers of two alone; for that give --size 32 or 64" in " ".join(text.split())
+    note = "`synth train` takes powers of two alone, and 48 px is none; for a GAN give --size 32 or 64"
+    assert note in " ".join(text.split())
     prepare(options(folders, size=32, force=True))
     assert "powers of two" not in capsys.readouterr().err
 

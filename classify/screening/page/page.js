@@ -96,7 +96,7 @@ input.addEventListener("click", (event) => {
   if (event.isTrusted) input.removeAttribute("capture");
 });
 input.addEventListener("change", show);
-preview.addEventListener("error", () => { preview.hidden = true; });  // no picture: the answer will say so
+preview.addEventListener("error", () => { preview.hidden = true; });  // what no browser shows, such as TIFF, may still be judged
 form.addEventListener("submit", send);
 for (const name of ["dragover", "dragleave", "drop"]) {
   drop.addEventListener(name, (event) => {
