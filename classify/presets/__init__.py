@@ -50,7 +50,7 @@ def read_preset(name: str) -> list[Cell]:
         raise UserError(f"--preset {name}: no such preset; give one of {', '.join(NAMES)}, or a file FILE.toml.")
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--preset {name}: not TOML ({error}); mend the file.") from error
     cells = document.get("cells")
     stamped = (document.get("format"), document.get("version")) == (FORMAT, VERSION)

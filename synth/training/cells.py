@@ -91,7 +91,7 @@ def read_cells(name_or_path: str) -> CellFile:
     """
     try:
         document = tomllib.loads(_text(name_or_path))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"--cells {name_or_path}: not a TOML file ({error}); see the presets for an example."
         ) from error
