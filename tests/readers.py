@@ -22,7 +22,6 @@ from synth.service.audit_log import AuditError
 
 ALLOWED = (UserError, BadPhotoError, NetworkFileError, AuditError)
 ROOT = Path(__file__).parents[1]
-RNG = np.random.default_rng(0)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Reader:
 
 
 def _pixels(count: int, size: int = 8) -> np.ndarray:
-    return RNG.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
 def _cohort(folder: Path) -> Path:
@@ -106,7 +105,7 @@ def _screening(folder: Path) -> Path:
     from classify.screening.reference import Reference, digest_of, write_reference
 
     (folder / MODEL).write_bytes(b"tensors")
-    features = RNG.normal(size=(6, 5)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
     model = digest_of(cast(FittedModel, SimpleNamespace(path=folder)))
     write_reference(folder / "screening.h5", Reference(features, 0.5, 0.1, 32, model, "c" * 64))
     return folder / "screening.h5"
