@@ -24,6 +24,7 @@ from classify.measuring.calibration import (
     threshold_for_sensitivity,
 )
 from classify.measuring.measures import mean
+from classify.measuring.statistics import wilson_interval
 
 
 def drawn(temperature: float, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -90,6 +91,18 @@ def test_reliability_bins_are_scikit_learn_s_with_wilson_s_intervals() -> None:
         assert each.n == inside.sum()
         of_statsmodels = proportion_confint(label[inside].sum(), each.n, method="wilson")
         assert each.interval == pytest.approx(np.clip(of_statsmodels, 0, 1), abs=1e-12)
+
+
+def test_a_bin_s_means_are_those_of_its_images() -> None:
+    """Three verdicts on one image weigh a third each: it counts once beside another image's one verdict."""
+    probability, label = np.array([0.10, 0.12, 0.14, 0.18]), np.array([0, 0, 0, 1])
+    (found,) = reliability_bins(probability, label, bins=5, weight=np.array([1 / 3, 1 / 3, 1 / 3, 1.0]))
+    assert found.n == 4
+    assert found.mean_probability == pytest.approx((0.12 + 0.18) / 2)
+    assert found.share_positive == pytest.approx(0.5)
+    assert found.interval == pytest.approx(wilson_interval(1, 2))
+    (all_of_them,) = reliability_bins(probability, label, bins=1)
+    assert (all_of_them.low, all_of_them.high, all_of_them.n) == (0, 1, 4)
 
 
 def test_edges_belong_to_the_bin_above_and_one_to_the_last() -> None:

@@ -28,6 +28,31 @@ def test_an_image_is_seen_by_its_id_and_so_is_its_group(cohort: Cohort) -> None:
     np.testing.assert_array_equal(np.flatnonzero(seen_mask(seen(cohort, ids=[4]), cohort, ROWS)), partners)
 
 
+def test_what_saw_images_is_told_with_the_cohort_of_their_groups(
+    cohort: Cohort, make_bundle: Callable[..., Bundle]
+) -> None:
+    """Only with it do the numbers of groups say anything."""
+    bundle = make_bundle(cohort, seen=[0, 1, 2, 3])
+    by_bundle, by_fit = seen_by_bundle(bundle), seen_by_fit(cohort, ROWS)
+    assert (by_bundle.by, by_bundle.cohort) == (GENERATED, bundle.cohort)
+    assert (by_fit.by, by_fit.cohort) == (FITTED, cohort.sha256)
+    np.testing.assert_array_equal(by_bundle.image_id, bundle.seen_image_id)
+    np.testing.assert_array_equal(by_bundle.group_id, bundle.seen_group_id)
+    unknown = Seen(FITTED, by_fit.cohort, np.array([], np.str_), by_fit.group_id)
+    assert seen_mask(unknown, cohort, ROWS).all()
+
+
+def test_the_refusal_names_those_who_saw_something_and_nobody_else(cohort: Cohort) -> None:
+    parts = [seen(cohort, ids=[4]), Seen("nobody", cohort.sha256, np.array([], np.str_), np.array([], np.int64))]
+    with pytest.raises(UserError) as caught:
+        refuse_seen(parts, cohort, ROWS, model=Path("m"), test_set="balanced")
+    assert str(caught.value) == (
+        "m: 2 of the 10 images of the balanced test set were seen before (2 by a network), by image or by group, so "
+        "the figures would flatter; evaluate on a cohort or fold that nothing saw, or give --allow-seen and every "
+        "table will say so."
+    )
+
+
 def test_an_image_is_seen_by_its_group_alone(cohort: Cohort) -> None:
     partners = np.flatnonzero(cohort.group_id[ROWS] == cohort.group_id[7])
     np.testing.assert_array_equal(np.flatnonzero(seen_mask(seen(cohort, groups=[7]), cohort, ROWS)), partners)

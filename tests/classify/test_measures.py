@@ -168,3 +168,15 @@ def test_no_weight_at_all_is_undefined() -> None:
     assert np.isnan(mean(score, nothing)).all()
     assert np.isnan(accuracy(score > 0, label, nothing)).all()
     assert np.isnan(calibration_error(1 / (1 + np.exp(-score)), label, nothing)).all()
+
+
+@pytest.mark.parametrize("measure", [auc, average_precision])
+def test_a_model_counts_as_its_verdicts_do(measure: Callable[..., np.ndarray]) -> None:
+    """Two models of two and three verdicts on an image each: 1/2 and 1/3 of a verdict is what each of theirs weighs."""
+    rng = np.random.default_rng(0)
+    score, label, model = rng.normal(size=40), rng.integers(0, 2, 40), np.repeat([0, 1], 20)
+    share, weights = np.repeat([1 / 2, 1 / 3], 20), np.ones((1, 40))
+    alone = [measure(score[rows], label[rows], model[rows], weights[:, rows])[0] for rows in (model == 0, model == 1)]
+    assert alone[0] != pytest.approx(alone[1])
+    assert measure(score, label, model, weights, share)[0] == pytest.approx((alone[0] / 2 + alone[1] / 3) / (5 / 6))
+    assert measure(score, label, model, weights)[0] == pytest.approx(np.mean(alone))

@@ -115,6 +115,27 @@ def test_newcombe_s_interval_turns_round_with_its_classifiers_and_with_right_and
     assert newcombe_interval(none, only_a, only_b, both) == pytest.approx((low, high))
 
 
+@given(COUNTS, COUNTS, COUNTS, COUNTS)
+def test_newcombe_s_interval_is_his_method_10(both: int, only_a: int, only_b: int, none: int) -> None:
+    """Written out from the paper: Wilson's ends of both shares, joined by phi with its continuity correction."""
+    n = both + only_a + only_b + none
+    if n == 0:
+        return
+    (low_a, high_a), (low_b, high_b) = wilson_interval(both + only_a, n), wilson_interval(both + only_b, n)
+    share_a, share_b = (both + only_a) / n, (both + only_b) / n
+    product = both * none - only_a * only_b
+    if product > n / 2:
+        product -= n / 2
+    elif product >= 0:
+        product = 0
+    margins = (both + only_a) * (only_b + none) * (both + only_b) * (only_a + none)
+    phi = product / math.sqrt(margins) if margins else 0.0
+    below, above = (share_a - low_a, high_b - share_b), (high_a - share_a, share_b - low_b)
+    low, high = (math.sqrt(max(x * x - 2 * phi * x * y + y * y, 0.0)) for x, y in (below, above))
+    gain = share_a - share_b
+    assert newcombe_interval(both, only_a, only_b, none) == pytest.approx((gain - low, gain + high), abs=1e-12)
+
+
 def test_newcombe_s_interval_has_a_width_where_no_pair_differs() -> None:
     """With shares of 1 and nothing known of their correlation it is Wilson's distance from 1."""
     low, high = newcombe_interval(190, 0, 0, 0)
@@ -139,8 +160,11 @@ def test_newcombe_s_interval_holds_the_truth_as_often_as_it_says(truth: tuple[fl
 
 
 def test_counts_that_are_no_counts_have_no_interval() -> None:
-    with pytest.raises(ValueError, match="not negative"):
-        newcombe_interval(1, -1, 0, 0)
+    for place in range(4):
+        counts = [5, 5, 5, 5]
+        counts[place] = -1
+        with pytest.raises(ValueError, match="not negative"):
+            newcombe_interval(*counts)
     with pytest.raises(ValueError, match="a proportion of 0"):
         newcombe_interval(0, 0, 0, 0)
 

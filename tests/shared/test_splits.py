@@ -183,8 +183,11 @@ def test_a_search_on_a_train_part_of_too_few_groups_is_refused() -> None:
     """Of two positive groups in each fold's rest one goes to train, and it cannot be on both sides."""
     label = np.repeat([1, 0], [3, 60])
     cohort = replace(cohort_of(label, np.arange(63), folds=3, seed=0), path=Path("c.h5"))
-    with pytest.raises(UserError, match=r"^c.h5: the training part of fold 1 cannot be divided again, .* lack a class"):
+    with pytest.raises(
+        UserError, match=r"^c.h5: the training part of fold 1 cannot be divided again, .* lack a class"
+    ) as told:
         inner_parts(cohort, 1)
+    assert str(told.value).endswith("its validation images would lack a class; prepare a larger cohort.")
     with pytest.raises(UserError, match="--fold 3: out of range"):
         inner_parts(cohort, 3)
 
