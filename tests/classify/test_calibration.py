@@ -59,7 +59,8 @@ def test_the_same_images_twice_have_the_same_temperature_and_turned_classes_too(
 
 def test_what_cannot_tell_a_temperature_leaves_the_scores_as_they_are() -> None:
     score, label = drawn(2.0, 100)
-    few = slice(0, LEAST_IMAGES - 1)
+    few, enough = slice(0, LEAST_IMAGES - 1), slice(0, LEAST_IMAGES)
+    assert fit_temperature(score[enough], label[enough]) != 1
     assert fit_temperature(score[few], label[few]) == 1.0
     assert fit_temperature(score, np.ones_like(label)) == 1.0
     separated = (score > 0).astype(np.int64)
@@ -178,6 +179,7 @@ def test_a_good_test_of_a_rare_disease_is_mostly_wrong() -> None:
 
 
 def test_precision_is_undefined_where_nothing_is_called_positive() -> None:
+    assert precision_at_prevalence(0.9, 0.8, 1.0) == 1
     assert precision_at_prevalence(0.0, 1.0, 0.1) is None
     assert precision_at_prevalence(0.9, 1.0, 0.0) is None
     assert precision_at_prevalence(None, 0.9, 0.1) is precision_at_prevalence(0.9, None, 0.1) is None
