@@ -248,11 +248,14 @@ def test_a_mistake_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("m").mkdir()
+    Path("c.h5").touch()
     result = CliRunner().invoke(cli, ["explain", "m", *arguments])
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {sentence}")
     assert result.stderr.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {"m", "c.h5"}
+    assert not list(Path("m").iterdir())
 
 
 @pytest.mark.parametrize(("row", "column", "name"), [(0, 0, "upper left"), (16, 15, "centre"), (31, 20, "bottom")])
@@ -298,6 +301,7 @@ def test_the_share_of_evidence_on_masks(model: Path, cohort: Cohort, tmp_path: P
 
 def test_masks_want_a_cohort_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cohort: Cohort) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("m").mkdir()
     for arguments, sentence in (
         (("--image", "x.png"), "--segmentation: one of the checks"),
         (("--cohort", str(cohort.path), "--checks", "0"), "--segmentation: one of the checks"),
