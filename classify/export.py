@@ -135,6 +135,8 @@ def one_folder(model: Path, fold: int | None) -> Path:
     if folders == [model]:
         return model if fold is None else _of_fold(model, fold)
     named = {folder.name: folder for folder in folders}
+    if fold is None and len(folders) == 1:
+        return folders[0]
     if fold is None:
         raise UserError(
             f"{model}: holds {len(named)} models ({', '.join(named)}), and one is exported at a time; give --fold N, "

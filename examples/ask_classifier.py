@@ -12,13 +12,14 @@ from PIL import Image, ImageOps
 
 
 def ask(model, file):
-    """Return what the model says, and the photograph in grey with red where it finds evidence."""
+    """Return what the model says, and the photograph in grey with red where it finds evidence, if its map can tell."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     about = session.get_modelmeta().custom_metadata_map
     photograph = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
     probability, evidence = session.run(["probability", "evidence"], {"image": np.asarray(photograph)[None]})
     verdict = "yes" if probability[0] > float(about["threshold"]) else "no"
-    heat = Image.fromarray(np.uint8(160 * evidence[0] / max(evidence.max(), 1e-9)))
+    strength = 160 if min(evidence.shape[1:]) >= 4 else 0  # fewer cells cannot tell where: nothing is painted
+    heat = Image.fromarray(np.uint8(strength * evidence[0] / max(evidence.max(), 1e-9)))
     square = ImageOps.fit(photograph, (448, 448)).convert("L").convert("RGB")
     reasons = Image.composite(Image.new("RGB", square.size, "red"), square, heat.resize(square.size))
     return f"{about['positive']}: {verdict}, probability {probability[0]:.3f}. {about['notice']}", reasons

@@ -15,3 +15,12 @@ SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16", "vgg16-fc1", "vgg16-co
 
 DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
 OFFLINE = click.option("--offline", is_flag=True, help="Never touch the network.")
+
+
+def feature_space(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Return the name of a feature space, where it can be one: whether its weights are there is seen later."""
+    if value not in (*QUALITY_SPACES, *SIMILARITY_SPACES) and not value.startswith("timm:"):
+        known = ", ".join(SIMILARITY_SPACES)
+        problem = f"no such feature space as {value!r}; give one of {known}, or timm:NAME"
+        raise click.BadParameter(problem, context, parameter)
+    return value

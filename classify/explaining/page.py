@@ -32,8 +32,9 @@ MEANING = (
 LIMITS = (
     "A heat map tells where a network found what it uses, not what it saw there, why, nor whether that is right: a "
     "ruler's edge can be as warm as a vesicle. It is no segmentation of a lesion. Two networks with the same verdicts "
-    "may have different maps. Its position is right to about a cell of the network's last map."
+    "may have different maps. Its position is right to about {accuracy}."
 )
+ACCURACY = {"grad-cam": "a cell of the network's last map", "occlusion": "half of a window, a twelfth of the side"}
 
 
 def write_explanation(folder: Path, explained: Explained) -> None:
@@ -127,7 +128,8 @@ def _page(explained: Explained) -> list[Block]:
     ]
     for sheet in explained.sheets:
         blocks += _sheet_blocks(sheet, explained)
-    blocks += [Heading("Can the maps be believed?", 2), *_check_blocks(explained), Paragraph(LIMITS)]
+    blocks += [Heading("Can the maps be believed?", 2), *_check_blocks(explained)]
+    blocks.append(Paragraph(LIMITS.format(accuracy=ACCURACY[explained.options.method])))
     return blocks
 
 

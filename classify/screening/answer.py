@@ -44,7 +44,7 @@ class Result(BaseModel):
     sensitivity: float = Field(description="Share of validation positives that the threshold finds.")
     problems: list[str] = Field(description="What is wrong with the photograph, a sentence each.")
     familiar: bool = Field(description="Whether it is like the photographs that the model knows.")
-    distance: float = Field(description="To those photographs, in the model's features.")
+    distance: float = Field(description="To those photographs, in the features of EfficientNet-Lite0.")
     limit: float | None = Field(description="Of `distance`, above which it is not familiar.")
     score: float | None = Field(description="The model's own, 0 to 1, which the threshold is for; no probability.")
     evidence: str | None = Field(description="Heat map as a data URI, if one was made and anything in it is warm.")

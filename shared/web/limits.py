@@ -65,7 +65,7 @@ class BodyLimit:
 
 
 async def _too_large(scope: Scope, send: Send, most: int) -> None:
-    await refuse(scope, send, TOO_LARGE, f"the request is larger than {most / 2**20:g} MiB; send a smaller file.")
+    await refuse(scope, send, TOO_LARGE, f"the request is larger than {most // 1024} KiB; send a smaller one.")
 
 
 class _Bounded:

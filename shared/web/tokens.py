@@ -117,9 +117,10 @@ def issue(path: Path, name: str, scopes: Sequence[str], *, allowed: Iterable[str
     if not _NAME.fullmatch(name):
         raise UserError(f"--issue {name!r}: give a name of letters, digits, dots and dashes.")
     wrong = [scope for scope in scopes if scope not in known]
-    if wrong or not scopes:
-        shown = repr(wrong[0]) if wrong else "none"
-        raise UserError(f"--scope {shown}: not a scope of this service; give {', '.join(known)}.")
+    if wrong:
+        raise UserError(f"--scope {wrong[0]!r}: not a scope of this service; give {', '.join(known)}.")
+    if not scopes:
+        raise UserError(f"--scope: missing; say what the token allows: {', '.join(known)} (repeatable).")
     if days is not None and not math.isfinite(days):
         raise UserError(f"--days {days:g}: no number of days; give one, or leave it out for a token without an end.")
     secret = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)

@@ -35,7 +35,12 @@ from synth import option
 @click.option(
     "--memory", "memory_gib", type=float, default=16.0, help="GiB that the process which fills orders may use."
 )
-@click.option("--features", default="auto", help=f"Feature space: {', '.join(option.SIMILARITY_SPACES)} or timm:NAME.")
+@click.option(
+    "--features",
+    default="auto",
+    callback=option.feature_space,
+    help=f"Feature space: {', '.join(option.SIMILARITY_SPACES)} or timm:NAME.",
+)
 @option.DEVICE
 @click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
 @option.OFFLINE

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.cohort import FORMAT as COHORT_FORMAT
 from shared.console import say
 from shared.errors import BusyError, UserError
 from shared.sealed import read_seal
@@ -72,9 +73,7 @@ class Networks:
         drawn = {find_network(name, source).resolve() for name in options.draw}
         found = [path.resolve() for name in options.networks for path in _files(name, source)]
         self._paths = list(dict.fromkeys([*found, *sorted(drawn)]))
-        self._cohorts = {
-            read_seal(path, what="cohort", made_by="`synth prepare`").sha256: path for path in options.cohorts
-        }
+        self._cohorts = {_cohort_of(path): path for path in options.cohorts}
         self._draws = {path: artist.describe(path) for path in sorted(drawn)}
         for path, facts in self._draws.items():
             _require_drawable(path, facts, unfiltered=options.unfiltered)
@@ -102,6 +101,13 @@ class Networks:
             return None
         facts = known[1]
         return NetworkOffer(path, facts, self._cohorts.get(facts.cohort), facts == self._draws.get(path))
+
+
+def _cohort_of(path: Path) -> str:
+    seal = read_seal(path, what="cohort", made_by="`synth prepare`")
+    if seal.format != COHORT_FORMAT:
+        raise UserError(f"--cohort {path}: of format {seal.format}; give a cohort that `synth prepare` wrote.")
+    return seal.sha256
 
 
 def _looking_by(artist: Artist) -> Callable[[Path], NetworkFacts | None]:

@@ -24,6 +24,7 @@ from synth.service.table import ORDERS
 
 DAY_S = 86400.0
 ACTIVE = ("queued", "running")
+NONE_KEPT = "none of the candidates was kept; order more of them, or by another rule."  # says nothing of copies
 
 
 class RefusedOrderError(Exception):
@@ -111,11 +112,13 @@ class OrderStore:
         ordered = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(ORDERS.c.images), 0)).where(today)).scalar()
         if int(ordered or 0) + images > bounds.images_a_day:
             raise RefusedOrderError(429, f"{bounds.images_a_day} images a day are allowed; try again tomorrow.")
-        withheld = _count(connection, own, ORDERS.c.network == network, ORDERS.c.state == "withheld")
-        doubtful = withheld + _count(connection, own, ORDERS.c.network == network, active)  # it may be withheld, too
-        if withheld and doubtful >= bounds.withheld:
+        of_it = own & (ORDERS.c.network == network)
+        withheld = _count(connection, of_it, ORDERS.c.state == "withheld", ORDERS.c.reason != NONE_KEPT)
+        if withheld and withheld + _count(connection, of_it, active) >= bounds.withheld:
             raise RefusedOrderError(
-                409, f"of {doubtful} orders of this network none was shareable yet; ask the operator."
+                409,
+                f"{withheld} of your orders of this network were not shareable, and those under way may follow; wait "
+                "for these, or ask the operator.",
             )
 
     def find(self, identity: str, client: str | None = None) -> Order | None:

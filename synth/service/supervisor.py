@@ -14,7 +14,7 @@ from synth.service.bundles import BundleOffer, Bundles, is_empty
 from synth.service.child import Child, Message
 from synth.service.networks import NetworkOffer
 from synth.service.options import ServeOptions
-from synth.service.orders import Order, OrderStore
+from synth.service.orders import NONE_KEPT, Order, OrderStore
 from synth.service.requests import OrderRequest
 
 COMMAND = (sys.executable, "-m", "synth.service.worker")
@@ -23,7 +23,6 @@ EXPIRE_EVERY_S = 600.0
 GONE = "the network, or its cohort, is no longer offered."
 FAILED = "it failed, and the operator's log says how."
 ID_CHARS = 32  # of an order, with which the names of its files begin
-NONE_KEPT = "none of the candidates was kept; order more of them, or by another rule."
 NOT_SHAREABLE = "the images may not be passed on: the operator's audit says why."
 LATE = "it took longer than is allowed; order less."
 
@@ -174,9 +173,10 @@ class Supervisor(threading.Thread):
             say(f"order {order.id}: done, for {order.client}")
 
     def _withhold(self, order: Order, result: Path) -> None:
-        reason = NONE_KEPT if is_empty(result) else NOT_SHAREABLE
+        empty = is_empty(result)
+        reason, why = (NONE_KEPT, "nothing was kept") if empty else (NOT_SHAREABLE, "not shareable")
         result.unlink()
-        say(f"order {order.id}: not shareable; {order.id}_audit.md in {self._places.work} says why")
+        say(f"order {order.id}: {why}; {order.id}_audit.md in {self._places.work} says more")
         self._end(order, "withheld", reason)
 
     def _end(self, order: Order, state: str, reason: str, **result: str | int) -> bool:

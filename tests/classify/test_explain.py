@@ -156,6 +156,7 @@ def test_a_map_that_cannot_tell_where_is_not_drawn_unless_asked_for(cohort: Coho
     page = (tmp_path / "out" / "explain.md").read_text()
     assert "Occlusion. An image is called" in page
     assert "cells, too few to tell where." in page
+    assert "half of a window, a twelfth of the side" in page
     (asked,) = run(model, cohort, tmp_path / "asked", replace(options, method="grad-cam"))
     assert asked.options.method == "grad-cam"
     assert asked.sentences[-1].startswith("warning: the network's last map has")

@@ -231,7 +231,7 @@ def test_another_application_asks_without_torch_and_without_us(exported: Path, f
         assert reasons.size == (448, 448)
         assert not np.array_equal(*np.asarray(reasons)[..., :2].transpose(2, 0, 1))  # there is red in it
     ask = EXAMPLE.read_text().partition("def ask")[2].partition("\n\n\n")[0]
-    assert len(ask.splitlines()) == 1 + 10  # as the documentation says, which shows it
+    assert len(ask.splitlines()) == 2 + 10  # as the documentation says, which shows it
     assert f"def ask{ask}\n```" in (EXAMPLE.parents[1] / "docs" / "export.md").read_text()
     (tmp_path / "text.png").write_text("no photograph")
     for file, words in (("photograph.png", "File exists: 'reasons.png'"), ("text.png", "cannot identify image file")):
@@ -297,6 +297,8 @@ def test_what_is_no_model_is_refused(fitted: Path, tmp_path: Path) -> None:
 def test_one_of_several_folds_must_be_named(fitted: Path, tmp_path: Path) -> None:
     for number in (0, 1):
         shutil.copytree(fitted / "model", tmp_path / "folds" / f"fold{number}")
+        if number == 0:
+            assert stage.one_folder(tmp_path / "folds", None) == tmp_path / "folds" / "fold0"  # the only one
     refused(tmp_path / "folds", tmp_path / "out", r"holds 2 models \(fold0, fold1\).* give --fold N")
     refused(tmp_path / "folds", tmp_path / "out", r"^--fold 2: .* holds fold0, fold1", fold=2)
     assert stage.one_folder(tmp_path / "folds", 1) == tmp_path / "folds" / "fold1"

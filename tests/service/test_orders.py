@@ -10,6 +10,7 @@ from small_service import BOUNDS, Place, bundle_of
 from small_worker import DIES, EMPTY, FAILS, FLOODS, SLOW, WITHHELD
 
 from shared.bundle import write_bundle
+from shared.errors import UserError
 
 
 def test_an_order_is_filled_and_given_to_its_client_alone(place: Place, until: Callable) -> None:
@@ -60,15 +61,28 @@ def test_what_is_not_shareable_is_withheld_and_not_tried_for_ever(place: Place, 
             assert not list(parts.places.ready.iterdir())
         answer = client.post("/orders", json=place.order(seed=99))
         assert answer.status_code == 409
-        assert answer.json()["error"] == "of 3 orders of this network none was shareable yet; ask the operator."
+        assert answer.json()["error"] == (
+            "3 of your orders of this network were not shareable, and those under way may follow; wait for these, or "
+            "ask the operator."
+        )
         assert client.post("/orders", json=place.order(seed=99), headers=place.heads["bob"]).status_code == 202
 
 
 def test_an_order_of_which_nothing_is_kept_says_so(place: Place, until: Callable) -> None:
     with place.opened() as (client, parts):
-        told = until(client, client.post("/orders", json=place.order(sigma=EMPTY)).json()["id"], "withheld")
-        assert told["reason"] == "none of the candidates was kept; order more of them, or by another rule."
-        assert not list(parts.places.ready.iterdir())
+        for seed in range(BOUNDS.withheld + 1):  # it says nothing of copies, and does not count against the client
+            placed = client.post("/orders", json=place.order(sigma=EMPTY, seed=seed))
+            assert placed.status_code == 202
+            told = until(client, placed.json()["id"], "withheld")
+            assert told["reason"] == "none of the candidates was kept; order more of them, or by another rule."
+            assert not list(parts.places.ready.iterdir())
+
+
+def test_a_bundle_is_no_cohort_to_compare_orders_with(place: Place) -> None:
+    bundle = place.folder / "bundles" / "shared.h5"
+    refused = pytest.raises(UserError, match=r"--cohort .*of format rarescreen-bundle; give a cohort")
+    with refused, place.opened(cohorts=(bundle,)):
+        pass
 
 
 def test_what_failed_is_told_without_the_operators_words(

@@ -134,9 +134,7 @@ def test_no_body_larger_than_the_limit_is_read(size: int, stated: bool) -> None:
     answer = client.post("/raw", content=content)  # type: ignore[arg-type]
     assert answer.status_code == (200 if size <= LIMIT else 413)
     assert answer.json() == (
-        {"bytes": size}
-        if size <= LIMIT
-        else {"error": "the request is larger than 0.00390625 MiB; send a smaller file."}
+        {"bytes": size} if size <= LIMIT else {"error": "the request is larger than 4 KiB; send a smaller one."}
     )
 
 
