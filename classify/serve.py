@@ -104,6 +104,7 @@ def make_service(fitted: FittedModel, options: ServeOptions) -> Service:
         sensitivity=options.operating.sensitivity,
         model=digest_of(fitted),
         fold=fitted.config.fold,
+        rehearses=fitted.knows_no_patient,
     )
 
 

@@ -15,7 +15,8 @@ def ask(model, file):
     """Return what the model says, and the photograph in grey with red where it finds evidence, if its map can tell."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     about = session.get_modelmeta().custom_metadata_map
-    photograph = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
+    photograph = ImageOps.exif_transpose(Image.open(file)).convert("RGBA")
+    photograph = Image.alpha_composite(Image.new("RGBA", photograph.size, "white"), photograph).convert("RGB")
     probability, evidence = session.run(["probability", "evidence"], {"image": np.asarray(photograph)[None]})
     verdict = "yes" if probability[0] > float(about["threshold"]) else "no"
     strength = 160 if min(evidence.shape[1:]) >= 4 else 0  # fewer cells cannot tell where: nothing is painted

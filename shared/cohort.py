@@ -36,6 +36,7 @@ MADE_BY = "`synth prepare`"
 NEGATIVE, POSITIVE = 0, 1  # label
 STUDY, EXTERNAL = 0, 1  # role
 NO_FOLD = -1  # fold of an external image
+PHANTOM = "phantom"  # source of a rendered cohort
 MAX_FOLDS = 100
 
 ATTRIBUTES = "attributes/"
@@ -71,7 +72,7 @@ class Cohort:
     classes: tuple[str, str]  # names of label 0 and label 1
     folds: int
     seed: int
-    source: str  # "photographs" or "phantom"
+    source: str  # "photographs" or `PHANTOM`
     attributes: dict[str, Array] = field(default_factory=dict)
     path: Path | None = None
     sha256: str = ""  # of the file; empty before it is written

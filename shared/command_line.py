@@ -4,6 +4,7 @@ The only module here that knows click.
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -77,9 +78,16 @@ class Commands(click.Group):
                 raise UserError(self._sentence(error)) from error
 
     def _sentence(self, error: click.ClickException) -> str:
-        text = " ".join(error.format_message().split()).rstrip(".")
+        text = _in_plain_words(" ".join(error.format_message().split()).rstrip("."))
         context = getattr(error, "ctx", None)
         return f"{text}; see `{self.name if context is None else context.command_path} --help`."
+
+
+def _in_plain_words(text: str) -> str:
+    """Return what click says of a number, as people call it."""
+    for clicks, ours in (("integer", "whole number"), ("float", "number")):
+        text = re.sub(f"is not a valid {clicks}( range)?", f"is no {ours}", text)
+    return text
 
 
 def program(name: str, description: str, names: Sequence[str]) -> Commands:

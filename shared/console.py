@@ -1,6 +1,7 @@
 """What commands say: reports and one-sentence errors, all on standard error."""
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -60,8 +61,14 @@ def say(text: str) -> None:
 
 def tabulate(table: Table) -> None:
     """Print a table on standard output: whole in a file or pipe, as wide as the terminal otherwise."""
-    width = None if sys.stdout.isatty() else 400
-    Console(highlight=False, width=width).print(table)
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    wide = Console(highlight=False, width=400, file=io.StringIO())
+    with wide.capture() as printed:
+        wide.print(table)
+    for line in printed.get().splitlines():
+        print(line.rstrip())
 
 
 _voice: Callable[[str], None] | None = None

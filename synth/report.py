@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.cohort import Cohort, read_cohort
+from shared.cohort import PHANTOM, Cohort, read_cohort
 from shared.console import say
 from shared.document import Block, Bullets, Grid, Heading, Paragraph, Picture, deeper, escaped, moved, to_markdown
 from shared.drawn import Json
@@ -18,7 +18,7 @@ from shared.markdown import read_page
 from shared.provenance import environment
 from shared.results import best_cell
 from synth.bundles.info import describe
-from synth.cohorts.page import PHANTOM, cohort_page
+from synth.cohorts.page import cohort_page
 from synth.selecting.audit_page import KEEP, PHOTOGRAPH
 from synth.table1.markdown import how_trained
 
@@ -96,7 +96,7 @@ def report(options: ReportOptions) -> None:
         kept = [block for each in kept for block in _without_photographs(each)]
     shown = any(isinstance(block, Picture) and block.file.endswith(SHEETS) for block in kept)
     blocks = [
-        Heading(f"Synthetic images of {escaped(cohort.positive)}: what was made, and of what"),
+        Heading(_title(cohort.positive, made=bool(tables or abouts))),
         *_lead(cohort, tables, abouts, patients=shown and cohort.source != PHANTOM),
         *cohort_page(cohort, named=options.photographs),
         *kept,
@@ -107,6 +107,11 @@ def report(options: ReportOptions) -> None:
     write_report(options.out, blocks, folder=options.out.parent, command=_command(options))
     write_text(markdown, to_markdown(blocks))
     say(f"written: {options.out} and {markdown.name}")
+
+
+def _title(positive: str, *, made: bool) -> str:
+    about = f"Synthetic images of {escaped(positive)}: what was made, and of what"
+    return about if made else f"Photographs of {escaped(positive)}: what there is"
 
 
 def _command(options: ReportOptions) -> str:
@@ -183,7 +188,13 @@ def _without_photographs(block: Block) -> list[Block]:
 
 
 def _audit(bundle: Path) -> list[Block]:
-    return read_page(bundle.with_name(f"{bundle.stem}_audit.md"))
+    page = bundle.with_name(f"{bundle.stem}_audit.md")
+    if not page.is_file():
+        raise UserError(
+            f"{page}: no such file, and the report tells what is in it; leave the bundle beside the audit that `synth "
+            "select` wrote."
+        )
+    return read_page(page)
 
 
 def _with_first(picture: Picture, blocks: Sequence[Block]) -> list[Block]:

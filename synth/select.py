@@ -175,7 +175,7 @@ def _report(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, option
         chosen = "  <- this rule" if rule == options.rule else ""
         say(f"  {rule:<19} keeps {count} of {total}{passed}{chosen}")
     say(
-        f"copies: {int(choice.copies.sum())} of {total} candidates are nearer than {found.memorization['gate']:.2f} to "
+        f"copies: {int(choice.copies.sum())} of {total} candidates, nearer than {found.memorization['gate']:.2f} to "
         f"one of {len(scored.originals)} photographs, or the same by their pixels; twins: {int(choice.twins.sum())}"
     )
     if options.keep is not None and len(choice.rows) < options.keep:

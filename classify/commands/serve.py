@@ -41,6 +41,11 @@ def command(
     A research tool, not a medical device. Nothing of a photograph is stored or logged.
     """
     try:
+        from shared.web.server import Address, require_free
+
+        address = Address(host, port)
+        if issue is None:
+            require_free(address, options["tokens"])  # torch takes its time
         from classify import serve as stage
     except ImportError as error:
         from shared.errors import UserError
@@ -48,11 +53,10 @@ def command(
         raise UserError(f"serve: needs the package {error.name}; pip install 'rarescreen[serve]'.") from error
     from classify.measuring.operating import Operating
     from shared.errors import UserError
-    from shared.web.server import Address
 
     if issue is None:
         operating = Operating(sensitivity, (prevalence,))
-        stage.run(stage.ServeOptions(**options, operating=operating, address=Address(host, port)))
+        stage.run(stage.ServeOptions(**options, operating=operating, address=address))
     elif options["tokens"] is None:
         raise UserError("--issue: give --tokens FILE, which its hash is added to.")
     else:

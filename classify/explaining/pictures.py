@@ -34,6 +34,8 @@ from shared.provenance import environment
 
 MAX_SIZE_PX = 1024  # of a cohort
 
+PHANTOM_ONLY = "The model learnt the phantom, rendered skin: nothing here says anything of patients."
+
 Images = npt.NDArray[np.uint8]  # [N, S, S, 3]
 Heat = npt.NDArray[np.float32]  # [N, S, S]
 
@@ -47,7 +49,7 @@ def on_test_images(
     segmenter: Segmenter | None = None,
 ) -> Explained:
     """Explain a model on the images that it is tested on."""
-    options, notes = _settled(classifier, options)
+    options, notes = _settled(fitted, classifier, options)
     images, label = np.asarray(cohort.images[tested.rows]), cohort.label[tested.rows]
     names = cohort.image_id[tested.rows].tolist()
     score = predict(classifier, images, description=f"{_title(fitted)}, {tested.name}")
@@ -85,7 +87,7 @@ def on_photographs(
     fitted: FittedModel, classifier: Classifier, images: Images, names: Sequence[str], options: ExplainOptions
 ) -> Explained:
     """Explain a model on photographs [N, S, S, 3] of which no truth is known."""
-    options, notes = _settled(classifier, options)
+    options, notes = _settled(fitted, classifier, options)
     score = log_odds(classifier, images)
     heat = heat_maps(classifier, images, options.method)
     tiles = [Tile(*each, None) for each in zip(names, images, heat, score.tolist(), strict=True)]
@@ -104,10 +106,11 @@ def on_photographs(
     )
 
 
-def _settled(classifier: Classifier, options: ExplainOptions) -> tuple[ExplainOptions, list[str]]:
-    """Return the options with a method that there is, and what is to be said of it."""
+def _settled(fitted: FittedModel, classifier: Classifier, options: ExplainOptions) -> tuple[ExplainOptions, list[str]]:
+    """Return the options with a method that there is, and what is to be said of it and of the model."""
     method, note = choose_method(classifier, options.method)
-    return replace(options, method=method), [] if note is None else [note]
+    notes = [PHANTOM_ONLY] if fitted.knows_no_patient else []
+    return replace(options, method=method), notes if note is None else [*notes, note]
 
 
 def heat_maps(classifier: Classifier, images: Images, method: str, *, signed: bool = False) -> Heat:

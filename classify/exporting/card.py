@@ -12,6 +12,7 @@ from classify.exporting.card_data import data, synthetic
 from classify.exporting.card_results import Evaluated, results
 from classify.exporting.check import TOLERANCE
 from classify.table2.wording import percent
+from shared.cohort import PHANTOM
 from shared.document import Block, Bullets, Grid, Heading, Paragraph, escaped
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _limits(about: Mapping[str, Any]) -> list[Block]:
     )
     phantom = ["Its cohort is the phantom, rendered skin: it knows nothing of patients."]
     lines = [
-        *(phantom if about["cohort"].get("source") == "phantom" else []),
+        *(phantom if about["cohort"].get("source") == PHANTOM else []),
         "One training of one fold: another seed or other photographs give another model.",
         "A threshold from few validation positives is coarse, and holds for photographs like these alone.",
         evidence,

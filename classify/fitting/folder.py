@@ -17,6 +17,7 @@ from classify.fitting.folder_checks import tells_of_a_fit, tells_of_epochs
 from classify.fitting.settings import FitConfig, as_read, fits
 from classify.guard import Seen
 from classify.models import Classifier, build_model, set_trainable
+from shared.cohort import PHANTOM
 from shared.errors import UserError
 from shared.files import require_file, whole_file, write_json
 
@@ -44,6 +45,12 @@ class FittedModel:
     document: Json  # all of config.json
     history: Json
     seen: tuple[Seen, ...]
+
+    @property
+    def knows_no_patient(self) -> bool:
+        """Whether it was fitted on the phantom, rendered skin."""
+        cohort = self.document.get("cohort")
+        return isinstance(cohort, dict) and cohort.get("source") == PHANTOM
 
     def load(self) -> Classifier:
         """Return the classifier with its fitted tensors, in eval mode on the CPU."""

@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from classify.screening.engine import Engine, Heat, Scored
 from classify.screening.judgement import Judge, Judgement
-from classify.screening.words import ALWAYS, headline, reasons
+from classify.screening.words import ALWAYS, REHEARSAL, headline, reasons
 from shared.decoding import Decoded, Decoders
 
 WARM = np.array((214, 47, 39), np.float64)  # of evidence for the disease
@@ -67,6 +67,7 @@ class Service:
         sensitivity: for which the threshold was chosen.
         model: SHA-256 of its tensors.
         fold: of the cohort, whose test photographs it has not seen.
+        rehearses: whether the model knows rendered skin alone, so that nothing it says may be used.
     """
 
     decoders: Decoders
@@ -76,6 +77,7 @@ class Service:
     sensitivity: float
     model: str
     fold: int
+    rehearses: bool = False
 
     async def answer(self, content: bytes, *, evidence: bool) -> Result:
         """Return what the model says of the photograph that `content` is.
@@ -106,7 +108,7 @@ class Service:
             explanation=reasons(
                 judgement, prevalence=self.judge.prevalence, disease=self.disease, sensitivity=self.sensitivity
             ),
-            notice=ALWAYS,
+            notice=f"{REHEARSAL} {ALWAYS}" if self.rehearses else ALWAYS,
             probability=None if found is None else found.single,
             interval=None if found is None else Interval(low=found.low, high=found.high),
             prevalence=self.judge.prevalence,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TextIO
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, Field
@@ -19,7 +19,7 @@ from starlette.formparsers import MultiPartParser
 
 from classify.screening.answer import Result, Service
 from classify.screening.feedback import MAX_TEXT, ROLES, STATEMENTS, Answer, Feedback
-from classify.screening.words import percentage
+from classify.screening.words import REHEARSAL, percentage
 from shared.images import BadPhotoError
 from shared.web.access import Access
 from shared.web.answers import refusals
@@ -108,6 +108,7 @@ class Pages:
             .render(
                 disease=self.service.disease,
                 tokens=self.tokens,
+                rehearsal=REHEARSAL if self.service.rehearses else None,
                 statements=STATEMENTS if self.asks else (),
                 roles=ROLES,
                 max_text=MAX_TEXT,
@@ -160,11 +161,11 @@ async def _read_form(request: Request) -> tuple[bytes, bool]:
 def make_app(service: Service, access: Access, feedback: Feedback | None = None) -> FastAPI:
     """Return the application; without `feedback` nobody is asked, and nothing is kept."""
     app = new_application("Rarescreen: one photograph", ABOUT, lambda: _trouble(service))
-    may_screen, screening = [Depends(access.needs(SCREEN))], Screening(service, asyncio.Semaphore(AT_ONCE))
+    may_screen, screening = [access.needs(SCREEN)], Screening(service, asyncio.Semaphore(AT_ONCE))
     _add_page(app, Pages(service, access.tokens is not None, feedback is not None), screening, may_screen)
     _add_interface(app, screening, may_screen)
     if feedback is not None:
-        _add_feedback(app, feedback, [Depends(access.needs(FEEDBACK))])
+        _add_feedback(app, feedback, [access.needs(FEEDBACK)])
     return app
 
 

@@ -6,6 +6,10 @@ ALWAYS = (
     "This is a research tool and not a medical device. It cannot rule anything out. If you feel ill, if it spreads or "
     "hurts, or if you are worried, see a doctor now, whatever stands here."
 )
+REHEARSAL = (
+    "The model has learnt rendered skin and has seen no patient: this page is a rehearsal, and what it says of a "
+    "photograph means nothing."
+)
 _COUNT = 1000  # a share is told as so many of these where it is small
 _SMALL = 0.01
 

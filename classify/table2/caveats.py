@@ -7,6 +7,7 @@ from typing import Any
 from classify.registry import model_label
 from classify.table2.gather import RowKey, seen_images
 from classify.table2.wording import row_name
+from shared.cohort import PHANTOM
 from shared.records import Record
 
 OF_ONE_FIT = {"fold", "seed", "bundles", "cohort"}  # settings that differ within a row
@@ -29,7 +30,7 @@ def caveats_of(rows: Mapping[RowKey, Sequence[Record]]) -> list[str]:
     if len({record["cohort"]["sha256"] for record in records}) > 1:
         found.append("The rows come from different cohort files, so they may not be compared.")
     found += _of_settings(rows)
-    if any(record["cohort"]["source"] == "phantom" for record in records):
+    if any(record["cohort"]["source"] == PHANTOM for record in records):
         found.append(
             "The cohort is the phantom, rendered skin: these figures test the software and say nothing of patients."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -26,8 +26,8 @@ class Access:
     def __init__(self, tokens: Tokens | None, rate: RateLimit) -> None:
         self.tokens, self.rate = tokens, rate
 
-    def needs(self, scope: str) -> Callable[[Request], str]:
-        """Return a FastAPI dependency that returns the client's name.
+    def needs(self, scope: str) -> Any:
+        """Return what a parameter or an address of FastAPI depends on: a check that gives the client's name.
 
         It answers 401 without a valid token, 403 without the scope, and 429 to who asks too often.
         """
@@ -38,7 +38,7 @@ class Access:
             self._count(client)
             return client
 
-        return check
+        return Security(check, scopes=[scope])  # which the documentation names
 
     def _count(self, client: str) -> None:
         wait = self.rate.wait_s(client)

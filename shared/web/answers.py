@@ -76,11 +76,28 @@ def _in_words(error: dict[str, Any]) -> str:
     if kind == "json_invalid":
         return f"the body is not JSON: at character {error['loc'][-1]}, {str(told.get('error', '')).lower()}"
     where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path", "header"))
-    wrong = error["msg"].lower()
+    wrong = _OF_KIND.get(kind, error["msg"].lower())
     if kind == "string_pattern_mismatch":
         wrong = f"give {pattern_words(told['pattern']).replace('of the form', 'text of the form')}"
     return f"{where or 'the request'}: {wrong}"
 
 
+# Of pydantic's kinds of errors, which it tells in words of Python
+_OF_KIND = {
+    "model_attributes_type": "give a JSON object",
+    "model_type": "give a JSON object",
+    "dict_type": "give a JSON object",
+    "list_type": "give a JSON list",
+    "string_type": "give a text",
+    "int_type": "give a whole number",
+    "int_parsing": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_type": "give a number",
+    "float_parsing": "give a number",
+    "bool_type": "give true or false",
+    "bool_parsing": "give true or false",
+    "extra_forbidden": "there is no such field; leave it out",
+    "missing": "it is missing",
+}
 # Starlette's and FastAPI's own words
 _PLAIN = ("Not Found", "Method Not Allowed", "There was an error parsing the body")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -15,6 +15,7 @@ from shared.web.schema_words import Field, fields, kind_words
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a;
   background: #fff }
+nav ul { padding-left: 1.2rem } nav li { margin: .15rem 0; overflow-wrap: anywhere }
 h2 { font-size: 1.05rem; margin: 2rem 0 .3rem; font-family: ui-monospace, monospace }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: .5rem 0 }
@@ -26,6 +27,10 @@ code { font-family: ui-monospace, monospace }
   a { color: #8ab4ff } }
 """
 
+TOKENS = (
+    "Where the service has tokens, send yours with every request: <code>Authorization: Bearer TOKEN</code>. Where it "
+    "has none it answers to this machine alone."
+)
 _ERROR = '<code>{"error": "a sentence"}</code>'
 
 
@@ -49,6 +54,7 @@ def page(api: dict[str, Any]) -> str:
         for path, methods in api["paths"].items()
         for method, operation in methods.items()
     ]
+    protected = any("security" in each for _, each in operations)
     refusals = [set(_refusals(each)) for _, each in operations]
     everywhere = set.intersection(*refusals) if refusals else set()
     parts = [
@@ -56,9 +62,27 @@ def page(api: dict[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/docs.css"></head>'
         f'<body><h1>{title}</h1><p>{about}</p><p>For programs: <a href="/openapi.json">openapi.json</a>. '
         f"What is refused is answered with {_ERROR}, anywhere with {escape(', '.join(sorted(everywhere)))}.</p>",
+        f"<p>{TOKENS}</p>" if protected else "",
+        _contents(operations),
         *(_operation(name, each, api, everywhere) for name, each in operations),
     ]
     return "\n".join([*parts, "</body></html>"])
+
+
+def _contents(operations: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    links = "".join(
+        f'<li><a href="#{_anchor(name)}"><code>{escape(name)}</code></a> {_marked(_words(each))}</li>'
+        for name, each in operations
+    )
+    return f'<nav aria-label="Addresses"><ul>{links}</ul></nav>'
+
+
+def _anchor(name: str) -> str:
+    return re.sub(r"\W+", "-", name).strip("-").lower()
+
+
+def _words(operation: dict[str, Any]) -> str:
+    return str(operation.get("description") or operation.get("summary", ""))
 
 
 def _refusals(operation: dict[str, Any]) -> list[str]:
@@ -66,7 +90,6 @@ def _refusals(operation: dict[str, Any]) -> list[str]:
 
 
 def _operation(name: str, operation: dict[str, Any], api: dict[str, Any], everywhere: set[str]) -> str:
-    words = operation.get("description") or operation.get("summary", "")
     asked = [
         Field(
             each["name"],
@@ -75,14 +98,19 @@ def _operation(name: str, operation: dict[str, Any], api: dict[str, Any], everyw
         )
         for each in operation.get("parameters", [])
     ]
-    parts = [f"<h2>{escape(name)}</h2><p>{_marked(words)}</p>", _table("Asked for", asked)]
+    parts = [f'<h2 id="{_anchor(name)}">{escape(name)}</h2><p>{_marked(_words(operation))}</p>']
+    scopes = sorted({scope for each in operation.get("security", []) for some in each.values() for scope in some})
+    if scopes:
+        parts.append(f"<p>Needs a token of the scope <code>{escape(', '.join(scopes))}</code>.</p>")
+    parts.append(_table("Asked for", asked))
     for media, body in operation.get("requestBody", {}).get("content", {}).items():
         parts.append(_table(f"Body, {media}", fields(body["schema"], api, asked=True)))
     for status, answer in sorted(operation["responses"].items()):
         if status < "4":
             parts.append(f"<p><b>{escape(status)}</b> {_marked(answer['description'])}</p>")
             for media, content in answer.get("content", {}).items():
-                parts.append(_table(f"Answer, {media}", fields(content.get("schema", {}), api)))
+                table = _table(f"Answer, {media}", fields(content.get("schema", {}), api))
+                parts.append("<p>The same answer as above.</p>" if table and table in parts else table)
     refused = sorted(set(_refusals(operation)) - everywhere)
     if refused:
         parts.append(f"<p>Also refused with {escape(', '.join(refused))}.</p>")

@@ -72,6 +72,12 @@ def reserve(address: Address) -> socket.socket:
     return listener
 
 
+def require_free(address: Address, tokens: Path | None) -> None:
+    """Raise `UserError` where a service could not have an address, or may not: before it loads what takes a while."""
+    require_safe(address, tokens)
+    reserve(address).close()
+
+
 def listen(address: Address) -> socket.socket:
     """Return a socket that listens.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.cohort import EXTERNAL, NEGATIVE, POSITIVE, STUDY, Cohort
+from shared.cohort import EXTERNAL, NEGATIVE, PHANTOM, POSITIVE, STUDY, Cohort
 from shared.document import Block, Bullets, Grid, Heading, Paragraph, escaped
 from shared.duplicates import DuplicatePair, duplicate_pairs, thumbnails_of
 from shared.progress import progress
@@ -13,7 +13,6 @@ from shared.stored import pieces_of
 from synth.cohorts.report import summary
 
 LISTED = 20  # pairs
-PHANTOM = "phantom"  # source of a rendered cohort
 
 
 def cohort_page(cohort: Cohort, *, named: bool = True) -> list[Block]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from shared.cohort import PHANTOM
 from shared.columns import Array
 from shared.duplicates import THUMBNAIL_PX, thumbnail
 from shared.errors import UserError
@@ -174,6 +175,6 @@ def render(*, positives: int, negatives: int, externals: int, size: int, seed: i
         role=phantom.role,
         groups=("",) * count,
         classes=PHANTOM_CLASSES,
-        source="phantom",
+        source=PHANTOM,
         attributes=dict(phantom.attributes),
     )

@@ -96,10 +96,10 @@ def _copies_section(found: Audit, picture: str) -> list[str]:
     lines = [
         "## Copies of photographs",
         "",
-        f"{counts['copies']} candidates are copies, and rejected whatever the rule: nearer than {memory['gate']:.2f} "
-        f"to one of {memory['photographs']} photographs, turned and mirrored (the {100 * memory['quantile']:g} % "
-        "quantile of the photographs' own distances to the nearest one of another patient), or the same by their "
-        f"pixels ({counts['copies_by_pixels']}).",
+        f"Copies: {counts['copies']}, rejected whatever the rule. These are candidates nearer than "
+        f"{memory['gate']:.2f} to one of {memory['photographs']} photographs, turned and mirrored (the "
+        f"{100 * memory['quantile']:g} % quantile of the photographs' own distances to the nearest one of another "
+        f"patient), or the same by their pixels ({counts['copies_by_pixels']}).",
         "",
     ]
     share = memory["nearer_to_training"]

@@ -67,7 +67,7 @@ def warnings(rule: str, passing: int, by: Passes, copies: int, lines: Sequence[L
         if line.left_out
     ]
     if copies:
-        told.append(f"{copies} of {total} candidates are copies of photographs, and rejected; look at the pairs.")
+        told.append(f"copies of photographs among the {total} candidates: {copies}, rejected; look at the pairs.")
     share = found.nearer_to_training
     if share is not None and share.excess_low > 0:
         told.append(

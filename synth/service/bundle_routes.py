@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from starlette.exceptions import HTTPException
 
 from shared.web.answers import refusals
@@ -16,7 +16,10 @@ from synth.service.requests import DIGEST, BundleList, BundleState
 _CONTENT: dict[str, Any] = {"application/x-hdf5": {}}
 FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": _CONTENT, "description": "The file."},
-    206: {"content": _CONTENT, "description": "The range that was asked for."},
+    206: {
+        "content": _CONTENT,
+        "description": "What `Range` asked for, such as `bytes=1000-`; several ranges are answered whole.",
+    },
     304: {"description": "The client has it already."},
     **refusals(404, 412, 416),
 }
@@ -27,7 +30,7 @@ Digest = Annotated[str, Path(pattern=DIGEST, description="SHA-256, in hexadecima
 def bundle_routes(parts: Parts) -> APIRouter:
     """Return the addresses."""
     router = APIRouter(tags=["bundles"])
-    lister, loader = (Depends(parts.access.needs(scope)) for scope in ("list", "download"))
+    lister, loader = (parts.access.needs(scope) for scope in ("list", "download"))
 
     @router.get("/bundles", summary="The bundles that are offered.", dependencies=[lister])
     def bundles() -> BundleList:
@@ -37,7 +40,11 @@ def bundle_routes(parts: Parts) -> APIRouter:
     def bundle(bundle: Digest) -> BundleState:
         return told(_bundle(parts, bundle))
 
-    @router.get("/bundles/{bundle}/file", summary="Its file, whole or a range.", responses=FILES)
+    @router.get(
+        "/bundles/{bundle}/file",
+        summary="Its file, whole or a range of it; with `If-Range` only while it is the same file.",
+        responses=FILES,
+    )
     def file(bundle: Digest, request: Request, client: str = loader) -> Response:
         return give(parts, _bundle(parts, bundle), request, client)
 

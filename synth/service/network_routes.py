@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from starlette.exceptions import HTTPException
 
 from shared.errors import BusyError, UserError
@@ -30,7 +30,7 @@ def network_routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["networks"])
     # Threads of their own: who waits for a picture keeps nobody else waiting.
     drawers = CapacityLimiter(MOST_WAITING + 1)
-    lister, drawer = (Depends(parts.access.needs(scope)) for scope in ("list", "draw"))
+    lister, drawer = (parts.access.needs(scope) for scope in ("list", "draw"))
 
     @router.get("/limits", summary="How much a client may ask for.", dependencies=[lister])
     def limits() -> Limits:

@@ -71,7 +71,7 @@ class Networks:
         self._checks: Checks[NetworkFacts] = Checks(_looking_by(artist))
         source = WeightSource(folder=options.weights, offline=True)
         drawn = {find_network(name, source).resolve() for name in options.draw}
-        found = [path.resolve() for name in options.networks for path in _files(name, source)]
+        found = [path.resolve() for name in options.networks for path in _files(name, source, artist)]
         self._paths = list(dict.fromkeys([*found, *sorted(drawn)]))
         self._cohorts = {_cohort_of(path): path for path in options.cohorts}
         self._draws = {path: artist.describe(path) for path in sorted(drawn)}
@@ -140,12 +140,17 @@ def _require_drawable(path: Path, facts: NetworkFacts, *, unfiltered: bool) -> N
         )
 
 
-def _files(name: str, source: WeightSource) -> Iterator[Path]:
-    """Give the network files that `--networks` means: one, or all in a folder that is no run's and no grid's."""
+def _files(name: str, source: WeightSource, artist: Artist) -> Iterator[Path]:
+    """Give the network files that `--networks` means: one, or all in a folder that is no run's and no grid's.
+
+    One that is named must be a network; in a folder, what is none is told of and left out when it is looked into.
+    """
     path = Path(name)
     named = name in SHIPPED or name in KNOWN
     if named or not path.is_dir() or (path / NETWORK).is_file() or (path / TABLE).is_file():
-        yield find_network(name, source)
+        only = find_network(name, source)
+        artist.describe(only)
+        yield only
         return
     found = sorted(each for each in path.rglob(f"*{SUFFIX}") if each.is_file() and not each.is_symlink())
     if not found:

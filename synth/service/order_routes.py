@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from shared.web.answers import refusals
@@ -33,7 +33,7 @@ ORDERED: dict[int | str, dict[str, Any]] = {
 def order_routes(parts: Parts) -> APIRouter:
     """Return the addresses."""
     router = APIRouter(tags=["orders"])
-    orderer = Depends(parts.access.needs("order"))
+    orderer = parts.access.needs("order")
 
     @router.post(
         "/orders",
@@ -70,10 +70,10 @@ def order_routes(parts: Parts) -> APIRouter:
 def result_routes(parts: Parts) -> APIRouter:
     """Return the addresses of what came of orders."""
     router = APIRouter(tags=["orders"])
-    loader = Depends(parts.access.needs("download"))
+    loader = parts.access.needs("download")
 
     @router.get(
-        "/orders/{order}/bundle", summary="What was ordered, whole or a range.", responses=FILES | refusals(409)
+        "/orders/{order}/bundle", summary="What was ordered, whole or a range of it.", responses=FILES | refusals(409)
     )
     def bundle(order: OrderId, request: Request, client: str = loader) -> Response:
         return _give(parts, _own(parts, order, client), request, client)
@@ -88,7 +88,7 @@ def result_routes(parts: Parts) -> APIRouter:
 def audit_routes(parts: Parts) -> APIRouter:
     """Return the address of the audit log."""
     router = APIRouter(tags=["audit"])
-    reader = Depends(parts.access.needs("audit"))
+    reader = parts.access.needs("audit")
 
     @router.get(
         "/audit", summary="Who was given what, the oldest first.", dependencies=[reader], responses=refusals(404)

@@ -133,6 +133,19 @@ def test_an_existing_folder_needs_force_and_gets_the_same_bytes(model: Path, coh
     assert {path.name: path.read_bytes() for path in explained.iterdir()} == before
 
 
+def test_it_is_said_that_a_model_knows_no_patient(model: Path, cohort: Cohort, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "rendered")
+    config = tmp_path / "rendered" / "config.json"
+    document = json.loads(config.read_text())
+    assert document["cohort"]["source"] == "photographs"
+    config.write_text(json.dumps(document | {"cohort": document["cohort"] | {"source": "phantom"}}))
+    for fitted, told in ((model, False), (tmp_path / "rendered", True)):
+        out = tmp_path / f"of {fitted.name}"
+        (found,) = run(fitted, cohort, out, replace(FEW, count=1, checks=0))
+        assert any("rendered skin: nothing here says anything of patients" in line for line in found.sentences) == told
+        assert ("rendered skin" in (out / "explain.md").read_text()) == told
+
+
 def test_a_models_own_folder_is_never_replaced(model: Path, cohort: Cohort) -> None:
     with pytest.raises(UserError, match="something else would be lost"):
         run(model, cohort, model, force=True)

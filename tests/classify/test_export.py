@@ -205,7 +205,8 @@ def test_what_is_unknown_is_said_to_be(fitted: Path, tmp_path: Path) -> None:
 
 
 def test_another_application_asks_without_torch_and_without_us(exported: Path, fitted: Path, tmp_path: Path) -> None:
-    pixels = np.random.default_rng(5).integers(0, 256, (52, 75, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(5).integers(0, 256, (52, 75, 4), dtype=np.uint8)
+    pixels[:, :40, 3] = 0  # see-through: white, as for `synth prepare`
     photograph = Image.fromarray(pixels).rotate(90, expand=True)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 270 degrees, which undoes the 90
@@ -221,7 +222,8 @@ def test_another_application_asks_without_torch_and_without_us(exported: Path, f
         [sys.executable, "-W", "error", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    prepared = to_square(pixels, 32, "crop")[None]
+    over_white = np.round(255 + pixels[..., 3:] / 255.0 * (pixels[..., :3] - 255.0)).astype(np.uint8)
+    prepared = to_square(over_white, 32, "crop")[None]
     expected = answers(exported, prepared)
     match = re.fullmatch(r"herpeticum: (yes|no), probability ([\d.]+)\. Not a medical device.*\n", done.stdout)
     assert match is not None
@@ -231,7 +233,7 @@ def test_another_application_asks_without_torch_and_without_us(exported: Path, f
         assert reasons.size == (448, 448)
         assert not np.array_equal(*np.asarray(reasons)[..., :2].transpose(2, 0, 1))  # there is red in it
     ask = EXAMPLE.read_text().partition("def ask")[2].partition("\n\n\n")[0]
-    assert len(ask.splitlines()) == 2 + 10  # as the documentation says, which shows it
+    assert len(ask.splitlines()) == 2 + 11  # as the documentation says, which shows it
     assert f"def ask{ask}\n```" in (EXAMPLE.parents[1] / "docs" / "export.md").read_text()
     (tmp_path / "text.png").write_text("no photograph")
     for file, words in (("photograph.png", "File exists: 'reasons.png'"), ("text.png", "cannot identify image file")):

@@ -26,7 +26,7 @@ from classify.screening.feedback import STATEMENTS, Answer, Feedback, usability
 from classify.screening.judgement import Judge, Judgement, Verdict
 from classify.screening.quality import Measures, least_sharpness, measure, problems
 from classify.screening.reference import Reference, limit_of, neighbour_distance, unit
-from classify.screening.words import ALWAYS, headline, percentage, reasons
+from classify.screening.words import ALWAYS, REHEARSAL, headline, percentage, reasons
 from shared.decoding import Decoded
 from shared.errors import UserError
 
@@ -175,6 +175,18 @@ def test_nothing_that_the_page_can_show_tells_anybody_that_no_attention_is_neede
     script = resources.files("classify.screening").joinpath("page", "page.js").read_text()
     assert not reassuring(script)
     assert reassuring("This looks normal.")  # the words are found where they stand
+
+
+def test_a_model_that_knows_no_patient_says_so_before_and_beside_what_it_says() -> None:
+    trained, rehearsed = (
+        Service(None, None, judge(), "herpeticum", 0.95, "m" * 64, 0, rehearses)  # type: ignore[arg-type]
+        for rehearses in (False, True)
+    )
+    judgement = Judgement(Verdict.BELOW, Probability(0.001, 0.2), (), 0.1, True)
+    for service in (trained, rehearsed):
+        result = service._result(Decoded(SHARP, 99), 0.3, judgement, shown=False, heat=None)
+        assert result.notice == (f"{REHEARSAL} {ALWAYS}" if service.rehearses else ALWAYS)
+        assert (REHEARSAL in Pages(service, tokens=False, asks=False).render("page.html")) == service.rehearses
 
 
 def test_the_page_says_score_threshold_and_whose_model_it_is() -> None:

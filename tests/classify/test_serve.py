@@ -326,7 +326,7 @@ def token_file(folder: Path) -> str:
 
 def test_the_command_refuses_in_one_sentence(model: Path, tmp_path: Path) -> None:
     def sentence(*arguments: str) -> str:
-        result = CliRunner().invoke(cli, ["serve", *arguments])
+        result = CliRunner().invoke(cli, ["serve", "--port", "0", *arguments])
         assert result.exit_code == 2, result.output
         assert "Traceback" not in result.output
         return result.output

@@ -86,7 +86,11 @@ def test_the_pages_of_docs_need_no_network(place: Place) -> None:
         page, style = client.get("/docs"), client.get("/docs.css")
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert style.headers["content-type"] == "text/css; charset=utf-8"
-        assert re.findall(r'(?:src|href)="([^"]*)"', page.text) == ["/docs.css", "/openapi.json"]
+        links = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+        assert links[:2] == ["/docs.css", "/openapi.json"]
+        anchors = re.findall(r'<h2 id="([^"]*)">', page.text)
+        assert links[2:] == [f"#{anchor}" for anchor in anchors]  # the contents
+        assert len(set(anchors)) == len(anchors) == page.text.count("<h2")
         assert "<script" not in page.text
         assert client.get("/").text == page.text  # where a browser begins
         assert "style=" not in page.text
@@ -99,6 +103,11 @@ def test_the_docs_list_every_field_of_a_body_and_of_an_answer(place: Place) -> N
     with place.opened() as (client, _):
         text = client.get("/docs").text
     assert "`" not in text
+    assert "<code>Authorization: Bearer TOKEN</code>" in text
+    assert set(re.findall("token of the scope <code>([^<]*)</code>", text)) == set(SCOPES)
+    assert "such as <code>bytes=1000-</code>" in text
+    assert all(section.count("<caption>Answer") <= 1 for section in text.split("<h2")[1:])  # none twice
+    assert text.count("The same answer as above.") == 1  # of an order that was placed before
     for model in (OrderRequest, OrderState, NetworkState, BundleState, Limits):
         for name in model.model_fields:
             assert re.search(rf"<code>(\w+(\[\])?\.)*{name}</code>", text), (model, name)

@@ -85,6 +85,12 @@ def test_a_bundle_is_no_cohort_to_compare_orders_with(place: Place) -> None:
         pass
 
 
+def test_a_file_that_is_named_as_a_network_must_be_one(place: Place) -> None:
+    bundle = place.folder / "bundles" / "shared.h5"
+    with pytest.raises(UserError, match="no network"), place.opened(networks=(str(bundle),)):
+        pass
+
+
 def test_what_failed_is_told_without_the_operators_words(
     place: Place, until: Callable, capfd: pytest.CaptureFixture[str]
 ) -> None:

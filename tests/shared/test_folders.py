@@ -69,3 +69,9 @@ def test_a_file_and_what_a_command_reads_are_refused(tmp_path: Path) -> None:
     (tmp_path / "out" / "cohort.h5").write_text("")
     with pytest.raises(UserError, match="holds what this command reads"):
         require_new_folder(tmp_path / "out", mark=MARK, force=True, inputs=[tmp_path / "out" / "cohort.h5"])
+
+
+def test_a_files_name_is_no_folders(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"e2\.txt: a file's name, and a folder is to be written; give another --out"):
+        require_new_folder(tmp_path / "e2.txt", mark=MARK, force=False)
+    require_new_folder(tmp_path / "run.v2", mark=MARK, force=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from fastapi import Depends, FastAPI, Request, UploadFile
+from fastapi import FastAPI, Request, UploadFile
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -39,11 +39,11 @@ def application(tokens: Tokens | None = None, per_minute: float = 600) -> FastAP
     access = Access(tokens, RateLimit(per_minute))
 
     @app.get("/look/{name}")
-    def look(name: str, client: str = Depends(access.needs("look"))) -> dict[str, str]:
+    def look(name: str, client: str = access.needs("look")) -> dict[str, str]:
         return {"name": name, "client": client}
 
     @app.post("/send")
-    def send(file: UploadFile, client: str = Depends(access.needs("order"))) -> dict[str, int]:
+    def send(file: UploadFile, client: str = access.needs("order")) -> dict[str, int]:
         del client
         return {"bytes": len(file.file.read())}
 
@@ -168,7 +168,7 @@ def test_a_length_that_is_none_is_refused(length: str) -> None:
 def test_what_is_wrong_with_a_request_is_one_sentence() -> None:
     answer = guarded().post("/send")
     assert answer.status_code == 422
-    assert answer.json() == {"error": "file: field required; see /docs."}
+    assert answer.json() == {"error": "file: it is missing; see /docs."}
 
 
 def test_a_token_lets_its_scopes_through(tokens: Callable[..., str], tmp_path: Path) -> None:

@@ -94,8 +94,11 @@ def test_without_a_selection_nothing_is_said_of_one(write: Callable[..., str], t
     assert " ./" not in text
     assert "from scratch" in text
     assert "method scratch" not in text
+    assert text.startswith("# Synthetic images of ")
     write(bundles=(), runs=(), force=True)
-    assert "copies" not in (tmp_path / "r.md").read_text().partition("Limits of the images")[2]
+    text = (tmp_path / "r.md").read_text()
+    assert text.startswith("# Photographs of ")
+    assert "copies" not in text.partition("Limits of the images")[2]
 
 
 def test_photographs_stay_out_where_they_are_not_wanted(

@@ -500,7 +500,7 @@ def test_the_page_says_what_the_bundle_does(run, tmp_path):
     assert counts["rejected"]["both"] == (by["similarity"] & by["discriminator"]).sum()
     assert f"by at least one: {(by['similarity'] | by['discriminator']).sum()};" in page
     assert counts["copies"] == bundle.candidates["is_copy"].sum() >= 2
-    assert f"{counts['copies']} candidates are copies" in page
+    assert f"Copies: {counts['copies']}, rejected whatever the rule." in page
     assert bundle.shareable_reason in page
     for row in np.flatnonzero(bundle.candidates["is_copy"]):
         distance = bundle.candidates["nearest_distance"][row]
