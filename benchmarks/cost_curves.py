@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 IMAGE_PX, FILE_PX = 64, 96
+REALS = 1000
 GRACE_S = 120.0
 SHIPPED = "phantom-skin-32"
 
@@ -75,18 +76,25 @@ def prepare(n: int, folder: Path, options: argparse.Namespace) -> float:
     return timed(lambda: stage(asked))
 
 
-def cohort(n: int, folder: Path, options: argparse.Namespace) -> float:
-    """Read a cohort of n images, and every image of it once."""
-    del options
-    from shared.cohort import STUDY, Cohort, read_cohort, write_cohort
+def write_noise(path: Path, n: int, size: int = IMAGE_PX) -> None:
+    """Write a cohort of n images of noise."""
+    from shared.cohort import STUDY, Cohort, write_cohort
 
     made = Cohort(
-        images=noise(n, IMAGE_PX), label=np.arange(n) % 2, image_id=np.array([f"{number:064x}" for number in range(n)]),
+        images=noise(n, size), label=np.arange(n) % 2, image_id=np.array([f"{number:064x}" for number in range(n)]),
         group_id=np.arange(n), fold=(np.arange(n) // 2 % 5).astype(np.int8), role=np.full(n, STUDY, np.uint8),
         source_path=np.array([f"{number}.png" for number in range(n)]), classes=("other", "rare"), folds=5, seed=0,
         source="photographs",
     )  # fmt: skip
-    write_cohort(folder / "c.h5", made)
+    write_cohort(path, made)
+
+
+def cohort(n: int, folder: Path, options: argparse.Namespace) -> float:
+    """Read a cohort of n images, and every image of it once."""
+    del options
+    from shared.cohort import read_cohort
+
+    write_noise(folder / "c.h5", n)
     return timed(lambda: np.asarray(read_cohort(folder / "c.h5").images))
 
 
@@ -95,7 +103,29 @@ def draw(n: int, folder: Path, options: argparse.Namespace) -> float:
     del options
     from synth.generate import GenerateOptions, generate
 
-    return timed(lambda: generate(GenerateOptions(SHIPPED, folder / "c.h5", count=n, device="cpu", offline=True)))
+    return timed(lambda: generate(GenerateOptions(SHIPPED, folder / "d.h5", count=n, device="cpu", offline=True)))
+
+
+def select(n: int, folder: Path, options: argparse.Namespace) -> float:
+    """Compare n candidates of 32 px with the positives among `REALS` photographs, and select."""
+    del options
+    from synth.generate import GenerateOptions, generate
+    from synth.select import select as stage
+    from synth.selecting.options import SelectOptions
+    from synth.train import train
+    from synth.training.cells import product
+    from synth.training.options import TrainOptions
+
+    asked = {"features": "offline", "device": "cpu", "offline": True}
+    photographs, run, drawn = folder / "c.h5", folder / "run", folder / "d.h5"
+    write_noise(photographs, REALS, 32)
+    training = TrainOptions(
+        cohort=photographs, out=run, method="transfer", start=SHIPPED, kimg=0.008, batch=8, checkpoint_every=0.008,
+        quality_fakes=16, **asked,
+    )  # fmt: skip
+    train(training, product([0.1], [0.6], [0.002]))
+    generate(GenerateOptions(run, drawn, count=n, device="cpu", offline=True))
+    return timed(lambda: stage(SelectOptions(drawn, photographs, run, folder / "b.h5", **asked)))
 
 
 def pixels(n: int, folder: Path, options: argparse.Namespace) -> float:
@@ -159,7 +189,8 @@ CURVES = {
     "duplicates": Curve("images", (1000, 4000, 16_000, 64_000), duplicates),
     "prepare": Curve("files", (300, 1000, 3000, 10_000), prepare),
     "cohort": Curve("images", (1000, 4000, 16_000, 64_000), cohort),
-    "draw": Curve("candidates", (64, 256, 1024), draw),
+    "draw": Curve("candidates", (64, 256, 1024, 4096), draw),
+    "select": Curve("candidates", (256, 1024, 4096), select),
     "pixels": Curve("px", (32, 64, 128, 256), pixels),
     "study": Curve("cells", (10, 100, 1000), study),
     "journal": Curve("cells", (10, 100, 1000), journal),
@@ -211,10 +242,10 @@ def main() -> None:
         if name == "table" and not options.records:
             continue
         curve = CURVES[name]
-        curve = replace(curve, sizes=tuple(n for n in curve.sizes if not options.most or n <= options.most))
-        found = {n: point(name, n, options) for n in curve.sizes}
-        (n1, first), (n2, last) = list(found.items())[-2:]
-        power = math.log(last["seconds"] / first["seconds"]) / math.log(n2 / n1)
+        sizes = [n for n in curve.sizes if not options.most or n <= options.most] or curve.sizes[:1]
+        found = {n: point(name, n, options) for n in sizes}
+        (n1, first), (n2, last) = ([*found.items()] * 2)[-2:]
+        power = math.log(last["seconds"] / first["seconds"]) / math.log(n2 / n1) if n1 < n2 else math.nan
         told = ", ".join(f"{n}: {each['seconds']:.3g} ({each['mib']:.0f})" for n, each in found.items())
         print(f"| {name} | {curve.counted} | {told} | {power:.2f} |", flush=True)
         if options.json:

@@ -1,4 +1,7 @@
-"""The same photographs, seed and versions give the same bytes and the same table: the whole way, in processes anew."""
+"""The same photographs, seed and versions give the same bytes and the same table: the whole way, in processes anew.
+
+The second time texts hash otherwise, and the clock of the wall is years off and goes back at each look.
+"""
 
 import hashlib
 import json
@@ -6,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +38,18 @@ classify study cohort.h5 --preset small.toml --bundle bundle.h5 --out models --o
 """
 # What the clock and the other processes of the machine decide; of all else every digit is compared.
 OF_THE_MOMENT = {"times", "image_s", "train_s", "seconds", "peak_bytes"}
+WRONG_CLOCK = """
+import itertools, time
+
+right, looks = time.time, itertools.count()
+time.time = lambda: right() - 1e8 - 3600.0 * next(looks)
+time.time_ns = lambda: int(1e9 * time.time())
+"""
 
 
-def run(folder: Path, *words: str, hash_seed: str) -> None:
+def run(folder: Path, *words: str, world: dict[str, str]) -> None:
     package, *rest = words
-    environment = os.environ | {"PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | world
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", package, *rest],
         cwd=folder,
@@ -50,11 +61,11 @@ def run(folder: Path, *words: str, hash_seed: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def whole_way(folder: Path, photographs: Path, *, hash_seed: str) -> None:
+def whole_way(folder: Path, photographs: Path, world: dict[str, str]) -> None:
     """Make everything from photographs to Table 2 in a folder."""
     (folder / "small.toml").write_text(PRESET)
     for line in STEPS.strip().replace("\\\n", "").splitlines():
-        run(folder, *shlex.split(line.format(photographs=photographs)), hash_seed=hash_seed)
+        run(folder, *shlex.split(line.format(photographs=photographs)), world=world)
 
 
 def without_the_moment(value: Any) -> Any:
@@ -73,8 +84,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             pixels[..., 0] += np.uint8(red)
             Image.fromarray(pixels).save(photographs / name / f"{number}.png")
     made = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
-    for folder, hash_seed in zip(made, ("1", "2"), strict=True):
-        whole_way(folder, photographs, hash_seed=hash_seed)
+    clock = tmp_path_factory.mktemp("clock")
+    (clock / "sitecustomize.py").write_text(WRONG_CLOCK)
+    path = os.pathsep.join(filter(None, [str(clock), os.environ.get("PYTHONPATH")]))
+    for folder, world in zip(made, ({"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2", "PYTHONPATH": path}), strict=True):
+        whole_way(folder, photographs, world)
+    asked = [sys.executable, "-c", "import time; print(time.time())"]
+    shown = subprocess.run(asked, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    assert float(shown.stdout) < time.time() - 1e8 + 60  # it was wrong indeed
     return made
 
 
