@@ -46,7 +46,7 @@ FIRST := $(WORK)/$(firstword $(PARTS))
 OF := $(RESULTS)/.of
 SETTINGS := $(NAME) $(CANDIDATES) $(SIGMA) $(RULE)
 
-.PHONY: help setup demo table1 table2 report docs test test-all lint typecheck bench clean FORCE
+.PHONY: help setup demo table1 table2 report docs test test-all coverage lint typecheck bench clean FORCE
 .SECONDARY:
 
 help:  ## list the targets
@@ -132,6 +132,12 @@ test: $(READY)  ## the test suite, minutes
 
 test-all: $(READY)  ## and the long tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+coverage: $(READY)  ## all tests, and which lines they reach
+	mkdir -p work/coverage
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q -n 2
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(READY)  ## style and import rules
 	$(BIN)/ruff check .
