@@ -128,7 +128,7 @@ STUDY = apply(
     ),
     click.option("--study", "study_name", help="Name of the study in a --storage.  [default: the name of --out]"),
     click.option("--jobs", type=int, default=1, help="Cells at once, each in a process of its own."),
-    click.option("--grace", type=float, default=120.0, help="Seconds after which a silent worker's cell is another's."),
+    click.option("--grace", type=float, default=120, help="Seconds after which a silent worker's cell is another's."),
     click.option(
         "--wait/--no-wait", default=True, help="Stay while other workers have cells, to take up those of the dead."
     ),

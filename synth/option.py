@@ -13,7 +13,7 @@ COHORT, CANDIDATES, BUNDLES = Input("cohort"), Input("candidates file"), Input("
 QUALITY_SPACES = ("auto", "offline", "lite1", "inception", "dinov2", "dinov2-small")
 SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16", "vgg16-fc1", "vgg16-conv5", "dinov2", "dinov2-small")
 
-DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+DEVICE = click.option("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes the fastest.")
 OFFLINE = click.option("--offline", is_flag=True, help="Never touch the network.")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from classify import option
+from shared.command_line import served
 
 
 @click.command("serve")
@@ -16,15 +17,8 @@ from classify import option
 @option.SENSITIVITY
 @click.option("--prevalence", type=float, default=0.03, help="Share of positives among those who use it.")
 @click.option("--disease", metavar="WORDS", help="What the page calls the positive class.  [default: its name]")
-@click.option("--host", default="127.0.0.1", help="Address to listen at; others than this machine's need --tokens.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes a free one.")
-@click.option("--name", "names", multiple=True, help="Host that it is called by, behind a proxy; repeatable.")
-@click.option("--tokens", type=option.FILE, help="File of tokens; without it this machine alone may use the page.")
-@click.option("--issue", metavar="NAME", help="Print a new token for NAME, add it to --tokens, and end.")
-@click.option("--scope", "scopes", multiple=True, help="What the token allows: screen, feedback.  [default: both]")
-@click.option("--days", type=click.FloatRange(0, min_open=True), help="Until the token expires.  [default: never]")
+@served(("screen", "feedback"), missing="both", counted="Photographs", per_minute=60)
 @click.option("--feedback", type=option.FILE, help="File that answers to a usability form are kept in, with consent.")
-@click.option("--per-minute", type=float, default=60.0, help="Photographs of one client.")
 @option.DEVICE
 def command(
     issue: str | None,

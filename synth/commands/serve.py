@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from shared.command_line import served
 from synth import option
 
 
@@ -21,14 +22,7 @@ from synth import option
 @click.option(
     "--unfiltered", is_flag=True, help="Let --draw name networks that saw photographs: nobody looks for copies."
 )
-@click.option("--host", default="127.0.0.1", help="Address to listen on; others than this machine's need --tokens.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port; 0 takes a free one.")
-@click.option("--name", "names", multiple=True, help="Name that the service is called by, as in its address.")
-@click.option("--tokens", type=option.FILE, help="File with the hashes of tokens.")
-@click.option("--issue", help="Print a new token for NAME, write its hash to --tokens, and end.")
-@click.option("--scope", "scopes", multiple=True, help="What it allows: list, draw, order, download, audit.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="How long it is valid.  [default: for ever]")
-@click.option("--per-minute", type=float, default=600, help="Requests that each client may make in a minute.")
+@served(("list", "draw", "order", "download", "audit"), missing="none, so give one", counted="Requests", per_minute=600)
 @click.option("--most", type=int, default=10_000, help="Candidates that an order may have.")
 @click.option("--images-a-day", type=int, default=50_000, help="Candidates that each client may order in a day.")
 @click.option("--hours", type=float, default=24.0, help="How long an order may take.")

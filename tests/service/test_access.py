@@ -2,12 +2,16 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from click import Group
 from click.testing import CliRunner
 from small_service import Place, identity
 
+from classify.cli import cli as classify
+from classify.screening.app import SCOPES as SCREENING_SCOPES
 from shared.web.tokens import Tokens
 from synth.cli import cli
 from synth.service.app import application
@@ -115,6 +119,12 @@ def test_the_docs_list_every_field_of_a_body_and_of_an_answer(place: Place) -> N
     assert "<td>whole number, 0 to 4294967295, by default 0</td>" in text  # of the seed
     assert "<td>number, -2 to 2, or null</td>" in text  # of the truncation
     assert "<td>text, 64 hexadecimal digits (0-9, a-f), required</td>" in text  # of the network
+
+
+@pytest.mark.parametrize(("program", "scopes"), [(cli, SCOPES), (classify, SCREENING_SCOPES)])
+def test_help_names_every_scope(program: Group, scopes: Sequence[str]) -> None:
+    words = " ".join(CliRunner().invoke(program, ["serve", "--help"]).output.split())
+    assert f"What the new token allows: {', '.join(scopes)}; repeatable." in words
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
