@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.integrate import trapezoid
 from torch.nn import functional as F
 
 from classify.measuring.statistics import mean_interval
@@ -84,7 +85,7 @@ def _spread(values: Values) -> str:
 
 def area(curve: Values) -> Values:
     """Return the area under probabilities [..., STEPS + 1] at the `SHARES`, by the trapezoid rule."""
-    return np.asarray(np.trapezoid(curve, SHARES, axis=-1), np.float64)
+    return np.asarray(trapezoid(curve, SHARES, axis=-1), np.float64)
 
 
 def deletion_curves(

@@ -53,12 +53,14 @@ def write_archive(path: Path, program: ExportedProgram, about: Mapping[str, Any]
 def write_onnx(path: Path, program: ExportedProgram, outputs: tuple[str, ...], properties: Properties) -> None:
     """Write `program` as an ONNX file with `properties` as its metadata."""
     import onnx_ir
+    from onnx_ir.passes.common import RemoveUnusedNodesPass
 
     found = torch.onnx.export(
         program, dynamo=True, verbose=False, input_names=[INPUT], output_names=list(outputs), opset_version=OPSET
     )
     assert found is not None
     model = found.model
+    RemoveUnusedNodesPass()(model)  # of which onnxruntime would warn whoever loads it
     model.metadata_props.clear()
     model.metadata_props.update(properties)
     model.graph.metadata_props.clear()

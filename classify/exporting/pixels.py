@@ -38,8 +38,8 @@ def _sinc(x: Tensor) -> Tensor:
     return torch.where(x == 0, 1.0, torch.sin(angle) / torch.where(x == 0, 1.0, angle))
 
 
-def resampling(length: int, window: Tensor, out: int, kernel: Filter) -> Tensor:
-    """Return the weights [out, length] float64 by which `out` pixels are made of the middle `window` of `length`.
+def resampling(length: int, window: Tensor, out: int, kernel: Filter, *, columns: bool = False) -> Tensor:
+    """Return the weights float64 by which `out` pixels are made of the middle `window` of `length`: [out, length].
 
     The filter widens with the reduction and looks beyond the window, and each pixel's weights add up to 1, as in
     Pillow's `resize(…, box=…)` and PyTorch's `interpolate(…, antialias=True)`.
@@ -49,12 +49,14 @@ def resampling(length: int, window: Tensor, out: int, kernel: Filter) -> Tensor:
         window: scalar float64, how many of them, about the middle, become the picture.
         out: pixels that are made.
         kernel: of the distance in pixels of the coarser of the two grids.
+        columns: whether to return [length, out], for a product from the right.
     """
     scale = window / out
     middle = (length - window) / 2 + (torch.arange(out, dtype=torch.float64) + 0.5) * scale  # [out]
     place = torch.arange(length, dtype=torch.float64) + 0.5  # [length]
-    weights = kernel((place[None] - middle[:, None]) / scale.clamp(min=1.0))
-    return weights / weights.sum(1, keepdim=True)
+    away = place[:, None] - middle if columns else place - middle[:, None]
+    weights = kernel(away / scale.clamp(min=1.0))
+    return weights / weights.sum(0 if columns else 1, keepdim=True)
 
 
 class Squared(nn.Module):
@@ -89,9 +91,11 @@ class Squared(nn.Module):
         height, width = image.shape[1:3]
         sides = [torch.scalar_tensor(side, dtype=torch.float64) for side in (height, width)]
         window = torch.minimum(*sides)
-        across, down = (_rounded(resampling(length, window, self.size, lanczos)) for length in (width, height))
+        # No transposed product of float64: onnxruntime has no kernel for those in its versions up to 1.23.
+        across = _rounded(resampling(width, window, self.size, lanczos, columns=True))  # [W, S]
+        down = _rounded(resampling(height, window, self.size, lanczos))  # [S, H]
         x = image.permute(0, 3, 1, 2).double()
-        x = _as_8_bit(x @ across.T)  # [N, 3, H, S]
+        x = _as_8_bit(x @ across)  # [N, 3, H, S]
         return _as_8_bit(down @ x).float().contiguous()
 
 

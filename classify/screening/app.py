@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, Field
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
@@ -149,13 +150,16 @@ async def _read_form(request: Request) -> tuple[bytes, bool]:
     """Return the photograph in a form, and whether evidence is asked for."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise HTTPException(422, f"photo: the field is missing; send it as {FORM}; see /docs.")
-    async with request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES) as form:
-        photo, asked = form.get("photo"), str(form.get("evidence", "false")).lower()
-        if not isinstance(photo, UploadFile):
-            raise HTTPException(422, "photo: the field is missing, or no file; see /docs.")
-        if asked not in ("true", "false"):
-            raise HTTPException(422, "evidence: give true or false.")
-        return await photo.read(), asked == "true"
+    try:
+        async with request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES) as form:
+            photo, asked = form.get("photo"), str(form.get("evidence", "false")).lower()
+            if not isinstance(photo, UploadFile):
+                raise HTTPException(422, "photo: the field is missing, or no file; see /docs.")
+            if asked not in ("true", "false"):
+                raise HTTPException(422, "evidence: give true or false.")
+            return await photo.read(), asked == "true"
+    except FormParserError as error:  # some versions of Starlette pass it on
+        raise HTTPException(400, f"the form cannot be read: {error}; see /docs.") from error
 
 
 def make_app(service: Service, access: Access, feedback: Feedback | None = None) -> FastAPI:
