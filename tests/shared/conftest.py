@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from shared.bundle import Bundle, Candidates
+from shared.bundle import Bundle, Candidates, write_bundle
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort
 from shared.sealed import write_sealed
 from shared.splits import assign_folds
@@ -95,6 +95,14 @@ def make_bundle() -> Callable[..., Bundle]:
         )
 
     return make
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, make_bundle: Callable[..., Bundle]) -> Path:
+    """A bundle as it was written; tests copy it before they change it."""
+    path = tmp_path_factory.mktemp("whole") / "bundle.h5"
+    write_bundle(path, make_bundle())
+    return path
 
 
 @pytest.fixture(scope="session")

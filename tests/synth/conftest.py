@@ -1,5 +1,6 @@
-"""A small cohort, and a small network that says it was trained on it."""
+"""A small cohort, a small network that says it was trained on it, and what it drew: candidates and a bundle."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundling import to_bundle
+from runs import colours_extractor
+from selections import COPIES, COUNT
 
+from shared.bundle import Bundle, read_bundle, read_candidates, write_bundle, write_candidates
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort, read_cohort, write_cohort
 from shared.splits import assign_folds, parts
 from stylegan2_ada import DiscriminatorConfig, GeneratorConfig, Networks, network_bytes
+from synth.generate import GenerateOptions, generate
+from synth.select import select
+from synth.selecting.options import SelectOptions
 from synth.training.options import TrainOptions
 
 SIZE = 16
@@ -103,3 +111,86 @@ def make_network(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Ca
 @pytest.fixture(scope="session")
 def run_folder(make_network: Callable[..., Path]) -> Path:
     return make_network()
+
+
+@pytest.fixture(scope="module")
+def candidates_file(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Candidates of a network that was never trained, for `synth bundle`."""
+    path = tmp_path_factory.mktemp("drawn") / "candidates.h5"
+    generate(GenerateOptions(network=run_folder, out=path, seeds="100-107,4000000000", truncation=0.7, noise="random"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle_file(candidates_file: Path) -> Path:
+    """A bundle made of `candidates_file` by hand."""
+    path = candidates_file.with_name("bundle.h5")
+    write_bundle(path, to_bundle(read_candidates(candidates_file)))
+    return path
+
+
+@pytest.fixture
+def rewrite(bundle_file: Path, candidates_file: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write the bundle, or the candidates, with other fields; pixels are changed by `spoil`."""
+
+    def write(
+        *,
+        spoil: Callable[[np.ndarray], None] | None = None,
+        selected: bool = True,
+        generator: Any = None,
+        **fields: Any,
+    ) -> Path:
+        drawn = read_bundle(bundle_file) if selected else read_candidates(candidates_file)
+        images = np.array(drawn.images)
+        if spoil is not None:
+            spoil(images)
+        generator = drawn.generator | (generator or {})
+        changed = dataclasses.replace(drawn, **({"images": images, "generator": generator} | fields))
+        path = tmp_path / "changed.h5"
+        if isinstance(changed, Bundle):
+            write_bundle(path, changed)
+        else:
+            write_candidates(path, changed)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def small_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colours instead of a network's features; only for tests that ask for it."""
+    monkeypatch.setattr("synth.selecting.scored.open_extractor", lambda *_, **__: colours_extractor())
+
+
+@pytest.fixture(scope="module")
+def drawn(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Candidates of a network that was never trained, for `synth select`."""
+    path = tmp_path_factory.mktemp("candidates") / "candidates.h5"
+    generate(GenerateOptions(network=run_folder, out=path, count=COUNT))
+    return path
+
+
+@pytest.fixture(scope="module")
+def mixed(drawn: Path, cohort: Cohort) -> Path:
+    """Candidates of which a quarter are like the reals, so that some pass, and two are copies of reals."""
+    candidates = read_candidates(drawn)
+    images = np.array(candidates.images)
+    images[::4] = np.random.default_rng(1).integers(60, 160, (COUNT // 4, *images.shape[1:]), dtype=np.uint8)
+    images[::4, :, :, 0] += 80
+    rows = parts(cohort, 0).train
+    reals = cohort.images[rows[cohort.label[rows] == 1]]
+    images[COPIES] = reals[2], reals[5, :, ::-1]
+    path = drawn.with_name("mixed.h5")
+    write_candidates(path, dataclasses.replace(candidates, images=images))
+    return path
+
+
+@pytest.fixture
+def run(run_folder: Path, cohort: Cohort, mixed: Path, tmp_path: Path) -> Callable[..., Bundle]:
+    """Select from `mixed`, or as the options say."""
+
+    def call(**options: object) -> Bundle:
+        defaults = {"candidates": mixed, "cohort": cohort.path, "network": run_folder, "out": tmp_path / "bundle.h5"}
+        return select(SelectOptions(**(defaults | options)))
+
+    return call
