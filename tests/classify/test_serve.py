@@ -355,6 +355,7 @@ def test_the_command_refuses_in_one_sentence(model: Path, tmp_path: Path) -> Non
     assert issued.output.startswith("rs_")
 
 
+@pytest.mark.usefixtures("client")  # which makes it of the model
 def test_what_is_known_of_a_cohort_is_not_made_again(model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(model, copy)
