@@ -128,14 +128,14 @@ docs: $(READY)  ## the documentation as a site, in site/
 	@echo "site/index.html is its first page; to search it, open it through: $(BIN)/python -m http.server -d site"
 
 test: $(READY)  ## the test suite, minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-all: $(READY)  ## and the long tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 coverage: $(READY)  ## all tests, and which lines they reach
 	mkdir -p work/coverage
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q -n 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
