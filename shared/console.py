@@ -64,10 +64,9 @@ def tabulate(table: Table) -> None:
     if sys.stdout.isatty():
         Console(highlight=False).print(table)
         return
-    wide = Console(highlight=False, width=400, file=io.StringIO())
-    with wide.capture() as printed:
-        wide.print(table)
-    for line in printed.get().splitlines():
+    whole = io.StringIO()
+    Console(highlight=False, width=400, file=whole).print(table)
+    for line in whole.getvalue().splitlines():
         print(line.rstrip())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.errors import UserError
 from shared.files import PART
 
-FILES = {".txt", ".md", ".html", ".json", ".jsonl", ".csv", ".h5", ".onnx", ".pdf", ".png", ".jpg", ".zip"}  # suffixes
+FILE_SUFFIXES = {".txt", ".md", ".html", ".json", ".jsonl", ".csv", ".h5", ".onnx", ".pdf", ".png", ".jpg", ".zip"}
 
 
 def require_new_folder(
@@ -24,7 +24,7 @@ def require_new_folder(
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: a file, where a folder is to be written; give another {option}.")
-    if path.suffix.lower() in FILES and not path.exists():
+    if path.suffix.lower() in FILE_SUFFIXES and not path.exists():
         raise UserError(f"{path}: a file's name, and a folder is to be written; give another {option}.")
     if path.is_dir() and any(path.iterdir()):
         if not force:

@@ -1,9 +1,13 @@
 """What an import loads, seen from a fresh process."""
 
+import socket
 import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from classify.cli import cli
 
 PACKAGES = ("synth", "classify", "shared", "stylegan2_ada")
 
@@ -53,6 +57,29 @@ def test_help_loads_nothing_heavy(package: str) -> None:
 
 def test_the_service_leaves_torch_to_its_processes() -> None:
     assert not loaded_by("import synth.serve") & {"torch", "stylegan2_ada", "matplotlib"}
+
+
+def test_a_taken_port_is_told_before_torch_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code = (
+            "from classify.cli import cli\n"
+            "try:\n"
+            f"    cli(['serve', 'model', '--port', '{taken.getsockname()[1]}'])\n"
+            "except SystemExit as end:\n"
+            "    assert end.code == 2\n"
+            "else:\n"
+            "    raise AssertionError('it was not refused')"
+        )
+        assert not loaded_by(code) & {"torch", "torchvision", "timm"}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("x", "is no whole number"), ("70000", "is not in the range 0<=x<=65535")]
+)
+def test_numbers_are_called_what_people_call_them(value: str, words: str) -> None:
+    result = CliRunner().invoke(cli, ["serve", "model", "--port", value])
+    assert result.exit_code == 2
+    assert words in result.output
 
 
 def test_the_engine_loads_nothing_of_ours() -> None:

@@ -82,6 +82,7 @@ def test_info_is_a_table_for_people(bundle_file, rewrite):
     ):
         assert line in lines
     assert result.stderr == ""
+    assert all(line == line.rstrip() for line in result.stdout.splitlines())  # as wide as its words, in a file
     shared_file = rewrite(shareable=True, shareable_reason="no copies were found", fold=-1)
     lines = [line.split() for line in run("info", shared_file).stdout.splitlines()]
     assert ["sharing", "may", "be", "passed", "on", "yes"] in lines

@@ -180,7 +180,7 @@ def test_what_is_missing_or_of_another_cohort_is_one_sentence(
     assert not (tmp_path / "r.html").exists()
     alone = tmp_path / "alone.h5"
     alone.write_bytes(bundle.read_bytes())
-    with pytest.raises(UserError, match=r"alone_audit\.md: no such file"):
+    with pytest.raises(UserError, match=r"alone_audit\.md: no such file, and the report tells what is in it; leave"):
         write(bundles=(alone,))
 
 
