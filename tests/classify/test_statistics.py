@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_1samp
 from sklearn import metrics as sklearn
 from statsmodels.stats.proportion import proportion_confint
 
-from classify.measuring.statistics import Confusion, confusion_and_metrics, spread, wilson_interval
+from classify.measuring.statistics import Confusion, confusion_and_metrics, mean_interval, spread, wilson_interval
 
 COUNTS = st.tuples(*[st.integers(0, 40)] * 4).filter(any)
 
@@ -85,3 +85,15 @@ def test_the_interval_is_that_of_newcombe_s_examples(right: int, n: int, low: fl
 def test_what_is_no_proportion_has_no_interval(right: int, n: int) -> None:
     with pytest.raises(ValueError, match="Wilson"):
         wilson_interval(right, n)
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=12, unique_by=lambda v: round(v, 3)), st.floats(0.5, 0.999))
+def test_the_interval_of_a_mean_is_that_of_a_t_test(values: list[float], confidence: float) -> None:
+    expected = ttest_1samp(values, 0.0).confidence_interval(confidence)
+    assert mean_interval(np.array(values), confidence) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+def test_the_interval_of_a_mean_has_95_percent_unless_asked_and_one_value_has_none() -> None:
+    values = np.array([1.0, 2.0, 4.0])
+    assert mean_interval(values) == pytest.approx(tuple(ttest_1samp(values, 0.0).confidence_interval(0.95)))
+    assert mean_interval(values[:1]) is None
