@@ -5,15 +5,18 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 ARGUMENTS = (
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
 )  # fmt: skip
+
+OWN_SCHEMES = ("about", "blob", "data", "file")  # of what needs no host
 
 
 @contextmanager
@@ -31,16 +34,22 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
-    """Open a page, and fail afterwards if it wrote an error or a warning to the console, or asked the network."""
+    """Open a page, and fail afterwards if it wrote an error or a warning to the console, or asked another host."""
     complaints: list[str] = []
 
     def hear(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             complaints.append(message.text)
 
+    def ask(request: Request) -> None:
+        asked = urlsplit(request.url)
+        if asked.scheme not in OWN_SCHEMES and asked.netloc != urlsplit(url).netloc:
+            complaints.append(f"asks {asked.netloc}")
+
     with browser.new_context(**context) as session:
         page = session.new_page()
         page.on("console", hear)
+        page.on("request", ask)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(url)
         yield page

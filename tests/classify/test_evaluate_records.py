@@ -22,6 +22,7 @@ from classify.place import Place
 from shared.bundle import Bundle
 from shared.cohort import EXTERNAL, Cohort, read_cohort, write_cohort
 from shared.errors import UserError
+from shared.nn.device import describe_device
 from shared.splits import balanced_test_set, external_test_set, parts
 from shared.weights import WeightSource
 
@@ -126,7 +127,7 @@ def test_fit_and_machine_are_in_every_record(records: dict[str, dict[str, Any]],
         assert record["peak_bytes"]["test"] is None or record["peak_bytes"]["test"] > 2**20
         assert record["synthetic_probe"] == history["synthetic_probe"]
         assert record["hardware"].keys() == {"processor", "threads", "memory_gib"}
-        assert record["fitted_on"]["device"] == record["environment"]["device"] == "cpu (1 thread)"
+        assert record["fitted_on"]["device"] == record["environment"]["device"] == describe_device(torch.device("cpu"))
 
 
 def test_external_images_are_probed_against_the_folds_negatives(

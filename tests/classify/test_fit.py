@@ -48,7 +48,7 @@ def test_a_finished_fit_is_left_as_it_is_and_another_configuration_is_refused(
     assert (place / MODEL).read_bytes() == before
     with pytest.raises(
         UserError,
-        match=r"another configuration \(epochs 3, not 4; lr|epochs 3, not 4, lr 0.001, not 0.1\); give --force",
+        match=r"another configuration \(epochs 3, not 4, lr 0\.001, not 0\.1\); give --force",
     ):
         run(small, place, replace(QUICK, epochs=4, lr=0.1))
     with pytest.raises(UserError, match=r"another configuration \(head 8, not 16\+4\)"):
@@ -63,8 +63,11 @@ def test_force_replaces_another_configuration(small: Cohort, done: Path, tmp_pat
     assert len(read_model(place).history["epochs"]) == 1
 
 
-def test_force_does_not_replace_what_is_the_same(small: Cohort, done: Path, tmp_path: Path) -> None:
+def test_force_does_not_replace_what_is_the_same(
+    small: Cohort, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = shutil.copytree(done, tmp_path / "m")
+    monkeypatch.setattr(stage, "make_training", lambda *_, **__: pytest.fail("trained again"))
     before = (place / MODEL).read_bytes()
     run(small, place, force=True)
     assert (place / MODEL).read_bytes() == before

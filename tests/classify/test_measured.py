@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judged import verdicts
+from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from classify.measuring.bootstrap import Resamples
+from classify.measuring.bootstrap import Resamples, group_bootstrap
 from classify.measuring.measured import PROPORTIONS, Measured, bootstrapped, measured_at_verdict
 from classify.measuring.measures import at_verdict, auc
 from classify.measuring.verdicts import Verdicts
@@ -65,8 +66,10 @@ def test_a_statistic_comes_with_its_own_interval() -> None:
     rng = np.random.default_rng(0)
     label = np.arange(40) % 2
     found = verdicts(rng.normal(label, 1.0), label)
-    resamples, statistic = Resamples(found), partial(auc, found.score, found.label, found.model)
-    assert bootstrapped(resamples, statistic) == Measured(resamples.value(statistic), resamples.interval(statistic))
+    statistic = partial(auc, found.score, found.label, found.model)
+    of_it = bootstrapped(Resamples(found), statistic)
+    assert of_it.value == pytest.approx(roc_auc_score(label, found.score))
+    assert of_it.interval == group_bootstrap(found, statistic)
 
 
 @pytest.mark.parametrize("name", sorted(PROPORTIONS - {"precision"}))

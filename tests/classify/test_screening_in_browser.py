@@ -146,17 +146,21 @@ def test_it_works_without_the_script_and_by_keyboard(browser: Browser, url: str,
 
 
 def test_feedback_is_given_with_consent(browser: Browser, url: str) -> None:
+    sent: list[str] = []
     with opened(browser, url) as page:
+        page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
         page.locator("summary", has_text="What do you think").click()
         page.get_by_label("patient").check()
         for fieldset in page.locator(".scale").all():
             fieldset.get_by_label("4").check()
         page.get_by_label("Anything else").fill("Clear.")
         page.get_by_role("button", name="Send").click()
-        assert page.locator("#told").inner_text() == ""  # the browser wants the consent first
+        assert page.locator("[name=consent]:invalid").count() == 1  # the browser wants it first
+        assert sent == []
         page.get_by_label("I agree").check()
         page.get_by_role("button", name="Send").click()
         page.get_by_text("Thank you. Your receipt:").wait_for()
+        assert sent == [f"{url}/api/v1/feedback"]
 
 
 def test_a_service_that_is_gone_is_said(browser: Browser, model: Path, files: dict[str, Path]) -> None:

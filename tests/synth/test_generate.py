@@ -28,7 +28,7 @@ def test_candidates_hold_the_pictures_of_their_seeds(run_folder, cohort, tmp_pat
     assert [groups[each] for each in candidates.seen_image_id.tolist()] == candidates.seen_group_id.tolist()
 
 
-def test_the_same_command_gives_the_same_bytes_whatever_the_batch(run_folder, tmp_path):
+def test_the_same_command_gives_the_same_bytes_and_another_batch_the_same_pictures(run_folder, tmp_path):
     contents = []
     for number in range(2):
         out = tmp_path / f"{number}" / "candidates.h5"
@@ -102,7 +102,7 @@ def test_bad_options(run_folder, tmp_path, asked, reason):
 def test_a_damaged_network_is_one_sentence(run_folder, tmp_path):
     broken = tmp_path / "network.safetensors"
     broken.write_bytes((run_folder / "network.safetensors").read_bytes()[:-100])
-    with pytest.raises(UserError, match="network"):
+    with pytest.raises(UserError, match="not a complete network file"):
         generate(GenerateOptions(network=broken, out=tmp_path / "c.h5", count=2))
 
 

@@ -5,7 +5,7 @@ import pytest
 from runs import Pixels
 
 from synth.scores.quality import QualityMeter
-from synth.training.health import COLLAPSE_SPREAD, SaturationWatch, has_collapsed, seed_after_rollback
+from synth.training.health import SaturationWatch, has_collapsed, seed_after_rollback
 
 
 def test_saturation_is_told_once_and_after_patience() -> None:
@@ -38,7 +38,6 @@ def test_one_picture_is_a_collapse_and_reals_are_none() -> None:
     assert not has_collapsed(meter.score(lambda _, count: reals[:count]))
     same = QualityMeter(reals[:1].repeat(40, axis=0), reals[:0], Pixels(), fakes=40)
     assert same.score(lambda _, count: reals[:count])["spread"] is None  # reals that do not differ say nothing
-    assert 0 < COLLAPSE_SPREAD < 0.5
 
 
 def test_seeds_after_rollbacks_differ() -> None:
