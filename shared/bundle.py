@@ -9,6 +9,7 @@ import numpy as np
 
 from shared.columns import (
     IMAGES,
+    MAX_ATTRIBUTE_CHARS,
     MAX_SIZE_PX,
     Array,
     Column,
@@ -109,17 +110,21 @@ def _write(path: Path, drawn: Candidates, name: str, values: dict[str, Array], a
         "cohort": drawn.cohort,
     }
     declared = _SELECTED if name == BUNDLE_FORMAT else _DRAWN
-    columns = declared | {extra: _open_column(extra) for extra in values.keys() - declared.keys()}
+    attributes = shared_attributes | attributes
 
     def build(file: h5py.File) -> None:
         file.attrs["format"], file.attrs["version"] = name, VERSION
-        for key, value in (shared_attributes | attributes).items():
+        for key, value in attributes.items():
             file.attrs[key] = value
         write_columns(file, columns, values)
         write_images(file, drawn.images)
 
     try:
         check(drawn)
+        columns = declared | {extra: _open_column(extra) for extra in values.keys() - declared.keys()}
+        for key, value in attributes.items():
+            if isinstance(value, str) and len(value) > MAX_ATTRIBUTE_CHARS:
+                raise MismatchError(f"{key} has more than {MAX_ATTRIBUTE_CHARS} characters")
     except MismatchError as error:
         raise ValueError(f"not {name.removeprefix('rarescreen-')}: {error}") from error
     return write_sealed(path, build)

@@ -15,12 +15,18 @@ from shared.errors import UserError
 
 def processes() -> int:
     """Return how many processes torchrun started for this command, 1 without it."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
+    return max(1, _number("WORLD_SIZE", 1))
 
 
 def rank() -> int:
     """Return this process's place among those that torchrun started for one command, 0 without it."""
-    return int(os.environ.get("RANK") or 0) if processes() > 1 else 0
+    return _number("RANK", 0) if processes() > 1 else 0
+
+
+def _number(name: str, default: int) -> int:
+    """Return a whole number of the environment; what is none was not set by torchrun."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() else default
 
 
 def console() -> Console:
@@ -77,8 +83,3 @@ def speak_through(voice: Callable[[str], None]) -> None:
     """Hand what this process says to `voice` from now on."""
     global _voice
     _voice = voice
-
-
-def is_interactive() -> bool:
-    """Tell whether a person watches standard error."""
-    return sys.stderr.isatty()

@@ -87,7 +87,14 @@ class Decoders:
     def _start(self) -> _Process:
         environment = {name: os.environ[name] for name in LEAST_ENVIRONMENT if name in os.environ}
         return _Process(
-            subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment),
+            # What decoding libraries complain of is nothing that the service's log, of one line a request, is for.
+            subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+            ),
             3 * self._size**2,
         )
 

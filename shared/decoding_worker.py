@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import resource
 import signal
 import sys
 
@@ -16,10 +17,6 @@ MEMORY_BYTES = 2 << 30  # of addresses: a picture of so many pixels, twice, and 
 
 def bound() -> None:
     """Take from this process what it does not need: more memory, files to write, and a copy of it on the disk."""
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return
     for kind, limit in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, 0),
@@ -42,8 +39,7 @@ def answer(content: bytes, size: int, fit: str) -> tuple[int, bytes, int]:
 
 def _end_after(seconds: int) -> None:
     """Let the system end this process, whatever it is doing then; 0 calls that off."""
-    if hasattr(signal, "alarm"):  # Windows has none
-        signal.alarm(seconds)
+    signal.alarm(seconds)
 
 
 def main() -> None:

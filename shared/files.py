@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -74,7 +75,10 @@ def _sync_directory(directory: Path) -> None:
 def remove_parts(directory: Path) -> None:
     """Remove what killed processes left half-written in `directory`; nobody may be writing there."""
     for part in Path(directory).glob(f".*{PART}"):
-        part.unlink()
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """Folders that appear whole or not at all."""
 
 import contextlib
+import glob
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from shared.errors import UserError
 from shared.files import PART
 
+OLD = ".old"  # ends the name of a folder whose place another one is taking
 FILE_SUFFIXES = {".txt", ".md", ".html", ".json", ".jsonl", ".csv", ".h5", ".onnx", ".pdf", ".png", ".jpg", ".zip"}
 
 
@@ -22,6 +24,7 @@ def require_new_folder(
     else would be lost, so that is refused.
     """
     path = Path(path)
+    _bring_back(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: a file, where a folder is to be written; give another {option}.")
     if path.suffix.lower() in FILE_SUFFIXES and not path.exists():
@@ -45,18 +48,31 @@ def require_new_folder(
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside `path`; when the block ends well, it takes the place of `path` and of what was there.
 
-    When the block fails nothing is left behind, and `path` is as before.
+    When the block fails nothing is left behind, and `path` is as before. Killed between two renames, what was there is
+    beside `path` (`OLD`), and the next use of `path` brings it back.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _bring_back(path)
     part = path.parent / f".{path.name}.{secrets.token_hex(4)}{PART}"
     part.mkdir()
     try:
         yield part
-        old = part.with_name(f".{path.name}.{secrets.token_hex(4)}.old{PART}")
+        old = part.with_name(f".{path.name}.{secrets.token_hex(4)}{OLD}")
         if path.exists():
             path.replace(old)
-        part.replace(path)
+        try:
+            part.replace(path)
+        except OSError:
+            _bring_back(path)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _bring_back(path: Path) -> None:
+    """Give the folder that was to be replaced its name again, where nothing has taken it."""
+    olds = sorted(path.parent.glob(f".{glob.escape(path.name)}.*{OLD}"))
+    if olds and not path.exists():
+        olds[-1].replace(path)

@@ -21,15 +21,17 @@ def append_record(path: Path, record: Record) -> None:
     Several processes may append at once. The file is written anew, so that it is whole at any moment.
 
     Raises `ValueError`: the record holds NaN or infinity, which JSON has not (undefined is null).
-    Raises `UserError`: what stands in the file is not a list of records.
+    Raises `UserError`: what stands in the file is not a list of records, or no further one has room in it.
     """
     assert isinstance(record.get("key"), dict), "a record needs a key"
     path = Path(path)
     with locked(path):
         records = {_key(old): old for old in read_records(path)} if path.exists() else {}
         records[_key(record)] = record
-        lines = [_line(each) for each in records.values()]
-        write_text(path, "".join(lines))
+        text = "".join(_line(each) for each in records.values())
+        if len(text.encode()) > MAX_BYTES:
+            raise UserError(f"{path}: would have more than {MAX_BYTES} bytes with this one; give another --records.")
+        write_text(path, text)
 
 
 def _line(record: Record) -> str:

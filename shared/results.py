@@ -1,7 +1,9 @@
 """The last screen of a study, `python -m shared.results results`: what was made, where, what its numbers mean."""
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,12 @@ def summarize(folder: Path) -> None:
 
 
 def _meaning(folder: Path) -> list[str]:
-    table2 = _read(folder / "table2.json")
-    return [*best_cell(_read(folder / "table1.json")), table2["headline"], *table2["sentences"]]
+    table1, table2 = folder / "table1.json", folder / "table2.json"
+    with _damaged(table1):
+        best = best_cell(_read(table1))
+    with _damaged(table2):
+        told = _read(table2)
+        return [*best, told["headline"], *told["sentences"]]
 
 
 def best_cell(table1: dict[str, Any]) -> list[str]:
@@ -67,9 +73,17 @@ def _change(before: float, after: float) -> str:
 
 
 def _read(path: Path) -> Any:
+    return json.loads(require_file(path, "table").read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    """Say of whatever cannot be read, or is not there, that the table at `path` is damaged."""
     try:
-        return json.loads(require_file(path, "table").read_text(encoding="utf-8"))
-    except ValueError as error:
+        yield
+    except UserError:
+        raise
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: damaged; make it again.") from error
 
 

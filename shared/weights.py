@@ -5,6 +5,7 @@ addresses that torchvision, timm and torch-fidelity give them, and lie in the sa
 used those libraries has the files already. A hash that is known is checked at every use.
 """
 
+import http.client
 import importlib.util
 import os
 import urllib.error
@@ -167,6 +168,11 @@ def _checked(file: WeightFile, path: Path) -> FoundWeights:
     return FoundWeights(path, sha256)
 
 
+def _length_of(header: str | None) -> int:
+    """Return what an answer says of its length in bytes, 0 when it says nothing that can be read."""
+    return int(header) if header is not None and header.isascii() and header.isdigit() else 0
+
+
 def _download(file: WeightFile, source: WeightSource) -> Path:
     """Fetch `file` into the cache, whole or not at all; `source` is where it was not."""
     path = cache_folder() / file.name
@@ -174,7 +180,7 @@ def _download(file: WeightFile, source: WeightSource) -> Path:
         raise UserError(f"{_missing(file, source)}, and nobody offers it for download; put it into {path.parent}.")
     try:
         with urllib.request.urlopen(file.url, timeout=TIMEOUT_S) as answer, whole_file(path) as part:
-            total = int(answer.headers.get("Content-Length") or 0)
+            total = _length_of(answer.headers.get("Content-Length"))
             if total > MAX_BYTES:
                 raise UserError(f"{file.url}: offers {total} bytes, too many for weights; {_way_out(file)}.")
             with part.open("wb") as stream, progress(f"downloading {file.name}", total / 1e6, unit="MB") as bar:
@@ -187,7 +193,7 @@ def _download(file: WeightFile, source: WeightSource) -> Path:
                         f"the command again, or {_way_out(file)}."
                     )
             _checked(file, part)
-    except (urllib.error.URLError, OSError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
         raise UserError(f"{_missing(file, source)}, and its download failed ({reason}); {_way_out(file)}.") from error
     return path

@@ -1,14 +1,22 @@
 """What an import loads, seen from a fresh process."""
 
+import pkgutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from classify.cli import cli
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
 PACKAGES = ("synth", "classify", "shared", "stylegan2_ada")
 
 
@@ -42,6 +50,13 @@ def test_shared_loads_no_torch_no_click_and_no_other_package() -> None:
     assert "shared" in loaded
     assert not loaded & {"torch", "synth", "classify", "stylegan2_ada"}
     assert "click" not in loaded_by(modules_of_shared(*UVICORN, "shared.command_line"))
+
+
+def test_the_rule_of_who_may_import_torch_names_every_module_of_shared() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (rule,) = [each for each in contracts if each["name"] == "only shared.nn imports torch within shared"]
+    modules = {f"shared.{module.name}" for module in pkgutil.iter_modules([str(ROOT / "shared")])}
+    assert set(rule["source_modules"]) == modules - {"shared.nn"}
 
 
 @pytest.mark.parametrize("package", ["synth", "classify"])

@@ -1,5 +1,6 @@
 """Whether results can be written into a folder: space, kind of file system, locks, and what killed processes left."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -79,26 +80,38 @@ def _works(folder: Path) -> Iterator[Finding]:
 
 
 def _left_behind(folder: Path) -> Iterator[Finding]:
-    """Tell of locks whose holders have ended, and of half-written files that nobody has touched for a day."""
+    """Tell of locks whose holders have ended, and of half-written files and folders, untouched for a day."""
     parts, locks, now = [], [], time.time()
     for path in islice(_below(folder), MOST_ENTRIES):
-        if path.is_symlink():
-            if has_ended(str(path.readlink()).partition(SEPARATOR)[0]):
-                locks.append(path)
-        elif path.name.startswith(".") and path.name.endswith(PART) and now - path.stat().st_mtime > OLD_S:
-            parts.append(path)
+        with contextlib.suppress(FileNotFoundError):  # others work here meanwhile
+            if path.is_symlink():
+                if has_ended(str(path.readlink()).partition(SEPARATOR)[0]):
+                    locks.append(path)
+            elif path.name.startswith(".") and path.name.endswith(PART) and now - path.stat().st_mtime > OLD_S:
+                parts.append(path)
     if locks:
         yield note(
             "stale locks", f"{_some(locks)}: of processes that have ended; the next command breaks them by itself."
         )
     if parts:
-        size = sum(path.stat().st_size for path in parts)
+        size = sum(_size(path) for path in parts)
         yield note("half-written", f"{_some(parts)}, {in_gib(size)}: left by processes that were killed; delete them.")
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    for place, _, names in os.walk(folder):
-        yield from (Path(place) / name for name in names)
+    for place, folders, names in os.walk(folder):
+        halves = [name for name in folders if name.startswith(".") and name.endswith(PART)]
+        folders[:] = [name for name in folders if name not in halves]
+        yield from (Path(place) / name for name in [*names, *halves])
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder; of what has vanished, none."""
+    size = 0
+    for each in (path, *path.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            size += each.lstat().st_size
+    return size
 
 
 def _some(paths: list[Path]) -> str:

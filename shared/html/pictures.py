@@ -49,7 +49,9 @@ def embed(path: Path, density: Density = DENSITIES[0]) -> Embedded:
                     f"{path}: {opened.width} x {opened.height} px are too many for a page; make it smaller."
                 )
             picture, told = opened.convert("RGB"), opened.info
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except UserError:
+        raise
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not a picture that can be read; make it again.") from error
     picture.thumbnail((density.side_px, density.side_px), Image.Resampling.LANCZOS)
     stream = io.BytesIO()

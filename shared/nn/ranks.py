@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from shared.console import processes
+from shared.errors import UserError
 from shared.nn.device import choose_device
 
 T = TypeVar("T")
@@ -104,12 +105,18 @@ def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
 
     On CUDA, "auto" and "cuda" mean the GPU of this process's place on its machine.
 
-    Raises `UserError`: there is no such device.
+    Raises `UserError`: there is no such device, or the environment tells of several processes and not how they meet.
     """
     device = choose_device(device_name)
     if processes() <= 1:
         yield Ranks(), device
         return
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing:
+        raise UserError(
+            f"WORLD_SIZE={processes()}: tells of several processes, but {', '.join(missing)} is not set; start them "
+            "with torchrun, or unset WORLD_SIZE."
+        )
     if device.type == "cuda":
         device = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(device)

@@ -12,8 +12,8 @@ from shared.errors import UserError
 from shared.phantom.camera import EXTERNAL_CAMERA, STUDY_CAMERA, photograph
 from shared.phantom.eczema import paint_eczema
 from shared.phantom.herpeticum import paint_herpeticum
-from shared.phantom.other import other_lesion, tone_of
-from shared.phantom.skin import bare_skin, working_grid
+from shared.phantom.other import other_lesion
+from shared.phantom.skin import bare_skin, tone_of, working_grid
 
 SMALLEST_PX, LARGEST_PX = 8, 1024
 

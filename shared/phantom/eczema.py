@@ -3,11 +3,8 @@
 import numpy as np
 
 from shared.phantom.fields import Field, fractal_noise, smoothstep
-from shared.phantom.marks import bump, flake, stroke
-from shared.phantom.other import far_apart
-from shared.phantom.skin import Skin, inflamed_area, redden
-
-MILD, MODERATE, SEVERE = 1, 2, 3
+from shared.phantom.marks import bump, far_apart, flake, stroke
+from shared.phantom.skin import MILD, MODERATE, SEVERE, Skin, inflamed_area, redden
 
 
 def eczema_ground(rng: np.random.Generator, skin: Skin, *, activity: float) -> Field:

@@ -5,9 +5,8 @@ import numpy as np
 from shared.phantom.eczema import eczema_ground
 from shared.phantom.fields import Field, fractal_noise, smoothstep
 from shared.phantom.marks import around, bump, roundish
-from shared.phantom.skin import Skin
+from shared.phantom.skin import MILD, MODERATE, SEVERE, Skin
 
-MILD, MODERATE, SEVERE = 1, 2, 3
 _LESIONS = {MILD: (5, 8), MODERATE: (9, 16), SEVERE: (17, 30)}  # vesicles and erosions together, lowest and highest
 
 

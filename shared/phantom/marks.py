@@ -19,6 +19,15 @@ def around(skin: Skin, x: float, y: float, reach: float) -> tuple[Window, Field,
     return window, skin.x[window] - np.float32(x), skin.y[window] - np.float32(y)
 
 
+def far_apart(rng: np.random.Generator, count: int, distance: float) -> list[tuple[float, float]]:
+    """Return up to `count` points of the unit square, no two closer than `distance`."""
+    points: list[tuple[float, float]] = []
+    for x, y in rng.uniform(0.06, 0.94, (4 * count, 2)).tolist():
+        if len(points) < count and all(np.hypot(x - a, y - b) >= distance for a, b in points):
+            points.append((x, y))
+    return points
+
+
 def roundish(rng: np.random.Generator, dx: Field, dy: Field, radius: float, wobble: float) -> Field:
     """Return the distance from a slightly irregular circle's centre, 1 on its edge."""
     stretch, angle = np.exp(rng.normal(0, wobble)), rng.uniform(0, np.pi)

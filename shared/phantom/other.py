@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.phantom.camera import STUDY_CAMERA, photograph
-from shared.phantom.marks import bump, flake, ring, spot, stroke
-from shared.phantom.skin import TONES, Skin, bare_skin, inflamed_area, redden, working_grid
+from shared.phantom.marks import bump, far_apart, flake, ring, spot, stroke
+from shared.phantom.skin import Skin, bare_skin, inflamed_area, redden, working_grid
 
 Painter = Callable[[np.random.Generator, Skin], None]
 
@@ -24,15 +24,6 @@ def other_lesion(rng: np.random.Generator, tone: int, size: int) -> npt.NDArray[
     for kind in rng.choice(len(_PAINTERS), size=1 if rng.random() < 0.65 else 2, replace=False):
         _PAINTERS[kind](rng, skin)
     return photograph(rng, skin, STUDY_CAMERA, size)
-
-
-def far_apart(rng: np.random.Generator, count: int, distance: float) -> list[tuple[float, float]]:
-    """Return up to `count` points of the unit square, no two closer than `distance`."""
-    points: list[tuple[float, float]] = []
-    for x, y in rng.uniform(0.06, 0.94, (4 * count, 2)).tolist():
-        if len(points) < count and all(np.hypot(x - a, y - b) >= distance for a, b in points):
-            points.append((x, y))
-    return points
 
 
 def _moles(rng: np.random.Generator, skin: Skin) -> None:
@@ -103,8 +94,3 @@ def _plaque(rng: np.random.Generator, skin: Skin) -> None:
 _PAINTERS: tuple[Painter, ...] = (
     _moles, _freckles, _red_spots, _papules, _pustules, _blister, _rings, _scratches, _scar, _plaque,
 )  # fmt: skip
-
-
-def tone_of(index: int) -> int:
-    """Return the skin tone 1..6 of a class's picture number `index`: the six in turn, so classes are balanced."""
-    return index % TONES + 1

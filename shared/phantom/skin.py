@@ -7,6 +7,7 @@ import numpy as np
 from shared.phantom.fields import Field, fractal_noise, smooth_noise, smoothstep
 
 TONES = 6
+MILD, MODERATE, SEVERE = 1, 2, 3
 _FINEST_GRID = 128  # scenes are laid out on at least so many pixels and averaged down, so small images do not alias
 
 # Optical densities (natural log, linear RGB) for one unit of each absorber, fitted by eye to Fitzpatrick's six types.
@@ -31,7 +32,6 @@ class Skin:
     sparkle: mirrored light.
     """
 
-    tone: int
     light: tuple[float, float]  # unit vector in the image plane, towards the lamp
     x: Field
     y: Field
@@ -51,6 +51,11 @@ class Skin:
         return len(self.x)
 
 
+def tone_of(index: int) -> int:
+    """Return the skin tone 1..6 of a class's picture number `index`: the six in turn, so classes are balanced."""
+    return index % TONES + 1
+
+
 def bare_skin(rng: np.random.Generator, tone: int, grid: int) -> Skin:
     """Return healthy skin of `tone` 1..6 with mottled pigment, fine relief, pores, creases and now and then hairs."""
     centres = (np.arange(grid, dtype=np.float32) + 0.5) / grid
@@ -61,7 +66,6 @@ def bare_skin(rng: np.random.Generator, tone: int, grid: int) -> Skin:
     flush = fractal_noise(rng, grid, (2, 5, 11))
     fine = fractal_noise(rng, grid, (28, 56, 110), gain=0.8)
     skin = Skin(
-        tone=tone,
         light=(float(np.cos(azimuth)), float(np.sin(azimuth))),
         x=x,
         y=y,

@@ -82,12 +82,21 @@ class LinkLock:
             return ""
 
     def _break(self, holder: str) -> None:
-        """Take the link of a dead holder away; of several that try it one does."""
-        aside = self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex}")
-        with contextlib.suppress(FileNotFoundError):
-            self._path.rename(aside)
-            taken = str(aside.readlink())
-            if taken != holder:  # another was faster, and this is already the next one's
-                with contextlib.suppress(FileExistsError):
-                    self._path.symlink_to(taken)
-            aside.unlink()
+        """Take the link of a dead holder away.
+
+        Of several that try it one at a time does, under a link of its own: who looked long ago would otherwise take
+        the link of the next holder. The link of one that died at that is taken away in turn.
+        """
+        breaking = self._path.with_name(f"{self._path.name}.breaking")
+        try:
+            breaking.symlink_to(worker_name())
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                if has_ended(str(breaking.readlink())) or time.time() - breaking.lstat().st_mtime > self._grace_s:
+                    breaking.unlink()
+            return
+        try:
+            if self._holder() == holder:
+                self._path.unlink(missing_ok=True)
+        finally:
+            breaking.unlink(missing_ok=True)

@@ -199,8 +199,9 @@ def _sqlite(path: Path) -> Storage:
             lock.release()
 
     with locked(), reached(str(path)):
+        address = URL.create("sqlite", database=str(path)).render_as_string()  # ? and % are signs of an address
         engine = {"poolclass": sqlalchemy.NullPool, "connect_args": {"timeout": LOCK_TIMEOUT_S}}
-        return Storage(str(path), RDBStorage(f"sqlite:///{path}", engine_kwargs=engine), locked)
+        return Storage(str(path), RDBStorage(address, engine_kwargs=engine), locked)
 
 
 def _postgresql(url: URL) -> Storage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -112,10 +113,14 @@ class RateLimit:
     ) -> None:
         self.rate, self.burst, self.clock = per_minute / 60, float(burst or max(1, round(per_minute))), clock
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._turn = threading.Lock()  # requests of one client come in several threads
 
     def wait_s(self, client: str) -> float:
         """Count a request of `client`; return 0 if it may be answered, else in how many seconds the next one may."""
-        now = self.clock()
+        with self._turn:
+            return self._wait_s(client, self.clock())
+
+    def _wait_s(self, client: str, now: float) -> float:
         bucket = self._buckets.pop(client, None) or _Bucket(self.burst, now)
         bucket.tokens = min(self.burst, bucket.tokens + (now - bucket.at) * self.rate)
         bucket.at = now

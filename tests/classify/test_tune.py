@@ -179,7 +179,6 @@ def test_trials_far_behind_are_ended_and_rank_last(options: TuneOptions, monkeyp
         if not training.progress.history:
             made.append(training)
         late = len(made) > 5
-        # a late trial begins as well as any, and then is worse
         return Score(loss=1.0, accuracy=0.5, balanced_loss=1.0, balanced_accuracy=0.95 if not late else 0.1)
 
     monkeypatch.setattr(Training, "score", score)

@@ -3,10 +3,10 @@
 import json
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from shared.errors import BusyError
 from synth.service.artist import BLOCK, MOST_WAITING, ArtistProcess, Picture
@@ -49,8 +49,7 @@ def test_who_asks_while_all_places_are_taken_is_answered_at_once(tmp_path: Path)
 
     asker = threading.Thread(target=ask, daemon=True)
     try:
-        while artist._room._value > 0:  # until each of them has a place
-            time.sleep(0.01)
+        until(lambda: artist._room._value == 0)  # each of them has a place
         asker.start()
         assert refused.wait(20), json.dumps(list(outcome))
     finally:
@@ -74,8 +73,7 @@ def test_who_waited_for_what_another_had_drawn_gets_that(tmp_path: Path) -> None
     ]
     for each in asking:
         each.start()
-    while artist._room._value > 0:  # until each of them waits
-        time.sleep(0.01)
+    until(lambda: artist._room._value == 0)  # each of them waits
     artist._command = ("false",)  # a second process would draw nothing
     ready.touch()
     for each in asking:

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 from small_service import Place, bundle_of, identity, make_bundle, make_network
+from waiting import until
 
 from shared.bundle import write_bundle, write_candidates
 from shared.drawn import Candidates
 from shared.errors import UserError
+from synth.service import checks
 from synth.service.app import application
 from synth.service.bundles import Bundles
 
 
 def age(path: Path) -> None:
     """Let a file be one that was not changed just now, so that what was found in it is remembered."""
-    time.sleep(2.1)
-    assert path.is_file()
+    end = path.stat().st_ctime_ns + checks.SETTLED_NS
+    until(lambda: time.time_ns() > end)
 
 
 def test_only_the_shareable_bundle_is_listed_and_given(place: Place) -> None:

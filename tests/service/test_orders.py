@@ -1,6 +1,5 @@
 """Orders: one for each key, bounded, cancelled, and given only to who ordered, if shareable."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,6 +7,7 @@ from dataclasses import replace
 import pytest
 from small_service import BOUNDS, Place, bundle_of
 from small_worker import DIES, EMPTY, FAILS, FLOODS, SLOW, WITHHELD
+from waiting import until as wait_until
 
 from shared.bundle import write_bundle
 from shared.errors import UserError
@@ -136,10 +136,7 @@ def test_orders_are_cancelled_while_they_wait_and_while_they_are_worked_on(place
 def test_a_server_that_stops_and_starts_goes_on(place: Place, until: Callable) -> None:
     with place.opened() as (client, _):
         identity = client.post("/orders", json=place.order(sigma=SLOW)).json()["id"]
-        while client.get(f"/orders/{identity}").json()["what"] != "drawing":
-            time.sleep(0.05)
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 30
+        wait_until(lambda: client.get(f"/orders/{identity}").json()["what"] == "drawing")
     (place.folder / "store" / "work" / "go on").touch()
     with place.opened() as (client, parts):
         until(client, identity, "done")
@@ -163,10 +160,7 @@ def test_what_was_kept_long_enough_expires(place: Place, until: Callable, monkey
         identity = client.post("/orders", json=place.order()).json()["id"]
         until(client, identity, "expired")
         assert client.get(f"/orders/{identity}/bundle").status_code == 409
-        until_empty = time.monotonic() + 10
-        while list(parts.places.ready.iterdir()) and time.monotonic() < until_empty:
-            time.sleep(0.05)
-        assert not list(parts.places.ready.iterdir())
+        wait_until(lambda: not list(parts.places.ready.iterdir()))
 
 
 def test_the_same_key_is_one_order(place: Place) -> None:

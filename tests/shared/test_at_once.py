@@ -2,11 +2,11 @@
 
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from pieces import Piece
+from waiting import until
 
 from shared.errors import UserError
 from shared.interruption import Interruption
@@ -42,8 +42,7 @@ def test_one_that_fails_stops_the_others(tmp_path: Path, how: str, error: type[E
 
 
 def _receive_once_all_exist(interruption: Interruption, paths: list[Path]) -> None:
-    while not all(path.exists() for path in paths):
-        time.sleep(0.01)
+    until(lambda: all(path.exists() for path in paths))
     interruption.receive(signal.SIGUSR1, None)
 
 

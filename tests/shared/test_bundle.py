@@ -9,6 +9,7 @@ import pytest
 
 from shared.bundle import Bundle, Candidates, read_bundle, read_candidates, write_bundle, write_candidates
 from shared.cohort import Cohort, read_cohort, write_cohort
+from shared.columns import MAX_ATTRIBUTE_CHARS
 from shared.errors import UserError
 from shared.stored import MadeImages, pieces_of
 
@@ -215,3 +216,17 @@ def test_made_images_are_an_array(make_bundle: Callable[..., Bundle]) -> None:
     np.testing.assert_array_equal(np.asarray(made), images)
     np.testing.assert_array_equal(np.concatenate(list(pieces_of(made))), images)
     assert [len(piece) for piece in pieces_of(made)] == [2, 1]
+
+
+def test_what_its_own_reader_would_refuse_is_not_written(tmp_path: Path, make_bundle: Callable[..., Bundle]) -> None:
+    path = tmp_path / "bundle.h5"
+    most = replace(make_bundle(), audit={"told": "x" * (MAX_ATTRIBUTE_CHARS - len('{"told": ""}'))})
+    write_bundle(path, most)
+    assert_same(most, read_bundle(path))
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"audit has more than {MAX_ATTRIBUTE_CHARS} characters"):
+        write_bundle(path, replace(most, audit=most.audit | {"more": 1}))
+    strange = replace(most, candidates=most.candidates | {"a/b": most.candidates["similarity"]})
+    with pytest.raises(ValueError, match="holds candidates/a/b, which the format does not know"):
+        write_bundle(path, strange)
+    assert path.read_bytes() == before

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from bundle_parts import COLUMNS, contents_of, same, seal_again, sentence
 from damage import KINDS
+from waiting import until
 
 from shared.bundle import Bundle, read_bundle, write_bundle
 from shared.errors import UserError
@@ -202,6 +203,7 @@ def _kill(first: Path, second: Path, folder: Path) -> None:
                     for bundle in reversed(bundles):
                         write_bundle(path, bundle)
             os._exit(1)
+        until(lambda here=path.parent: next(here.glob(f".*{PART}"), None) is not None)
         time.sleep(rng.random() * 0.1)
         os.kill(writer, signal.SIGKILL)
         assert os.WTERMSIG(os.waitpid(writer, 0)[1]) == signal.SIGKILL

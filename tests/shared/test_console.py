@@ -6,7 +6,7 @@ from rich.console import Console
 
 import shared.console
 import shared.progress
-from shared.console import is_interactive, say, user_errors
+from shared.console import say, user_errors
 from shared.errors import UserError
 from shared.progress import progress
 
@@ -41,7 +41,6 @@ def test_our_own_mistakes_keep_their_traceback() -> None:
 def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     say("[red]folder[/red]/" + "x" * 300)
     assert capsys.readouterr().err == "[red]folder[/red]/" + "x" * 300 + "\n"
-    assert not is_interactive()
 
 
 def test_without_a_terminal_there_is_a_line_a_minute(

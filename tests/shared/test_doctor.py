@@ -191,3 +191,22 @@ def test_findings_are_told_as_a_table_or_json(capsys: pytest.CaptureFixture[str]
 def test_what_is_in_the_way_ends_with_a_sentence() -> None:
     with pytest.raises(UserError, match=r"^synth train would not run: no disk; buy one \(and 1 more, above\)\.$"):
         tell([bad("disk", "no disk; buy one."), bad("memory", "none.")], "synth train")
+
+
+def test_a_folder_that_was_left_half_written_is_told_once(tmp_path: Path) -> None:
+    half = tmp_path / "deep" / ".page.abc.part"
+    (half / "inner").mkdir(parents=True)
+    (half / "inner" / ".x.part").write_bytes(bytes(300))
+    (half / "y").write_bytes(bytes(200))
+    os.utime(half, (time.time() - 2 * places.OLD_S,) * 2)
+    found = {each.about: each.text for each in examine_folder(tmp_path, 0)}
+    assert found["half-written"].startswith(f"{half}, ")
+    assert "more" not in found["half-written"]
+
+
+def test_files_that_vanish_while_they_are_looked_at_are_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = [tmp_path / ".gone.abc.part", tmp_path / "gone"]
+    monkeypatch.setattr(places, "_below", lambda folder: iter(gone))
+    assert "half-written" not in states(examine_folder(tmp_path, 0))

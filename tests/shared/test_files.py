@@ -82,6 +82,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
 def test_parts_of_killed_processes_are_removed(tmp_path: Path) -> None:
     for name in (".a.txt.x1.part", "b.part", ".hidden"):
         (tmp_path / name).touch()
+    (tmp_path / ".page.abc.part" / "inner").mkdir(parents=True)
     remove_parts(tmp_path)
     remove_parts(tmp_path / "missing")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "b.part"]

@@ -1,5 +1,8 @@
 """Folders that appear whole or not at all, and what is never replaced."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +78,44 @@ def test_a_files_name_is_no_folders(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"e2\.txt: a file's name, and a folder is to be written; give another --out"):
         require_new_folder(tmp_path / "e2.txt", mark=MARK, force=False)
     require_new_folder(tmp_path / "run.v2", mark=MARK, force=False)
+
+
+def test_what_cannot_take_its_place_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with whole_folder(tmp_path / "b") as part:
+        (part / "x").write_text("1")
+    replace = Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.suffix == ".part":
+            raise PermissionError(1, "Operation not permitted")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(PermissionError), whole_folder(tmp_path / "b") as part:
+        (part / "y").write_text("2")
+    assert content(tmp_path) == {"b/x": "1"}
+
+
+@pytest.mark.parametrize("again", ["required", "written"])
+def test_a_process_that_was_killed_between_two_renames_loses_nothing(tmp_path: Path, again: str) -> None:
+    """SIGKILL just before the new folder takes its place."""
+    script = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom shared.folders import whole_folder\n"
+        "path, replace = Path(sys.argv[1]), Path.replace\n"
+        "with whole_folder(path) as part:\n    (part / 'x').write_text('1')\n"
+        "def killed(self, target):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL) if self.suffix == '.part' else replace(self, target)\n"
+        "Path.replace = killed\n"
+        "with whole_folder(path) as part:\n    (part / 'y').write_text('2')\n"
+    )
+    path = tmp_path / "a [1]"
+    ended = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert not path.exists()
+    if again == "required":
+        with pytest.raises(UserError, match="exists already"):
+            require_new_folder(path, mark=MARK, force=False)
+    else:
+        with pytest.raises(FileNotFoundError), whole_folder(path) as part:
+            (part / "y").rename(part / "z")
+    assert content(path) == {"x": "1"}

@@ -12,12 +12,11 @@ from shared.errors import UserError
 from shared.plots import HeatBlock, HeatTile, heat_sheet, overlay
 from shared.plots.heat import CELL_PX, WARM
 
-RNG = np.random.default_rng(0)
 LEGEND = ("none", "strongest")
 
 
-def photo(size: int) -> np.ndarray:
-    return RNG.integers(0, 250, (size, size, 3), dtype=np.uint8)
+def photo(size: int, number: int = 0) -> np.ndarray:
+    return np.random.default_rng([size, number]).integers(0, 250, (size, size, 3), dtype=np.uint8)
 
 
 def luminance(colour: np.ndarray) -> float:
@@ -63,7 +62,7 @@ def test_heat_that_does_not_fit_is_refused(heat: np.ndarray) -> None:
 
 @pytest.mark.parametrize("size", [32, CELL_PX])
 def test_every_photograph_stands_beside_its_overlay_in_reading_order(tmp_path: Path, size: int) -> None:
-    images = [photo(size) for _ in range(6)]
+    images = [photo(size, number) for number in range(6)]
     heats = [np.full((size, size), level) for level in (0, 0.2, 0.4, 0.6, 0.8, 1)]
     tiles = [HeatTile(*each, "p 0.98\na1b2c3d4") for each in zip(images, heats, strict=True)]
     blocks = [HeatBlock("first", tiles[:4]), HeatBlock("none", []), HeatBlock("second", tiles[4:])]

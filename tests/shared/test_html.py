@@ -5,6 +5,8 @@ import hashlib
 import html
 import io
 import re
+import struct
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -185,3 +187,23 @@ def test_a_report_is_a_new_html_file_that_names_its_command(folder: Path) -> Non
     require_new_report(folder / "r.html", force=True)
     with pytest.raises(UserError, match=r"not an HTML file; give a name that ends in \.html"):
         require_new_report(folder / "r.pdf", force=False)
+
+
+def test_a_damaged_picture_is_one_sentence(tmp_path: Path) -> None:
+    """Whatever is cut off, and whichever byte of the header is another one."""
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "p.png")
+    whole = (tmp_path / "p.png").read_bytes()
+    header = 33  # signature and IHDR
+    damaged = [whole[:length] for length in range(len(whole) - 12)]  # the last chunk says no more than that it ends
+    damaged += [whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :] for place in range(header)]
+    short = struct.pack(">I", 5) + b"IHDR" + bytes(5)
+    damaged.append(whole[:8] + short + struct.pack(">I", zlib.crc32(short[4:])) + whole[header:])
+    refused = []
+    for content in damaged:
+        (tmp_path / "d.png").write_bytes(content)
+        try:
+            embed(tmp_path / "d.png")
+        except UserError as error:
+            refused.append(str(error))
+    assert len(refused) > 0.9 * len(damaged)
+    assert all(re.search("not a picture that can be read|are too many for a page", each) for each in refused)

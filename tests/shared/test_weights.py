@@ -1,4 +1,5 @@
 import hashlib
+import http.client
 import io
 import urllib.error
 import urllib.request
@@ -145,3 +146,31 @@ def test_the_cache_is_torchs_own(monkeypatch, tmp_path):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         assert weights.cache_folder() == Path(hub.get_dir()) / "checkpoints"
+
+
+@pytest.mark.parametrize("error", [http.client.IncompleteRead(b"some"), http.client.BadStatusLine("")])
+def test_a_download_that_breaks_off_is_one_sentence(cache, monkeypatch, error):
+    class Answer(io.BytesIO):
+        headers = Message()
+
+        def read(self, count: int | None = -1) -> bytes:
+            raise error
+
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Answer())
+    with pytest.raises(UserError, match=f"and its download failed .*{SHA256}"):
+        find_weights(FILE, WeightSource())
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", ["many", "-1", "²"])
+def test_a_length_that_is_none_is_no_obstacle(server, cache, monkeypatch, length):
+    server[FILE.url] = CONTENT
+    answer = urllib.request.urlopen
+
+    def odd(url, timeout):
+        stream = answer(url, timeout)
+        stream.headers = {"Content-Length": length}
+        return stream
+
+    monkeypatch.setattr(urllib.request, "urlopen", odd)
+    assert find_weights(FILE, WeightSource()).sha256 == SHA256

@@ -153,14 +153,12 @@ def _killed_until_done(
 
     The first kill is amid a write: on a busy machine all writes can pass between two looks, and the run is begun anew.
     """
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"kills of seed {seed}")
-    dice = random.Random(seed)
+    dice = random.Random(os.environ.get("RARESCREEN_KILLS", "0"))  # another seed kills at other moments
     parts: list[bool] = []
     for number in range(kills):
         moment_s = dice.uniform(0, lasts_s) if number % 2 else None
         left = _kill(start(arguments, told), run, moment_s)
-        for _ in range(4):
+        for _ in range(20):
             if number or left is not None:
                 break
             shutil.rmtree(run)

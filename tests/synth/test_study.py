@@ -5,17 +5,18 @@ import json
 import multiprocessing
 import os
 import signal
-import time
 from collections import Counter
+from types import SimpleNamespace
 from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 from studies import CELLS, GRID, PLAN, claim_and_hang, do_all, open_study, take_part, trials
+from waiting import until
 
 from shared.errors import UserError
-from shared.studies.claim import LostCellError
+from shared.studies.claim import BEAT, CELL, LostCellError
 from shared.studies.study import MAX_REPEATS
 from shared.studies.values import Budget, Range
 from synth.training.cells import Cell, product
@@ -51,8 +52,20 @@ def test_workers_that_begin_at_once_share_a_grid(address):
     assert len(trials(address)) == len(CELLS)
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The seconds that have passed for those who look at others here."""
+    now = [0.0]
+    monkeypatch.setattr("shared.studies.study.time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def beat_of(address, cell):
+    return next(t.user_attrs.get(BEAT) for t in trials(address) if t.user_attrs.get(CELL) == cell.name)
+
+
 @pytest.mark.parametrize("known", [True, False])
-def test_a_killed_workers_cell_is_taken_up(address, monkeypatch, known):
+def test_a_killed_workers_cell_is_taken_up(address, monkeypatch, clock, known):
     """At once on the machine where it was killed; elsewhere once it has been silent for long enough."""
     if not known:
         monkeypatch.setattr("shared.studies.study.has_ended", lambda _: False)
@@ -63,14 +76,17 @@ def test_a_killed_workers_cell_is_taken_up(address, monkeypatch, known):
     study = open_study(address, grace_s=1.0)
     rest = do_all(study)
     assert rest == [cell.name for cell in CELLS[1:]]
-    time.sleep(1.5)
+    assert study.claim() is None
+    beats = beat_of(address, CELLS[0])
+    until(lambda: beat_of(address, CELLS[0]) != beats)
+    clock[0] += 10
     assert study.claim() is None  # it lives, and beats
     assert study.standing().running == 1
     os.kill(worker.pid, signal.SIGKILL)
     worker.join()
     if not known:
         assert study.claim() is None
-        time.sleep(1.2)
+        clock[0] += 1.1
     assert do_all(study) == [CELLS[0].name]
     states = Counter(t.state for t in trials(address))
     assert states == {TrialState.COMPLETE: len(CELLS), TrialState.FAIL: 1}
@@ -78,11 +94,11 @@ def test_a_killed_workers_cell_is_taken_up(address, monkeypatch, known):
     assert dead.intermediate_values == {1000: 3.0}
 
 
-def test_a_worker_that_was_asleep_learns_that_its_cell_is_gone(address):
+def test_a_worker_that_was_asleep_learns_that_its_cell_is_gone(address, clock):
     asleep = open_study(address, grace_s=8.0).claim()  # its first beat would come after 2 s
     study = open_study(address)
     done = do_all(study)
-    time.sleep(8.1)
+    clock[0] += 8.1
     done += do_all(study)
     assert sorted(done) == sorted(cell.name for cell in CELLS)
     with asleep:
@@ -131,7 +147,7 @@ def test_cells_that_were_done_in_another_place_are_done(address):
     assert do_all(open_study(address, **here)) == [cell.name for cell in CELLS]  # its files were removed
 
 
-def test_a_result_that_is_told_while_its_worker_is_given_up_counts(tmp_path, monkeypatch):
+def test_a_result_that_is_told_while_its_worker_is_given_up_counts(tmp_path, monkeypatch, clock):
     address = f"sqlite:///{tmp_path}/study.db"
     late = open_study(address, grace_s=1.0).claim()
     study = open_study(address)
@@ -143,7 +159,7 @@ def test_a_result_that_is_told_while_its_worker_is_given_up_counts(tmp_path, mon
         return tell(number, *values, **named)
 
     study.claim().give_back("stopped")  # the first look
-    time.sleep(1.1)
+    clock[0] += 1.1
     monkeypatch.setattr(study._study, "tell", telling)
     done = do_all(study)
     assert late.cell.name not in done
@@ -183,20 +199,17 @@ def test_whoever_does_not_wait_stays_until_all_others_have_shown_that_they_live(
             elsewhere.setattr("shared.studies.study.has_ended", lambda _: False)
             assert there.claim() is None
             assert there.standing().doubtful == 1
-            end = time.monotonic() + 60
-            while there.standing().doubtful:
-                assert time.monotonic() < end
-                time.sleep(0.1)
-                assert there.claim() is None
+            until(lambda: there.claim() is not None or not there.standing().doubtful)
+            assert there.claim() is None
         claim.give_back("stopped")
 
 
-def test_a_cell_whose_workers_always_die_is_left_alone(tmp_path):
-    study = open_study(f"sqlite:///{tmp_path}/study.db", Search(cells=CELLS[:1]), grace_s=0.02)
+def test_a_cell_whose_workers_always_die_is_left_alone(tmp_path, clock):
+    study = open_study(f"sqlite:///{tmp_path}/study.db", Search(cells=CELLS[:1]), grace_s=1.0)
     for _ in range(3):
         assert study.claim() is not None  # and is never heard of again
         assert study.claim() is None
-        time.sleep(0.05)
+        clock[0] += 1.1
     assert study.claim() is None
     assert study.standing().doubtful == 0
     assert "3 times its worker was not heard of" in study.standing().failed[CELLS[0].name]
