@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from classify.fitting.plan import require_settings
 from classify.fitting.settings import FitOptions
-from classify.models import CLASSES, build_model
-from classify.presets import read_preset
+from classify.models import CLASSES, build_model, set_trainable
+from classify.presets import ALL, read_preset
 from classify.registry import find_model
 from shared.cohort import read_cohort
 from shared.doctor.finding import Finding, State, bad, good
@@ -32,6 +33,7 @@ EXTRAS = {
     "serve": "classify serve",
 }
 MODEL_BYTES = 4  # a parameter of what is kept of a fit
+FOLDS = 5  # of a cohort as it is usually prepared
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,10 @@ def examine(job: Job) -> list[Finding]:
     Raises `UserError`: `job` itself is wrong, whatever the machine.
     """
     cells = read_preset(job.preset)
-    size = job.size if job.cohort is None else read_cohort(job.cohort).size
+    for cell in cells:
+        require_settings(cell.options)
+    cohort = None if job.cohort is None else read_cohort(job.cohort)
+    size, folds = (job.size, FOLDS) if cohort is None else (cohort.size, cohort.folds)
     models = {cell.options.model: cell.options for cell in reversed(cells)}
     found = [*examine_packages(EXTRAS), *examine_machine(job.device, job.precision)]
     found += examine_weights(_weights(models), {}, WeightSource(job.weights, job.offline))
@@ -65,7 +70,8 @@ def examine(job: Job) -> list[Finding]:
         for name, options in reversed(models.items()) if job.trial else ():
             step, parameters = _step(options, size, job)
             found.append(step)
-            kept += parameters * MODEL_BYTES * sum(cell.options.model == name for cell in cells)
+            own = [cell for cell in cells if cell.options.model == name]
+            kept += parameters * MODEL_BYTES * sum(folds if cell.fold == ALL else 1 for cell in own)
     found += examine_folder(job.out, kept)
     return found + list(examine_storage(job.storage, job.out))
 
@@ -95,6 +101,7 @@ def _step(options: FitOptions, size: int, job: Job) -> tuple[Finding, int]:
                 head=options.head,
                 dropout=options.dropout,
             ).to(device)
+            set_trainable(classifier, spec.unfreeze if options.unfreeze is None else options.unfreeze, name=spec.name)
             images = torch.randint(256, (batch, size, size, 3), dtype=torch.uint8, device=device)
             begun = time.monotonic()
             with autocast(device, dtype):

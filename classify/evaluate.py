@@ -31,7 +31,7 @@ from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.console import console, say
 from shared.errors import UserError
 from shared.nn.device import choose_precision, describe_device
-from shared.nn.memory import peak_bytes
+from shared.nn.memory import forget_peak, peak_bytes
 from shared.progress import progress
 from shared.provenance import environment, hardware
 from shared.records import Record, append_record, read_records
@@ -109,6 +109,7 @@ def _record(
     title = f"{row_name(RowKey.of({'key': asdict(config)}))}, fold {config.fold}, {tested.name}"
     with torch.inference_mode():
         classifier(torch.tensor(images[:1], device=classifier.mean.device))  # the first pays for what is loaded then
+    forget_peak(classifier.mean.device)
     start_s = time.perf_counter()
     score = predict(classifier, images, description=title)
     test_s = time.perf_counter() - start_s
@@ -184,7 +185,7 @@ def _report(records: Sequence[Record], operating: Operating) -> None:
             say(line)
     if any(record["seen"] for record in records):
         say("warning: some test images were seen before (--allow-seen); every table that uses these records says so.")
-    if any(record["key"]["protocol"] == "paper" for record in records):
+    if any(record["key"]["protocol"] == "paper" and record["key"]["set"] == "balanced" for record in records):
         say("note: protocol paper chose the epoch on these test images; every table that uses these records says so.")
 
 

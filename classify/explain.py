@@ -10,7 +10,7 @@ import torch
 from classify.evaluate import require_own
 from classify.explaining.explained import MAX_COUNT, Explained, ExplainOptions
 from classify.explaining.page import DOCUMENT, PAGE, write_explanation, write_index
-from classify.explaining.pictures import on_photographs, on_test_images, prepared_size
+from classify.explaining.pictures import on_photographs, on_test_images
 from classify.fitting.folder import FittedModel, model_folders, read_model
 from classify.guard import refuse_seen
 from classify.models import Classifier
@@ -85,7 +85,7 @@ def explain_photographs(
     require_new_folder(out, mark=DOCUMENT, force=force, inputs=[model, *files])
     if len(files) > MAX_COUNT:
         raise UserError(f"--image: {len(files)} photographs are too many at once; give up to {MAX_COUNT}.")
-    sizes = {fitted.path: prepared_size(fitted) for fitted in models}
+    sizes = {fitted.path: fitted.prepared_size for fitted in models}
     ids, squared = _read(files, set(sizes.values()), options.fit)
     for fitted in models:
         known = np.isin(ids, np.concatenate([np.empty(0, np.str_), *(each.image_id for each in fitted.seen)]))

@@ -30,7 +30,6 @@ from classify.fitting.folder import FittedModel, model_folders, read_model
 from classify.measuring.operating import Operating
 from classify.models import Classifier
 from shared.cohort import Cohort
-from shared.columns import MAX_SIZE_PX
 from shared.console import say, tabulate
 from shared.document import to_markdown
 from shared.errors import UserError
@@ -85,7 +84,7 @@ def export(options: ExportOptions, cohort: Cohort | None = None) -> list[Path]:
     if cohort is not None:
         require_own(fitted, cohort)
     evaluated = evaluations(fitted, options.records, options.operating)
-    size = _prepared_size(fitted, cohort)
+    size = fitted.prepared_size if cohort is None else cohort.size
     classifier = fitted.load()
     thresholds = Thresholds.of(fitted, options.operating)
     network = ExportedClassifier(classifier, size=size, temperature=thresholds.temperature)
@@ -152,14 +151,6 @@ def _of_fold(model: Path, fold: int) -> Path:
     if found != fold:
         raise UserError(f"--fold {fold}: {model} is the model of fold {found}; leave it out, or give another folder.")
     return model
-
-
-def _prepared_size(fitted: FittedModel, cohort: Cohort | None) -> int:
-    """Return the side of the images that a model was fitted on, px."""
-    size = cohort.size if cohort is not None else fitted.document.get("cohort", {}).get("size")
-    if not isinstance(size, int) or not 1 <= size <= MAX_SIZE_PX:
-        raise UserError(f"{fitted.path}: does not tell the size of its cohort's images; give the cohort with --cohort.")
-    return size
 
 
 def _write(

@@ -78,12 +78,12 @@ def fit_fold(
     config, ranks = planned.config, place.ranks
     ranks.from_first(lambda: folder.require_free(path, config, force=force))
     classifier = None
-    if not ranks.from_first(lambda: folder.is_done(path, config)):
+    if not ranks.from_first(lambda: folder.is_done(path, config, force=force)):
         classifier = make_classifier(config, place)  # what cannot be made is refused before anything is written
     with contextlib.ExitStack() as claim:
         busy = f"{path}: another process is fitting this model; wait for it, or give another --out."
         ranks.from_first(lambda: claim.enter_context(claimed(path, busy)))
-        if ranks.from_first(lambda: folder.take(path, config)):
+        if ranks.from_first(lambda: folder.take(path, config, force=force)):
             if ranks.first:
                 (path / folder.MODEL).touch()  # so that make sees it is up to date
             say(f"{planned.title}: done before, in {path}")

@@ -35,7 +35,10 @@ class Seen:
 
 
 def seen_by_fit(cohort: Cohort, rows: Indices) -> Seen:
-    """Return the images of `cohort` that a classifier is fitted on or whose epoch they choose, in whole groups."""
+    """Return the images `rows` of `cohort` that a classifier is fitted on, in whole groups.
+
+    Under protocol paper the test images choose the epoch, too. They do not count as seen: tables tell of the protocol.
+    """
     rows = np.concatenate([rows, partners(cohort, rows)])
     return Seen(FITTED, cohort.sha256, cohort.image_id[rows], cohort.group_id[rows])
 

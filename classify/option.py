@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from classify.measuring.operating import LEAST as LEAST_OF_A_VALUE
 from shared.command_line import Input
 
 if TYPE_CHECKING:
@@ -82,7 +83,13 @@ SENSITIVITY = click.option(
     "--sensitivity",
     type=float,
     default=0.95,
-    help="Also judge at the threshold that finds this share of the validation positives.",
+    help="Judge, too, at the threshold that finds this share of the validation positives.",
+)
+FIT = click.option(
+    "--fit",
+    type=click.Choice(["crop", "pad", "stretch"]),
+    default="crop",
+    help="How photographs become square, as of `synth prepare`.",
 )
 PREVALENCE = click.option(
     "--prevalence", type=float, multiple=True, default=(0.03,), help="Share of positives in practice.  Repeatable."
@@ -90,7 +97,7 @@ PREVALENCE = click.option(
 LEAST = click.option(
     "--least",
     type=click.IntRange(min=0),
-    default=10,
+    default=LEAST_OF_A_VALUE,
     help="Images of an attribute's value below which nothing is said of it.",
 )
 

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from classify.measuring.operating import Operating
+from classify.measuring.operating import LEAST, Operating
 from classify.table2.figures import FIGURES
 from classify.table2.page import answer, sections
-from classify.table2.summary import LEAST
 from classify.tables import command_line, least_argument, read_table
 from shared.console import say
 from shared.document import Block, Bullets, Heading, moved

@@ -18,7 +18,7 @@ from shared.console import say
 from shared.decoding import Decoders
 from shared.errors import UserError
 from shared.images import Fit
-from shared.nn.device import choose_device
+from shared.nn.device import choose_device, choose_precision
 from shared.web.access import Access
 from shared.web.limits import MOST_PER_MINUTE, RateLimit
 from shared.web.server import Address, require_safe, reserve, serve
@@ -55,7 +55,7 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.per_minute <= MOST_PER_MINUTE:
-            raise UserError(f"--per-minute {self.per_minute:g}: out of range; give 1 or more.")
+            raise UserError(f"--per-minute {self.per_minute:g}: out of range; give 1 to {MOST_PER_MINUTE:g}.")
 
 
 def run(options: ServeOptions) -> None:
@@ -95,7 +95,9 @@ def make_service(fitted: FittedModel, options: ServeOptions) -> Service:
     validation_of(fitted)  # refused before the reference is made, which takes a while
     reference = _reference(fitted, options.cohort)
     judge = make_judge(fitted, reference, options.operating)
-    engine = Engine(fitted.load().to(choose_device(options.device)))
+    device = choose_device(options.device)
+    choose_precision("fp32", device)  # a verdict is that of `classify evaluate`, whatever the device
+    engine = Engine(fitted.load().to(device))
     return Service(
         decoders=Decoders(os.cpu_count() or 1, size=reference.size, fit=options.fit),  # last: processes, to be ended
         engine=engine,

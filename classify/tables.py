@@ -10,18 +10,18 @@ from typing import Any
 import rich.box
 import rich.table
 
-from classify.measuring.operating import Operating
+from classify.measuring.operating import LEAST, Operating
 from classify.table2.figures import FIGURES, draw_figures
 from classify.table2.page import page
 from classify.table2.page.rows import CONSOLE, console_cells
-from classify.table2.summary import LEAST, Table, summarize
+from classify.table2.summary import Table, summarize
 from shared.console import console, say
 from shared.document import to_markdown
 from shared.errors import UserError
 from shared.files import require_new, write_json, write_text
 from shared.records import read_records
 
-FORMAT = "rarescreen-table2"
+FORMAT = "rarescreen-table"
 VERSION = 2
 
 
@@ -35,14 +35,15 @@ def write_table(
 ) -> Table:
     """Write Table 2 of all `records` files to `out` (.md), the same as JSON, and its figures beside it.
 
-    Raises `UserError`: no record, a damaged file, an `out` that is no .md file, or one that exists without `force`.
+    Raises `UserError`: no record, a damaged file, an `out` that is no .md file, one that exists without `force`, or one
+    beside which the records themselves would be lost.
     """
     if out.suffix != ".md":
         raise UserError(f"--out {out}: not a Markdown file; give a name that ends in .md.")
     document = out.with_suffix(".json")
     pictures = {name: out.with_name(f"{out.stem}_{name}.png") for name in FIGURES}
     for path in (out, document, *pictures.values()):
-        require_new(path, force=force)
+        require_new(path, force=force, inputs=records)
     command = command_line("table", records, [*operating.arguments, *least_argument(least), "--out", out.name])
     table, drawn = read_table(records, pictures, operating=operating, least=least, command=command)
     for name in pictures.keys() - drawn:

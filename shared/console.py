@@ -12,6 +12,9 @@ from rich.text import Text
 
 from shared.errors import UserError
 
+LESS_MEMORY = "give a smaller --batch, fewer or smaller images at once, fewer --jobs, or a machine with more of it."
+MOST_OF_AN_ERROR = 200  # characters
+
 
 def processes() -> int:
     """Return how many processes torchrun started for this command, 1 without it."""
@@ -49,6 +52,20 @@ def user_errors() -> Iterator[None]:
         _fail(f"{where}{error.strerror or error}; check the path, its permissions and the free space.", code=2)
     except KeyboardInterrupt:
         _fail("interrupted; run the same command again.", code=130)
+    except (MemoryError, RuntimeError) as error:
+        if not tells_of_memory(error):
+            raise
+        _fail(f"not enough memory ({_first_line(error)}); {LESS_MEMORY}", code=2)
+
+
+def tells_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that memory was too small: Python's, NumPy's, or PyTorch's for any device."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0][:MOST_OF_AN_ERROR].rstrip(". ") or type(error).__name__
 
 
 def _fail(sentence: str, *, code: int) -> None:

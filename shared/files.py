@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from shared.errors import BusyError, UserError
 PART = ".part"  # ends the names of files that are being written
 LOCK = ".lock"
 READ_BYTES = 1 << 20  # of a large file at a time
+MAX_JSON_BYTES = 1 << 28  # of a table or a log
 
 
 @contextlib.contextmanager
@@ -90,6 +92,40 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON, whole or not at all; NaN and infinity are errors, not bad JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return what the JSON file at `path` says.
+
+    Raises `ValueError`: it is too large, not UTF-8, not JSON, or nested as no result is.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"more than {MAX_JSON_BYTES} bytes")
+    return parse_json(content.decode("utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """Return what a JSON text says.
+
+    Raises `ValueError`: it is none, has a number that is not finite, or is nested as no result is.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 @contextlib.contextmanager

@@ -99,6 +99,8 @@ def read_photo(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Phot
             return np.array(rgb if turn is None else rgb.transpose(turn))
     except BadPhotoError:
         raise
+    except MemoryError:  # says nothing of the photograph
+        raise
     except Image.DecompressionBombError as error:
         raise BadPhotoError(f"more than {max_pixels // 10**6} million pixels") from error
     except Exception as error:  # on damaged files the decoders raise nearly anything

@@ -1,12 +1,11 @@
 """records.jsonl: one evaluation a line, found again by its key."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
-from shared.files import locked, require_file, write_text
+from shared.files import locked, parse_json, require_file, write_text
 
 FORMAT = "rarescreen-record"
 VERSION = 2
@@ -65,8 +64,8 @@ def read_records(path: Path) -> list[Record]:
 def _parse(line: str, *, where: str) -> Record:
     way_out = "remove the line or give another file of records, and evaluate again."
     try:
-        record = json.loads(line, parse_constant=_refuse_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
+        record = parse_json(line)
+    except ValueError as error:
         raise UserError(f"{where}: not JSON, so the file is no records file or damaged; {way_out}") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT or not isinstance(record.get("key"), dict):
         raise UserError(f"{where}: not a record of an evaluation; {way_out}")
@@ -76,14 +75,3 @@ def _parse(line: str, *, where: str) -> Record:
         mend = "evaluate again, into another --records" if older else "update Rarescreen"
         raise UserError(f"{where}: of record version {version}, and this is version {VERSION}; {mend}.")
     return {name: value for name, value in record.items() if name not in ("format", "version")}
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is too large")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

@@ -1,7 +1,6 @@
 """The last screen of a study, `python -m shared.results results`: what was made, where, what its numbers mean."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from shared.console import console, user_errors
 from shared.errors import UserError
-from shared.files import require_file
+from shared.files import read_json, require_file
 
 MADE = {
     "report.html": "all of it on one page, from the photographs to the answer: open it in a browser",
@@ -73,7 +72,7 @@ def _change(before: float, after: float) -> str:
 
 
 def _read(path: Path) -> Any:
-    return json.loads(require_file(path, "table").read_text(encoding="utf-8"))
+    return read_json(require_file(path, "table"))
 
 
 @contextlib.contextmanager
@@ -83,7 +82,7 @@ def _damaged(path: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+    except (ArithmeticError, AttributeError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{path}: damaged; make it again.") from error
 
 

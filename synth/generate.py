@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -21,13 +22,14 @@ from shared.stored import Images, MadeImages, pieces_of
 from shared.weights import WeightSource
 from stylegan2_ada import Ranks
 from stylegan2_ada.config import NoiseMode
-from synth.drawing.pictures import BATCH, draw
+from synth.drawing.pictures import BATCH, batch_for, draw
 from synth.drawing.seeds import Seeds, choose_seeds
 from synth.drawing.trained import MAX_TRUNCATION, TrainedNetwork, open_network
 from synth.training.grid import licence_notice
 from synth.training.launch import joined
 
 MAX_BATCH = 4096
+PICTURE = re.compile(r"seed-?\d{3,20}\.png", re.ASCII)
 SHEET_IMAGES = 60
 
 
@@ -48,7 +50,7 @@ class GenerateOptions:
     noise: NoiseMode | None = None
     class_index: int | None = None
     png: Path | None = None
-    batch: int = BATCH
+    batch: int | None = None
     device: str = "auto"
     weights: Path | None = None
     offline: bool = False
@@ -60,7 +62,7 @@ class GenerateOptions:
             raise UserError(f"--truncation {psi:g}: out of range; give {-MAX_TRUNCATION:g} to {MAX_TRUNCATION:g}.")
         if self.noise not in (None, *get_args(NoiseMode)):
             raise UserError(f"--noise {self.noise}: no such noise; give {', '.join(get_args(NoiseMode))}.")
-        if not 1 <= self.batch <= MAX_BATCH:
+        if self.batch is not None and not 1 <= self.batch <= MAX_BATCH:
             raise UserError(f"--batch {self.batch}: out of range; give 1 to {MAX_BATCH}.")
 
 
@@ -123,14 +125,15 @@ def _candidates(trained: TrainedNetwork, seeds: Seeds, options: GenerateOptions,
     """Return what is drawn whenever it is asked for, by all ranks together."""
     label, class_name = drawn_class(trained, options.class_index)
     seen_image_id, seen_group_id = trained.seen()
-    recipe = Recipe(truncation_of(trained, options), options.noise or trained.noise, options.class_index, options.batch)
+    batch = batch_for(trained.size, options.batch)
+    recipe = Recipe(truncation_of(trained, options), options.noise or trained.noise, options.class_index, batch)
 
     def make(rows: npt.NDArray[np.int64]) -> Images:
         bar.advance(len(rows))
         return recipe.draw(trained, seeds[rows], ranks)
 
     return Candidates(
-        images=MadeImages((len(seeds), trained.size, trained.size, 3), make, options.batch * ranks.count),
+        images=MadeImages((len(seeds), trained.size, trained.size, 3), make, batch * ranks.count),
         seed=seeds,
         seen_image_id=seen_image_id,
         seen_group_id=seen_group_id,
@@ -215,6 +218,10 @@ def require_empty(folder: Path, *, option: str, force: bool) -> None:
 
 
 def _write_pngs(folder: Path, images: Images, seeds: Seeds) -> None:
+    """Write each picture by the name of its seed; those of an earlier call go first."""
+    for old in folder.glob("seed*.png"):
+        if PICTURE.fullmatch(old.name):
+            old.unlink()
     for image, seed in zip(images, seeds.tolist(), strict=True):
         with whole_file(folder / png_name(seed)) as part:
             Image.fromarray(image).save(part, format="PNG")

@@ -14,6 +14,9 @@ QUALITY_SPACES = ("auto", "offline", "lite1", "inception", "dinov2", "dinov2-sma
 SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16", "vgg16-fc1", "vgg16-conv5", "dinov2", "dinov2-small")
 
 DEVICE = click.option("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes the fastest.")
+DRAWN_BATCH = click.option(
+    "--batch", type=int, help="Images drawn at once; rounding alone depends on it.  [default: 32, fewer above 256 px]"
+)
 OFFLINE = click.option("--offline", is_flag=True, help="Never touch the network.")
 
 

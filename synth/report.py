@@ -1,6 +1,5 @@
 """The stage `synth report`: photographs, generators and selections as one page for people who read no code."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from shared.console import say
 from shared.document import Block, Bullets, Grid, Heading, Paragraph, Picture, deeper, escaped, moved, to_markdown
 from shared.drawn import Json
 from shared.errors import UserError
-from shared.files import require_file, require_new, write_text
+from shared.files import read_json, require_file, require_new, write_text
 from shared.html.report import cohort_words, require_new_report, write_report
 from shared.markdown import read_page
 from shared.provenance import environment
@@ -21,6 +20,7 @@ from synth.bundles.info import describe
 from synth.cohorts.page import cohort_page
 from synth.selecting.audit_page import KEEP, PHOTOGRAPH
 from synth.table1.markdown import how_trained
+from synth.training.grid import own_run
 
 SHEETS = ("_sheet.png", "_copies.png")  # of a bundle, with photographs among them
 # Nobody looked for copies of photographs among the first, and the others show those that were rejected, too.
@@ -124,11 +124,13 @@ def _command(options: ReportOptions) -> str:
 def _read_table(run: Path) -> dict[str, Any]:
     path = require_file(run / "table1.json", "table of the run or grid")
     try:
-        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        table: dict[str, Any] = read_json(path)
         best_cell(table)
         _generator(table["rows"][0])
-        Path(str(table["rows"][0]["run"]))
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
+        own_run(path, table["rows"][0]["run"])
+    except (ArithmeticError, AttributeError, ValueError, LookupError, TypeError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"{path}: damaged; run the same `synth train` command again to write it anew.") from error
     return table
 

@@ -18,7 +18,7 @@ from synth.scores.features import provenance
 from synth.selecting.audit import Audit, audit
 from synth.selecting.audit_page import pages, write_pages
 from synth.selecting.doubts import control_part
-from synth.selecting.memorization import gate_of
+from synth.selecting.memorization import gate_of, is_copy
 from synth.selecting.options import SelectOptions
 from synth.selecting.scored import Inputs, Scored, open_inputs, score_all
 from synth.selecting.scoring import Rows
@@ -49,7 +49,7 @@ def _conclude(inputs: Inputs, scored: Scored, options: SelectOptions) -> Bundle:
     """Choose, look at what came of it, and write everything."""
     gate = gate_of(scored.originals, options.gate)
     by = passes(scored.judged.scores, scored.thresholds)
-    passing = int(RULES[options.rule](by).sum())
+    passing = int((RULES[options.rule](by) & ~is_copy(scored.judged.distance, scored.judged.same, gate)).sum())
     with progress("looking for twins", passing, unit="images") as bar:
         choice = choose(
             inputs.candidates.images,

@@ -84,10 +84,10 @@ def _conclude(grids: list[FoldGrid], studies: list[Study[Cell]]) -> list[Path]:
 
     Raises `UserError`: a cell could not be trained.
     """
-    failed: dict[str, str] = {}
+    failed: dict[tuple[Path, str], str] = {}
     for grid, study in zip(grids, studies, strict=True):
         standing, rows = patiently(study.standing, f"{study.storage.name}:"), study.rows()
-        failed |= standing.failed
+        failed |= {(grid.out, name): reason for name, reason in standing.failed.items()}
         if standing.running:
             say(f"{grid.out}: other workers still have {standing.running} of the cells; the last one writes table1.md")
         elif rows:

@@ -319,11 +319,11 @@ def _model(name: str) -> Callable[[Path], Path]:
 
 def _read_model(path: Path) -> None:
     from classify.explaining.explained import ExplainOptions
-    from classify.explaining.pictures import judge_of, prepared_size
+    from classify.explaining.pictures import judge_of
     from classify.fitting.folder import read_model
 
     fitted = read_model(path.parent)
-    prepared_size(fitted)
+    assert fitted.prepared_size
     judge_of(fitted, ExplainOptions())
     fitted.load()
 

@@ -11,7 +11,7 @@ from classify import option
 
 
 @click.command("doctor")
-@click.argument("cohort", type=option.FILE, required=False)
+@click.argument("cohort", type=option.COHORT, required=False)
 @click.option("--preset", default="demo", metavar="demo|paper|controlled|FILE.toml", help="The cells of Table 2.")
 @click.option("--size", type=click.IntRange(8, 1024), default=256, help="Side of the images in px, without COHORT.")
 @click.option("--out", type=option.FILE, default=Path(), help="Folder where the models would go.")

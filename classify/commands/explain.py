@@ -17,12 +17,10 @@ from classify import option
 @click.option(
     "--image", "images", type=option.FILE, multiple=True, help="A photograph instead of a cohort.  Repeatable."
 )
-@click.option("--fit", default="crop", metavar="crop|pad|stretch", help="How to make a photograph square.")
+@option.FIT
 @click.option("--method", default="auto", metavar="auto|grad-cam|occlusion", help="How heat maps are made.")
 @click.option("--count", type=int, default=8, help="Images of each kind that are shown, at most.")
-@click.option(
-    "--sensitivity", type=float, default=0.95, help="The threshold finds this share of the validation positives."
-)
+@option.SENSITIVITY
 @click.option("--threshold", type=float, help="Probability above which an image is called positive, instead.")
 @click.option("--checks", type=int, default=32, help="Images that each check of the maps looks at; 0 checks nothing.")
 @click.option(

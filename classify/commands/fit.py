@@ -29,7 +29,7 @@ from classify import option
     "--model",
     default="custom_cnn",
     metavar="NAME",
-    help="custom_cnn, inception_v3, vgg16, mobilenet, resnet50, efficientnet_lite0, or timm:NAME.",
+    help="custom_cnn, inception_v3, vgg16, mobilenet, resnet50, efficientnet_lite0, linear_probe, or timm:NAME.",
 )
 @click.option("--unfreeze", type=int, metavar="N", help="Train the last N modules of the backbone beside the head.")
 @click.option("--depth", type=int, help="Convolutions of the custom CNN.  [default: 6]")

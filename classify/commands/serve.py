@@ -12,8 +12,8 @@ from shared.command_line import served
 
 @click.command("serve")
 @click.argument("model", type=option.FILE)
-@click.option("--cohort", type=option.FILE, help="The cohort of the model; needed once, later its features are there.")
-@click.option("--fit", type=click.Choice(["crop", "pad", "stretch"]), default="crop", help="As of `synth prepare`.")
+@click.option("--cohort", type=option.COHORT, help="The cohort of the model; needed once, to look at its images.")
+@option.FIT
 @option.SENSITIVITY
 @click.option("--prevalence", type=float, default=0.03, help="Share of positives among those who use it.")
 @click.option("--disease", metavar="WORDS", help="What the page calls the positive class.  [default: its name]")

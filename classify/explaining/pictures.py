@@ -25,14 +25,11 @@ from classify.table2.gather import UNDECIDED, RowKey, settings_on_validation
 from classify.table2.wording import row_name
 from classify.tested import TestSet
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
-from shared.errors import UserError
 from shared.images import WHITE
 from shared.nn.device import describe_device
 from shared.nn.segment import Segmenter
 from shared.progress import progress
 from shared.provenance import environment
-
-MAX_SIZE_PX = 1024  # of a cohort
 
 PHANTOM_ONLY = "The model learnt the phantom, rendered skin: nothing here says anything of patients."
 
@@ -159,15 +156,6 @@ def check(
         masks = segmenter(images[positives], advance=bar.advance)
     white = np.where(masks[..., None], images[positives], np.uint8(WHITE))
     return Checks(randomized, deletion, mask_share(maps.clip(min=0), masks, segmenter.name), white)
-
-
-def prepared_size(fitted: FittedModel) -> int:
-    """Return the side in px of the images that a model was fitted on; raise `UserError` when its folder tells none."""
-    told = fitted.document.get("cohort")
-    size = told.get("size") if isinstance(told, dict) else None
-    if not isinstance(size, int) or not 1 <= size <= MAX_SIZE_PX:
-        raise UserError(f"{fitted.path}: tells no size of its images; fit the model again with --force.")
-    return size
 
 
 def _some(rng: np.random.Generator, rows: Integers, count: int) -> Integers:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from classify.fitting.folder import FittedModel, as_plain
+from classify.measuring.operating import LEAST
 from classify.measuring.outcome import SetResult, set_result
 from classify.table2.caveats import caveats_of
 from classify.table2.gather import RowKey
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from classify.measuring.operating import Operating
 
-LEAST = 10  # images of an attribute's value below which nothing is said of it
 AT_VERDICT = ("accuracy", "sensitivity", "specificity", "precision")
 
 

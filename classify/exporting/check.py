@@ -45,7 +45,7 @@ class Differences:
     @property
     def largest(self) -> float:
         """The largest of all."""
-        return max(self.probability, self.score, self.evidence or 0.0)
+        return float(np.max([self.probability, self.score, self.evidence or 0.0]))  # Python's max drops what is NaN
 
     @property
     def within(self) -> bool:
@@ -77,8 +77,7 @@ def compare(
         with torch.inference_mode():
             expected = [each.numpy() for each in network(torch.from_numpy(others))]
         found.append(_differences(answer(others), expected))
-    worst = [max(each) for each in zip(*found, strict=True)]
-    probability, score, *evidence = (float(each) for each in worst)
+    probability, score, *evidence = np.max(found, axis=0).tolist()
     return Differences(probability, score, evidence[0] if evidence else None, len(images), source)
 
 

@@ -18,6 +18,7 @@ from classify.fitting.settings import FitConfig, as_read, fits
 from classify.guard import Seen
 from classify.models import Classifier, build_model, set_trainable
 from shared.cohort import PHANTOM
+from shared.columns import MAX_SIZE_PX
 from shared.errors import UserError
 from shared.files import require_file, whole_file, write_json
 
@@ -51,6 +52,15 @@ class FittedModel:
         """Whether it was fitted on the phantom, rendered skin."""
         cohort = self.document.get("cohort")
         return isinstance(cohort, dict) and cohort.get("source") == PHANTOM
+
+    @property
+    def prepared_size(self) -> int:
+        """The side in px of the cohort's images; raises `UserError` when the folder tells none."""
+        cohort = self.document.get("cohort")
+        size = cohort.get("size") if isinstance(cohort, dict) else None
+        if not isinstance(size, int) or not 1 <= size <= MAX_SIZE_PX:
+            raise UserError(f"{self.path}: does not tell the size of its cohort's images; fit it again with --force.")
+        return size
 
     def load(self) -> Classifier:
         """Return the classifier with its fitted tensors, in eval mode on the CPU."""
@@ -104,9 +114,20 @@ def require_free(folder: Path, config: FitConfig, *, force: bool) -> None:
         raise UserError(f"{folder}: exists and holds no model; give --force to use it nevertheless, or another --out.")
 
 
-def is_done(folder: Path, config: FitConfig) -> bool:
-    """Tell whether the fit of `config` is done in `folder`."""
-    return is_finished(folder) and _is_of(folder, config)
+def is_done(folder: Path, config: FitConfig, *, force: bool = False) -> bool:
+    """Tell whether the fit of `config` is done in `folder`; with `force` a damaged one does not count."""
+    return is_finished(folder) and _is_of(folder, config) and not (force and _is_damaged(folder))
+
+
+def _is_damaged(folder: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        read_model(folder)
+        with safe_open(folder / MODEL, "pt") as tensors:
+            return not tensors.keys()
+    except (UserError, SafetensorError):
+        return True
 
 
 def _is_of(folder: Path, config: FitConfig) -> bool:
@@ -116,12 +137,17 @@ def _is_of(folder: Path, config: FitConfig) -> bool:
         return False
 
 
-def take(folder: Path, config: FitConfig) -> bool:
-    """Remove another fit than that of `config` from `folder`, and tell whether that fit is done already."""
+def take(folder: Path, config: FitConfig, *, force: bool = False) -> bool:
+    """Remove another fit than that of `config` from `folder`, and tell whether that fit is done already.
+
+    With `force` a fit that is done, but damaged, is removed too.
+    """
     if not (folder / CONFIG).is_file():
         return False
-    if _is_of(folder, config):
-        return is_finished(folder)
+    if is_done(folder, config, force=force):
+        return True
+    if _is_of(folder, config) and not is_finished(folder):
+        return False
     for name in (MODEL, HISTORY, SEEN, CHECKPOINT, END, CONFIG):
         (folder / name).unlink(missing_ok=True)
     return False

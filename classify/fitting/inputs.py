@@ -18,7 +18,7 @@ from classify.fitting.features import FeatureStore
 from classify.fitting.mixing import Entries, Mixture
 from classify.fitting.pixels import Pixels, codes_of, fields_of
 from classify.fitting.prefix import Cut
-from classify.fitting.schedule import Shown, TrainSettings
+from classify.fitting.schedule import Shown, TrainSettings, all_shown
 from classify.models import Classifier
 from shared.console import say
 from shared.nn.memory import free_bytes
@@ -101,18 +101,18 @@ def choose_inputs(
     classifier: Classifier,
     parts: Cut | None,
     mixture: Mixture,
-    shown: Shown,
     store: FeatureStore,
     settings: TrainSettings,
     ranks: Ranks = ALONE,
 ) -> Inputs:
-    """Return the inputs of a fit that will be `shown` these entries: features where `parts` gives them and memory is.
+    """Return the inputs of a fit with these `settings`: features where `parts` gives them and memory is.
 
     All of `ranks` get the same kind.
     """
     pixels = Pixels(mixture.images, classifier.mean.device, settings.seed)
     if parts is None:
         return PixelInputs(classifier, pixels)
+    shown = all_shown(mixture, settings)
     wanted = 4 * parts.width * sum(map(len, _wanted(shown, settings.dtype).values()))
     allowed = kept_bytes(classifier.mean.device)
     if ranks.most(int(wanted > allowed)):

@@ -8,7 +8,7 @@ from classify.fitting.features import FeatureStore
 from classify.fitting.inputs import choose_inputs
 from classify.fitting.plan import Plan
 from classify.fitting.prefix import cut
-from classify.fitting.schedule import FROZEN_VARIATIONS, TrainSettings, all_shown, seeded
+from classify.fitting.schedule import FROZEN_VARIATIONS, TrainSettings, seeded
 from classify.fitting.score import Progress, Watcher
 from classify.fitting.settings import FitConfig
 from classify.fitting.training import Training
@@ -77,7 +77,7 @@ def make_training(
     settings = train_settings(config, place.device, is_cut=parts is not None)
     store = FeatureStore(place.cache, place.ranks, place.interruption)
     with reproducible():
-        inputs = choose_inputs(classifier, parts, mixture, all_shown(mixture, settings), store, settings, place.ranks)
+        inputs = choose_inputs(classifier, parts, mixture, store, settings, place.ranks)
     return Training(
         classifier,
         inputs,

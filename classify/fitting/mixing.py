@@ -5,8 +5,9 @@ All draws follow from the cohort's seed and from content, not from the order of 
 uses is part of what 1:2 uses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ class Mixture:
     `choice` decides on the epoch: the validation images, and under the paper's protocol the balanced test set.
     """
 
-    images: npt.NDArray[np.uint8]  # [M, S, S, 3] each image once
+    read: Callable[[], npt.NDArray[np.uint8]]  # of `images`
     label: Indices  # [M]
     synthetic: npt.NDArray[np.bool_]  # [M]
     group: Indices  # [M] of the cohort; each synthetic image has one of its own, below 0
@@ -71,6 +72,11 @@ class Mixture:
     choice: Entries
     counts: dict[str, int]  # images before augmentation, by what they are
     fitted_rows: Indices  # of the cohort: real images in train or validation
+
+    @cached_property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """Each image once, [M, S, S, 3]; read at their first use, since most plans are made for their counts alone."""
+        return self.read()
 
     @property
     def is_paper(self) -> bool:
@@ -126,9 +132,9 @@ def mix(
     train, validation = six_fold(np.concatenate(shown)), choice
     if protocol == "paper":
         train, validation = _split_leaky(train, np.random.default_rng([cohort.seed, fold, _LEAKY_SPLIT]))
-    images, label, group = builder.build()
+    label, group = builder.columns()
     return Mixture(
-        images=images,
+        read=builder.images,
         label=label,
         synthetic=group < 0,
         group=group,
@@ -198,15 +204,24 @@ class _Builder:
         keys = zip(source.tolist(), rows.tolist(), strict=True)
         return np.array([self._row.setdefault(key, len(self._row)) for key in keys], np.int64)
 
-    def build(self) -> tuple[npt.NDArray[np.uint8], Indices, Indices]:
+    def _places(self) -> tuple[Indices, Indices]:
+        source, row = np.array(list(self._row)).reshape(-1, 2).T
+        return source, row
+
+    def columns(self) -> tuple[Indices, Indices]:
+        label, group = np.empty(len(self._row), np.int64), -1 - np.arange(len(self._row))
+        source, row = self._places()
+        own = source == 0
+        label[own], group[own] = self._cohort.label[row[own]], self._cohort.group_id[row[own]]
+        for number, bundle in enumerate(self._bundles, start=1):
+            label[source == number] = bundle.label
+        return label, group
+
+    def images(self) -> npt.NDArray[np.uint8]:
         size = self._cohort.size
         images = np.empty((len(self._row), size, size, 3), np.uint8)
-        label, group = np.empty(len(self._row), np.int64), -1 - np.arange(len(self._row))
-        source, row = np.array(list(self._row)).reshape(-1, 2).T
-        own = source == 0
-        images[own], label[own] = self._cohort.images[row[own]], self._cohort.label[row[own]]
-        group[own] = self._cohort.group_id[row[own]]
-        for number, bundle in enumerate(self._bundles, start=1):
+        source, row = self._places()
+        for number, images_of in enumerate((self._cohort.images, *(bundle.images for bundle in self._bundles))):
             own = source == number
-            images[own], label[own] = bundle.images[row[own]], bundle.label
-        return images, label, group
+            images[own] = images_of[row[own]]
+        return images

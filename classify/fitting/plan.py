@@ -20,6 +20,8 @@ from shared.errors import UserError
 from shared.nn.device import choose_precision, fastest_precision
 from shared.splits import require_fold
 
+MOST = 1_000_000  # epochs, or images a step
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -54,6 +56,7 @@ def plan(
 
     Raises `UserError`: a setting out of range, no bundle that fits or holds enough, or a fold that lacks a class.
     """
+    require_settings(options)
     require_fold(cohort, fold)
     if not inner:
         test_set(cohort, fold, "balanced")  # what could not be tested is not fitted
@@ -82,7 +85,7 @@ def _resolve(
         real = mixture.counts["real_positives"]
         epochs = more_epochs(epochs, real, ratio.count(real))
     unfreeze = spec.unfreeze if options.unfreeze is None else options.unfreeze
-    config = FitConfig(
+    return FitConfig(
         model=spec.name,
         ratio=str(ratio),
         protocol=options.protocol,
@@ -104,15 +107,22 @@ def _resolve(
         cohort=cohort.sha256,
         bundles=tuple(bundle.sha256 for bundle in supply.all),
     )
+
+
+def require_settings(options: FitOptions) -> None:
+    """Raise `UserError` when a setting is out of range, whatever the images are."""
+    spec = find_model(options.model)
     for name in ("epochs", "batch", "patience"):
-        value = getattr(config, name)
+        value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: too few; give 1 or more.")
-    require_lr(config.lr, spec.lr)
-    if config.seed < 0:
-        raise UserError(f"--seed {config.seed}: negative; give 0 or more.")
-    _require_known("optimizer", config.optimizer, OPTIMIZERS)
-    return config
+        if value is not None and value > MOST:
+            raise UserError(f"--{name} {value}: too many; give up to {MOST}.")
+    require_lr(spec.lr if options.lr is None else options.lr, spec.lr)
+    if options.seed < 0:
+        raise UserError(f"--seed {options.seed}: negative; give 0 or more.")
+    if options.optimizer is not None:
+        _require_known("optimizer", options.optimizer, OPTIMIZERS)
 
 
 def require_lr(lr: float, usual: float) -> None:

@@ -1,8 +1,8 @@
 """Rows of Table 2 against each other on the same test images: does it help, and is it the synthetic images?
 
-Two questions are kept apart. Would it be so on other images? That is McNemar's, and its answer holds for the models as
-they were trained. Would it be so with other trainings? Seeds and epochs chosen on few validation images move a model's
-accuracy by points, which no test of images sees; only differences between folds tell of it.
+Two questions are kept apart. Would it be so on other patients? That is McNemar's, and its answer holds for the models
+as they were trained. Would it be so with other trainings? Seeds and epochs chosen on few validation images move a
+model's accuracy by points, which no test of images sees; only differences between folds tell of it.
 """
 
 import itertools
@@ -36,19 +36,22 @@ class Contrast:
     Attributes:
         row, other: the two.
         n: images.
+        groups: patients or cases that these images are of.
         seeds: that both have.
         gain: in accuracy, 0..1, with its 95 % interval: Newcombe's, and the bootstrap over groups, in pairs, where that
             goes further.
         auc_gain: the same of the area under the curve, None where undefined; its interval is the bootstrap's.
         only_row_right, only_other_right: images that one of them gets right, means over seeds.
-        p: whether as many images got better as worse: McNemar's exact test, or with several seeds that of signs.
+        p: whether as many images got better as worse: McNemar's exact test, or the same of groups and of mean verdicts
+            (`classify.measuring.paired.sign_flip_exact`).
         p_folds: the corrected resampled t test over folds, None where they cannot tell.
-        p_holm, p_folds_holm: both corrected for all contrasts of the table.
+        p_holm, p_folds_holm: each corrected for all of the table's contrasts that have it.
     """
 
     row: RowKey
     other: RowKey
     n: int
+    groups: int
     seeds: int
     gain: float
     gain_interval: Interval
@@ -63,10 +66,7 @@ class Contrast:
 
     @property
     def is_better(self) -> bool:
-        """Whether these models of the row are better beyond chance among images.
-
-        By the corrected test, and by the interval, which knows groups.
-        """
+        """Whether these models of the row are better beyond chance among images: by the corrected test and interval."""
         return self.p_holm < LEVEL and self.gain > 0 and self.gain_interval[0] > 0
 
     @property
@@ -93,7 +93,12 @@ class Contrasts:
     @property
     def count(self) -> int:
         """How many there are."""
-        return sum(len(getattr(self, name)) for name in self.__annotations__)
+        return len(self.all)
+
+    @property
+    def all(self) -> tuple[Contrast, ...]:
+        """All of them, family by family."""
+        return tuple(each for name in self.__annotations__ for each in getattr(self, name))
 
 
 def contrasts(rows: Rows) -> Contrasts:
@@ -178,6 +183,7 @@ def _contrast(key: RowKey, other: RowKey, rows: Rows) -> Contrast | None:
         row=key,
         other=other,
         n=n,
+        groups=len(np.unique(first.group)),
         seeds=len(np.unique(first.seed)),
         gain=float(share @ difference / share.sum()),
         gain_interval=(min(drawn[0], interval[0]), max(drawn[1], interval[1])),
@@ -203,11 +209,12 @@ def _common(first: Verdicts, second: Verdicts) -> tuple[Verdicts, Verdicts]:
     return first.take(one), second.take(two)
 
 
-def _of_images(verdicts: Verdicts, difference: Values) -> tuple[list[int], list[int]]:
-    """Return for each image by how many verdicts one row is ahead, and how many verdicts it has."""
-    image = np.unique(verdicts.image, return_inverse=True)[1].reshape(-1)
+def _of_images(verdicts: Verdicts, difference: Values) -> tuple[list[int], list[int], list[int]]:
+    """Return for each image by how many verdicts one row is ahead, how many verdicts it has, and its group."""
+    _, row, image = np.unique(verdicts.image, return_index=True, return_inverse=True)
+    image = image.reshape(-1)
     ahead, count = np.bincount(image, weights=difference), np.bincount(image)
-    return np.rint(ahead).astype(int).tolist(), count.tolist()
+    return np.rint(ahead).astype(int).tolist(), count.tolist(), verdicts.group[row].tolist()
 
 
 def _auc_gain(resamples: Resamples, second: Verdicts) -> tuple[float | None, Interval | None]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from shared.errors import UserError
 
+LEAST = 10  # images of an attribute's value below which nothing is said of it
+
 
 @dataclass(frozen=True)
 class Operating:

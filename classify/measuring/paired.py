@@ -12,17 +12,18 @@ from classify.measuring.statistics import wilson_interval
 ALIKE = 1e-9  # a spread this much smaller than the differences is rounding
 
 
-def sign_flip_exact(ahead: Sequence[int], verdicts: Sequence[int]) -> float:
+def sign_flip_exact(ahead: Sequence[int], verdicts: Sequence[int], group: Sequence[int] | None = None) -> float:
     """Return the p value, both sides, of two classifiers being right equally often on the same images.
 
     Of each image the difference d = `ahead` / `verdicts` is known: by how many of its verdicts (several seeds) one
-    classifier is ahead. If they are alike, d is as often +|d| as -|d|, so their sum has a distribution that is known
-    exactly. With one verdict an image this is McNemar's exact test (McNemar 1947). The images must be independent; for
-    several images of a patient `classify.measuring.bootstrap.group_bootstrap` is the test. No difference at all is 1.
+    classifier is ahead. If they are alike, the sum of d over a group (a patient) is as often +|d| as -|d|, so the sum
+    of all has a distribution that is known exactly. With one verdict an image and one image a group this is McNemar's
+    exact test (McNemar 1947). The groups must be independent. No difference at all is 1.
 
     Args:
         ahead: [N] from -`verdicts` to `verdicts`.
         verdicts: [N] of each classifier, at least 1.
+        group: [N] number of the image's group; None where each image is its own.
 
     Raises `ValueError`: another number.
     """
@@ -31,6 +32,10 @@ def sign_flip_exact(ahead: Sequence[int], verdicts: Sequence[int]) -> float:
         raise ValueError("test of signs: an image has no verdict, or more of them apart than it has.")
     whole = math.lcm(*np.unique(counts).tolist())  # so that all d are whole numbers
     d = np.asarray(ahead, np.int64) * (whole // counts)
+    if group is not None:
+        member = np.unique(np.asarray(group), return_inverse=True)[1].reshape(-1)
+        d, images = np.zeros(member.max(initial=-1) + 1, np.int64), d
+        np.add.at(d, member, images)
     chances = np.ones(1)  # of each sum of those |d| whose sign is +
     for value, count in zip(*np.unique(np.abs(d[d != 0]), return_counts=True), strict=True):
         steps = np.zeros(value * count + 1)

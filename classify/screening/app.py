@@ -21,6 +21,7 @@ from starlette.formparsers import MultiPartParser
 from classify.screening.answer import Result, Service
 from classify.screening.feedback import MAX_TEXT, ROLES, STATEMENTS, Answer, Feedback
 from classify.screening.words import REHEARSAL, percentage
+from shared.errors import UserError
 from shared.images import BadPhotoError
 from shared.web.access import Access
 from shared.web.answers import refusals
@@ -42,8 +43,6 @@ ABOUT = (
     "is stored or logged."
 )
 STATIC = {"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
-
-MultiPartParser.spool_max_size = MAX_UPLOAD_BYTES + 1  # no photograph is ever written to a disk, not even for a moment
 
 
 class Removed(BaseModel):
@@ -164,6 +163,7 @@ async def _read_form(request: Request) -> tuple[bytes, bool]:
 
 def make_app(service: Service, access: Access, feedback: Feedback | None = None) -> FastAPI:
     """Return the application; without `feedback` nobody is asked, and nothing is kept."""
+    _keep_off_the_disk()
     app = new_application("Rarescreen: one photograph", ABOUT, lambda: _trouble(service))
     may_screen, screening = [access.needs(SCREEN)], Screening(service, asyncio.Semaphore(AT_ONCE))
     _add_page(app, Pages(service, access.tokens is not None, feedback is not None), screening, may_screen)
@@ -171,6 +171,13 @@ def make_app(service: Service, access: Access, feedback: Feedback | None = None)
     if feedback is not None:
         _add_feedback(app, feedback, [access.needs(FEEDBACK)])
     return app
+
+
+def _keep_off_the_disk() -> None:
+    """Let no photograph be written to a disk, not even for a moment: larger uploads than are taken would be."""
+    if not isinstance(getattr(MultiPartParser, "spool_max_size", None), int):
+        raise UserError("serve: this Starlette writes uploads where it wants; install the version of constraints.txt.")
+    MultiPartParser.spool_max_size = MAX_UPLOAD_BYTES + 1
 
 
 def guarded(app: FastAPI, names: Sequence[str] = (), log: TextIO | None = None) -> Guard:

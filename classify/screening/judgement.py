@@ -101,8 +101,13 @@ def make_judge(fitted: FittedModel, reference: Reference, operating: Operating) 
 def validation_of(fitted: FittedModel) -> tuple[Values, Integers]:
     """Return the scores [V] and labels [V] of a model's validation images.
 
-    Raises `UserError`: too few of a class.
+    Raises `UserError`: too few of a class, or images that the model was fitted on.
     """
+    if fitted.config.protocol != "strict":
+        raise UserError(
+            f"{fitted.path}: under protocol {fitted.config.protocol} turned copies of its validation images were "
+            "fitted on, so that no chance can be told of them; serve a model of protocol strict."
+        )
     kept = fitted.history["validation"]
     score, label = np.asarray(kept["score"], np.float64), np.asarray(kept["label"], np.int64)
     fewest = min(int((label == value).sum()) for value in (0, 1))

@@ -76,7 +76,7 @@ class TableStudy:
             planned, path = self.plan(cell), self.path(cell)
             require_testable(self.cohort, planned, self.sets, path, allow_seen=self.options.allow_seen)
             folder.require_free(path, planned.config, force=self.options.force)
-            if not folder.is_done(path, planned.config):
+            if not folder.is_done(path, planned.config, force=self.options.force):
                 with self._naming(cell):
                     builder.require(planned.config)
             found[cell.name] = planned.config

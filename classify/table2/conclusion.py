@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from classify.registry import model_label
 from classify.table2.wording import (
     control_words,
+    exact_test,
     listed,
     p_words,
     percent,
@@ -261,4 +262,4 @@ def _of_brackets(none: Sequence[Contrast], tests: int) -> list[str]:
     over = ", and over trainings the corrected t test of the folds" if folds else ""
     corrected = f"; corrected for {tests} comparisons" if tests > 1 else ""
     alone = "" if folds else " One fold tells nothing of other trainings."
-    return [f"(In brackets: 95 % intervals, and p: McNemar's exact test over images{over}{corrected}.{alone})"]
+    return [f"(In brackets: 95 % intervals, and p: {exact_test(none)}{over}{corrected}.{alone})"]

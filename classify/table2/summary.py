@@ -8,7 +8,7 @@ from typing import Any
 from classify.fitting.ratio import NONE
 from classify.measuring.contrast import Contrasts, contrasts
 from classify.measuring.measured import Measured
-from classify.measuring.operating import Operating
+from classify.measuring.operating import LEAST, Operating
 from classify.measuring.outcome import SetResult, set_result
 from classify.measuring.statistics import spread
 from classify.measuring.verdicts import Verdicts
@@ -20,7 +20,6 @@ from classify.table2.gather import RowKey, rows_of
 from shared.records import Record
 
 CHANCE = 0.5  # area under the curve of a probe that knows nothing
-LEAST = 10  # images of an attribute's value below which nothing is said of it
 
 
 @dataclass(frozen=True)

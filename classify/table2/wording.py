@@ -10,6 +10,7 @@ from classify.registry import model_label
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from classify.measuring.contrast import Contrast
     from classify.measuring.measured import Measured
     from classify.measuring.statistics import Spread
     from classify.table2.gather import RowKey
@@ -77,6 +78,15 @@ def p_words(value: float) -> str:
     """Return a p value in a sentence: "p = 0.25", "p < 0.001"."""
     shown = p_value(value)
     return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+
+
+def exact_test(contrasts: Sequence[Contrast]) -> str:
+    """Return the name of the test over images, by what it has to sum up: photographs of patients, verdicts of seeds."""
+    if any(each.groups < each.n for each in contrasts):
+        return "the exact test of signs over patients or cases"
+    if any(each.seeds > 1 for each in contrasts):
+        return "the exact test of signs over images, by their mean verdicts"
+    return "McNemar's exact test over images"
 
 
 def ratio_name(key: RowKey) -> str:

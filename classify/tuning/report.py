@@ -75,13 +75,15 @@ def _preset(options: TuneOptions, best: Row) -> str:
     No other: its training part holds the test images of all other folds.
     """
     settings = [f'model = "{options.model}"', f"fold = {options.fold}"]
-    settings += [f"lr = {best['lr']:.6g}", f"epochs = {options.epochs}"]
+    settings += [f"lr = {best['lr']!r}", f"epochs = {options.epochs}"]
     settings += [f"head = {list(best['head'])}", f'optimizer = "{best["optimizer"]}"']
     settings += [
         f"{name} = {value}"
         for name, value in (("depth", best["depth"]), ("batch", options.batch), ("image_size", options.image_size))
         if value is not None
     ]
+    settings += [f"seed = {options.seed}"] if options.seed else []
+    settings += [f'precision = "{options.precision}"'] if options.precision not in (None, "auto") else []
     cells = ",\n".join(f'    {{ ratio = "{ratio}", {", ".join(settings)} }}' for ratio in RATIOS)
     return (
         f"# Found on the training part of fold {options.fold}: {best['name']}.\n"

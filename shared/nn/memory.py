@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from shared.console import tells_of_memory
+
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST = 2**31 - 1  # that its int arguments take: 2 GiB
@@ -61,7 +63,7 @@ def _free_of_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Tell whether an error means that memory was too small; of the processor's torch has no kind of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or tells_of_memory(error)
 
 
 def forget_peak(device: torch.device) -> None:

@@ -159,7 +159,8 @@ def place_name(out: Path) -> str:
     path = out / PLACE
     if not path.exists():
         write_text(path, uuid.uuid4().hex)
-    return path.read_text(encoding="utf-8")[:MOST_NAME]
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        return stream.read(MOST_NAME)
 
 
 def network_file_system(path: Path, mounts: Path = MOUNTS) -> str | None:

@@ -30,7 +30,7 @@ from shared.files import PART, whole_file
 from shared.progress import progress
 from shared.stored import pieces_of
 from synth.bundles.info import may_share, open_drawn, printable
-from synth.generate import png_name, require_empty
+from synth.generate import PICTURE, png_name, require_empty
 
 TABLE = "images.csv"
 COLUMNS = ("file", "seed", "class", "label", "similarity", "discriminator")
@@ -40,7 +40,6 @@ DIGITS = 8  # of a SHA-256, that keep altered names apart
 SYNC_THREADS = 16
 SYNC_AT_ONCE = 1024  # files, for memory's sake
 
-_PICTURE = re.compile(r"seed-?\d{3,20}\.png", re.ASCII)
 _STAGE = ".export."
 _NOT_IN_NAMES = frozenset('<>:"/\\|?*')
 _DEVICES = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
@@ -171,7 +170,7 @@ def _move(source: Path, target: Path) -> None:
     target.mkdir(exist_ok=True)
     (target / TABLE).unlink(missing_ok=True)
     for old in target.iterdir():
-        if _PICTURE.fullmatch(old.name):
+        if PICTURE.fullmatch(old.name):
             old.unlink()
     for picture in source.glob("*.png"):
         picture.replace(target / picture.name)

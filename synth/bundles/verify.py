@@ -15,7 +15,7 @@ from shared.stored import Images, StoredImages
 from shared.weights import WeightSource
 from stylegan2_ada.config import NOISE_MODES
 from synth.bundles.info import open_drawn, printable
-from synth.drawing.pictures import BATCH
+from synth.drawing.pictures import batch_for
 from synth.drawing.seeds import MAX_SEED, Seeds
 from synth.drawing.trained import MAX_TRUNCATION, TrainedNetwork, open_network
 from synth.generate import MAX_BATCH, Recipe
@@ -39,7 +39,7 @@ class VerifyOptions:
     file: Path
     network: str | Path
     tolerance: int = 1
-    batch: int = BATCH
+    batch: int | None = None
     device: str = "auto"
     weights: Path | None = None
     offline: bool = False
@@ -47,7 +47,7 @@ class VerifyOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance <= MAX_TOLERANCE:
             raise UserError(f"--tolerance {self.tolerance}: out of range; give 0 to {MAX_TOLERANCE} levels.")
-        if not 1 <= self.batch <= MAX_BATCH:
+        if self.batch is not None and not 1 <= self.batch <= MAX_BATCH:
             raise UserError(f"--batch {self.batch}: out of range; give 1 to {MAX_BATCH}.")
 
 
@@ -89,7 +89,7 @@ def verify(options: VerifyOptions) -> Verification:
         trained = open_network(options.network, device, source)
         _require_its_network(options, drawn, trained)
         recipe = _recipe(options, drawn, trained)
-        at_once = options.batch * ranks.count
+        at_once = recipe.batch * ranks.count
         with progress("drawing again", len(drawn), unit="images") as bar:
             differences = _differences(drawn, lambda seeds: recipe.draw(trained, seeds, ranks), at_once, bar)
     found = _count(differences, drawn.seed, options.tolerance)
@@ -136,7 +136,7 @@ def _recipe(options: VerifyOptions, drawn: Candidates, trained: TrainedNetwork) 
                 f"{options.file}: says that the {name} of its generator is {shown}, with which {trained.path} cannot "
                 "draw; draw it again with `synth generate`."
             )
-    return Recipe(float(psi), noise, class_index, options.batch)
+    return Recipe(float(psi), noise, class_index, batch_for(trained.size, options.batch))
 
 
 def _differences(drawn: Candidates, draw: Callable[[Seeds], Images], at_once: int, bar: Bar) -> Images:

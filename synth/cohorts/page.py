@@ -6,7 +6,7 @@ import numpy as np
 
 from shared.cohort import EXTERNAL, NEGATIVE, PHANTOM, POSITIVE, STUDY, Cohort
 from shared.document import Block, Bullets, Grid, Heading, Paragraph, escaped
-from shared.duplicates import DuplicatePair, duplicate_pairs, thumbnails_of
+from shared.duplicates import DuplicatePair, duplicate_pairs, merge_groups, thumbnails_of
 from shared.progress import progress
 from shared.splits import external_test_set, parts
 from shared.stored import pieces_of
@@ -17,11 +17,12 @@ LISTED = 20  # pairs
 
 def cohort_page(cohort: Cohort, *, named: bool = True) -> list[Block]:
     """Return counts, duplicates (with the names of their files if they may be `named`), parts and attributes."""
+    pairs = find_duplicates(cohort)
     return [
         Heading("The photographs", 2),
         _counts(cohort),
-        Paragraph(f"Images are {cohort.size} x {cohort.size} px. {_groups(cohort)}"),
-        *_duplicates(cohort, find_duplicates(cohort), named=named),
+        Paragraph(f"Images are {cohort.size} x {cohort.size} px. {_groups(cohort, pairs)}"),
+        *_duplicates(cohort, pairs, named=named),
         *_parts(cohort),
         *_attributes(cohort),
     ]
@@ -51,10 +52,11 @@ def _counts(cohort: Cohort) -> Grid:
     return Grid(["Class", "Images", "Patients or cases"], rows)
 
 
-def _groups(cohort: Cohort) -> str:
+def _groups(cohort: Cohort, pairs: Sequence[DuplicatePair]) -> str:
     if cohort.source == PHANTOM:
         return "Each is rendered by itself, and stands for a patient."
-    alone = len(np.unique(cohort.group_id)) == len(cohort)
+    of_pairs = merge_groups(cohort.image_id, pairs, ())
+    alone = len(np.unique(cohort.group_id)) >= len(np.unique(of_pairs))  # nothing but duplicates is together
     return (
         "Nobody said which photographs are of one patient, so each counts as another's; if that is wrong, one patient "
         "stands on both sides of a split and every test below flatters."

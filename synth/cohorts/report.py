@@ -35,9 +35,11 @@ def report(cohort: Cohort, findings: Findings) -> None:
     out.print(folds_table(cohort))
     for line in [*_photograph_lines(cohort, findings), *_duplicate_lines(cohort, findings), *_attribute_lines(cohort)]:
         say(line)
-    if findings.metadata is None and cohort.source == "photographs":
+    named = findings.metadata is not None and any(findings.metadata.groups)
+    if not named and cohort.source == "photographs":
+        why = "no --csv" if findings.metadata is None else "no group in --csv"
         say(
-            "no --csv: each photograph counts as another patient's, so that photographs of one patient may lie on both "
+            f"{why}: each photograph counts as another patient's, so that photographs of one patient may lie on both "
             "sides of a split"
         )
     if cohort.size & (cohort.size - 1):
@@ -91,6 +93,11 @@ def _photograph_lines(cohort: Cohort, findings: Findings) -> list[str]:
         lines.append(f"note: the CSV does not name {metadata.unknown_photos} photographs; each is a group by itself")
     if metadata and metadata.unknown_rows:
         lines.append(f"note: {metadata.unknown_rows} rows of the CSV name no photograph")
+    left_out = external_test_set(cohort)[1]
+    if left_out:
+        lines.append(
+            f"note: {left_out} external images share a group with a study image and are left out of evaluation"
+        )
     return lines
 
 
@@ -108,11 +115,6 @@ def _duplicate_lines(cohort: Cohort, findings: Findings) -> list[str]:
             "remove the wrong image and prepare again:",
             listed([_pair_line(cohort, pair) for pair in both]),
         ]
-    left_out = external_test_set(cohort)[1]
-    if left_out:
-        lines.append(
-            f"note: {left_out} external images share a group with a study image and are left out of evaluation"
-        )
     return lines
 
 

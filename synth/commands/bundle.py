@@ -42,7 +42,7 @@ def export(**options: Any) -> None:
 @click.option(
     "--tolerance", type=int, default=1, help="Levels of 255 that rounding may change, on another device or processor."
 )
-@click.option("--batch", type=int, default=32, help="Images drawn at once; rounding alone depends on it.")
+@option.DRAWN_BATCH
 @option.DEVICE
 @click.option("--weights", type=option.WEIGHTS, help="Folder with published networks.")
 @option.OFFLINE

@@ -25,7 +25,7 @@ from synth import option
 @click.option("--class", "class_index", type=int, help="Class of a conditional network.")
 @click.option("--png", type=option.FOLDER, help="Also write each image as a PNG into this folder.")
 @click.option("--out", type=option.FILE, required=True, help="Candidates file to write.")
-@click.option("--batch", type=int, default=32, help="Images drawn at once; never changes a picture.")
+@option.DRAWN_BATCH
 @option.DEVICE
 @click.option("--weights", type=option.WEIGHTS, help="Folder with published networks.")
 @option.OFFLINE

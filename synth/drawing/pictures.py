@@ -14,6 +14,11 @@ BATCH = 32
 BATCH_PIXELS = 1 << 22  # fewer images at once where they are large, for memory's sake
 
 
+def batch_for(size: int, asked: int | None) -> int:
+    """Return how many pictures of `size` px to draw at once: as `asked`, else 32, and fewer above 256 px."""
+    return asked or max(1, min(BATCH, BATCH_PIXELS // size**2))
+
+
 def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
     """Return float32 [N, z_dim]: for each seed, `numpy.random.RandomState(seed).randn(1, z_dim)`."""
     rows = [np.random.RandomState(seed).randn(z_dim) for seed in seeds]
@@ -61,7 +66,7 @@ def draw(
         uint8 [N, S, S, 3].
     """
     size = G.img_resolution
-    batch = batch or max(1, min(BATCH, BATCH_PIXELS // size**2))
+    batch = batch_for(size, batch)
     device = next(G.parameters()).device
     images = np.empty((len(seeds), size, size, 3), np.uint8)
     for start in range(0, len(seeds), batch):

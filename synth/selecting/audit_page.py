@@ -42,9 +42,9 @@ def render(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, options
         "",
         f"{kept} are kept by the rule *{options.rule}* at {options.sigma:g} sigma of {len(inputs.reference)} "
         f"photographs (the {options.reference} part), in the features of {inputs.extractor.name} "
-        f"({inputs.extractor.layer}). Shareable: **{'yes' if found.shareable else 'no'}**, {found.reason}.",
+        f"({inputs.extractor.layer}). Shareable: **{'yes' if found.shareable else 'no'}**, {escaped(found.reason)}.",
         "",
-        *(f"- Warning: {warning}" for warning in found.warnings),
+        *(f"- Warning: {escaped(warning)}" for warning in found.warnings),
         *([""] if found.warnings else []),
         *_rules(inputs, scored, found, options),
         *_copies_section(found, copies),

@@ -44,10 +44,6 @@ class Line:
     p: float | None
     left_out: bool
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as a bundle keeps it."""
-        return dataclasses.asdict(self)
-
 
 def readable(column: npt.NDArray[Any]) -> Values | None:
     """Return a column of a cohort as classes: [N] texts, None where they are too many to show, or nothing is known.

@@ -167,6 +167,11 @@ class OrderStore:
         """Write down how far an order is; return whether it is still wanted."""
         return self._change(_running(order), what=what[:80], progress=min(1.0, max(0.0, progress)))
 
+    def is_running(self, order: Order) -> bool:
+        """Return whether an order is still worked on, and so wanted."""
+        with self._engine.connect() as connection:
+            return _one(connection, _running(order)) is not None
+
     def give_back(self, order: Order) -> bool:
         """Let an order wait again whose work was stopped for no fault of its own."""
         return self._change(_running(order), state="queued", what="waiting", progress=0.0, starts=order.starts - 1)
@@ -190,7 +195,7 @@ class OrderStore:
         """Let what is older than the bound expire, and return it."""
         old = ORDERS.c.ended < self._clock() - DAY_S * self._bounds.days
         with self._engine.begin() as connection:
-            query = sa.select(ORDERS).where(ORDERS.c.state == "done", old)
+            query = sa.select(ORDERS).where(ORDERS.c.state.in_(("done", "withheld", "failed")), old)
             expired = [_order(row) for row in connection.execute(query)]
             for order in expired:
                 change = sa.update(ORDERS).where(ORDERS.c.number == order.number)

@@ -15,7 +15,6 @@ MAX_SEED = 2**32 - 1
 MAX_TRUNCATION = 2.0
 MAX_SIGMA = 1000.0
 TYPICAL = "typical-and-diverse"
-STATES = ("queued", "running", "done", "withheld", "failed", "cancelled", "expired")
 
 Sha256 = Annotated[str, Field(pattern=DIGEST)]
 Truncation = Annotated[float, Field(ge=-MAX_TRUNCATION, le=MAX_TRUNCATION, allow_inf_nan=False)]

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from shared.console import say
 from synth.service.bundles import BundleOffer, Bundles, is_empty
 from synth.service.child import Child, Message
@@ -19,6 +21,8 @@ from synth.service.requests import OrderRequest
 
 COMMAND = (sys.executable, "-m", "synth.service.worker")
 LOOK_EVERY_S = 0.2
+ASK_EVERY_S = 1.0  # whether an order is still wanted
+PAUSE_S = 5.0
 EXPIRE_EVERY_S = 600.0
 GONE = "the network, or its cohort, is no longer offered."
 FAILED = "it failed, and the operator's log says how."
@@ -79,10 +83,12 @@ class Supervisor(threading.Thread):
 
     def run(self) -> None:
         """Fill orders."""
-        self._orders.take_up()
-        expired = -EXPIRE_EVERY_S
+        taken_up, expired = False, -EXPIRE_EVERY_S
         while not self._stopping.wait(LOOK_EVERY_S):
             try:
+                if not taken_up:
+                    self._orders.take_up()
+                    taken_up = True
                 if time.monotonic() - expired > EXPIRE_EVERY_S:
                     expired = time.monotonic()
                     self._expire()
@@ -91,8 +97,8 @@ class Supervisor(threading.Thread):
                     self._fill(order)
             except Exception as error:  # noqa: BLE001 - a full disk, or a database that is away for a while
                 say(f"orders: {type(error).__name__}: {error}; going on in a few seconds.")
-                self._stopping.wait(5)
-                self._orders.take_up()
+                self._stopping.wait(PAUSE_S)
+                taken_up = False
 
     def stop(self) -> None:
         """Stop, and wait until the worker has ended."""
@@ -143,7 +149,7 @@ class Supervisor(threading.Thread):
 
     def _watch(self, order: Order, child: Child) -> Message | None:
         """Write down how far a worker is; return its last word, {} if it died, None if it is no longer wanted."""
-        deadline = time.monotonic() + 3600 * self._options.bounds.hours
+        deadline, asked = time.monotonic() + 3600 * self._options.bounds.hours, -ASK_EVERY_S
         what, progress = "starting", 0.0
         while child.is_alive:
             said = child.hear(LOOK_EVERY_S)
@@ -156,9 +162,23 @@ class Supervisor(threading.Thread):
                 return None
             if time.monotonic() > deadline:
                 return {"error": LATE, "told": LATE}
-            if not self._orders.tell(order, what, progress):
-                return None
+            if said is not None or time.monotonic() - asked >= ASK_EVERY_S:
+                asked = time.monotonic()
+                if not self._is_wanted(order, None if said is None else (what, progress)):
+                    return None
         return {}
+
+    def _is_wanted(self, order: Order, news: tuple[str, float] | None) -> bool:
+        """Write down what is new of an order, and tell whether it is still wanted.
+
+        A database that is away for a while ends no work of hours: who cancelled it meanwhile waits.
+        """
+        try:
+            return self._orders.tell(order, *news) if news else self._orders.is_running(order)
+        except SQLAlchemyError as error:
+            say(f"order {order.id}: {type(error).__name__}: its state cannot be written down; the work goes on.")
+            self._stopping.wait(PAUSE_S)
+            return True
 
     def _take(self, order: Order) -> None:
         """Look at the bundle as it lies where it will be given away from; only what is shareable stays there."""

@@ -8,7 +8,6 @@ the next process for the same order goes on or begins anew, and comes to the sam
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from dataclasses import dataclass
@@ -63,10 +62,6 @@ class Job:
     def candidates(self) -> Path:
         """What is selected from."""
         return Path(self.folder) / f"{self.name}_candidates.h5"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the server writes it."""
-        return dataclasses.asdict(self)
 
 
 def main() -> None:

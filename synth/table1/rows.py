@@ -1,7 +1,6 @@
 """Table 1: every cell of a grid with its quality, the paper's rows beside ours, and the losses as curves."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,18 +10,19 @@ from typing import Any
 import numpy as np
 
 from shared.errors import UserError
-from shared.files import write_json, write_text
-from synth.scores.certainty import Compared
+from shared.files import read_json, write_json, write_text
+from synth.scores.certainty import Certainty, Compared
 from synth.scores.ranking import leads
 from synth.table1.markdown import render
 from synth.training.cells import Cell, paper_cells
-from synth.training.run_folder import RunFolder
+from synth.training.run_folder import Log, RunFolder
 from synth.training.run_log import criterion
 
 FORMAT = "rarescreen-table1"
 VERSION = 1
 
 SPACE = ("extractor", "layer", "resizer", "weights_sha256")  # what makes a feature space
+CERTAIN = tuple(field.name for field in dataclasses.fields(Certainty))
 Row = dict[str, Any]
 
 
@@ -77,8 +77,21 @@ def ranked(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def row_of(out: Path, folder: RunFolder) -> Row:
-    """Return a run's best checkpoint as one row; its first score is that of the networks it began with."""
+    """Return a run's best checkpoint as one row; its first score is that of the networks it began with.
+
+    Raises `UserError`: a file of the run is damaged.
+    """
     config, log = folder.read_config(), folder.read_log()
+    certainty = None
+    if folder.certainty.exists():
+        with folder.damage(folder.certainty):
+            told = read_json(folder.certainty)
+            certainty = {name: None if told[name] is None else float(told[name]) for name in CERTAIN}
+    with folder.damage(folder.config):
+        return _row_of(out, folder, config, log, certainty)
+
+
+def _row_of(out: Path, folder: RunFolder, config: dict[str, Any], log: Log, certainty: Row | None) -> Row:
     scored = [line for line in log if "quality" in line]
     best = min(scored, key=lambda line: criterion(line["quality"]))
     cell = Cell(**config["cell"])
@@ -91,7 +104,7 @@ def row_of(out: Path, folder: RunFolder) -> Row:
         "quality": best["quality"],
         "quality_at_start": scored[0]["quality"],
         "criterion": criterion(best["quality"]),
-        "certainty": json.loads(folder.certainty.read_text()) if folder.certainty.exists() else None,
+        "certainty": certainty,
         "collapsed_at_kimg": [line["kimg"] for line in scored if line.get("collapsed")],
         "paper_fid": cell.paper_fid,
         "seconds": log[-1]["seconds"],

@@ -1,12 +1,12 @@
 """A grid's folder: which run is its best, and what a network says of itself."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from shared.drawn import PROTOCOLS
 from shared.errors import UserError
-from shared.files import require_file
+from shared.files import read_json, require_file
 from shared.weights import ANYWHERE, WeightSource, find_weights
 from synth.networks import SHIPPED, shipped_network
 from synth.networks.known import KNOWN
@@ -49,12 +49,18 @@ def find_network(name_or_path: str | Path, source: WeightSource = ANYWHERE) -> P
 
 def _best(table: Path) -> str:
     try:
-        best = json.loads(table.read_text(encoding="utf-8"))["best"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return own_run(table, read_json(table)["best"])
+    except (ValueError, LookupError, TypeError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"{table}: damaged; run the same `synth train` command again to write it anew.") from error
-    if not isinstance(best, str) or Path(best).is_absolute() or ".." in Path(best).parts:
+
+
+def own_run(table: Path, name: object) -> str:
+    """Return the name of a run that a grid's table gives; raise `UserError` for a place outside the grid's folder."""
+    if not isinstance(name, str) or not name.isprintable() or Path(name).is_absolute() or ".." in Path(name).parts:
         raise UserError(f"{table}: names no cell of this grid; run the same `synth train` command again.")
-    return best
+    return name
 
 
 def read_provenance(network: Path) -> dict[str, Any]:
@@ -88,6 +94,12 @@ def _is_number(value: Any) -> bool:
 _FITS: dict[str, Callable[[Any], bool]] = {
     "licence": lambda value: isinstance(value, str | None),
     "cohort": lambda value: isinstance(value, str),
+    "class_name": lambda value: isinstance(value, str),
+    "label": lambda value: type(value) is int and value in (0, 1),
+    "fold": lambda value: type(value) is int and -1 <= value <= 127,
+    "protocol": lambda value: value in PROTOCOLS,
+    "classes": lambda value: value is None or (isinstance(value, list) and all(isinstance(x, str) for x in value)),
+    "quality": lambda value: value is None or isinstance(value, dict),
     "seen_image_id": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
     "seen_group_id": lambda value: isinstance(value, list) and all(type(each) is int for each in value),
     "generator": lambda value: isinstance(value, dict) and all(_is_number(value[n]) for n in ("kimg",) if n in value),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
-from shared.files import LOCK, PART, claimed, remove_parts, write_json, write_text
+from shared.files import LOCK, PART, claimed, parse_json, read_json, remove_parts, write_json, write_text
 from shared.studies.differences import in_words
 from stylegan2_ada import NetworkFileError, read_header
 from synth.training.run_log import criterion
@@ -148,8 +148,8 @@ class RunFolder:
         Raises `UserError`: it is damaged or of another version.
         """
         try:
-            stored = json.loads(self.config.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
+            stored = read_json(self.config)
+        except ValueError as error:
             raise UserError(f"{self.config}: damaged; remove the run folder or give another --out.") from error
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             raise UserError(f"{self.config}: not the configuration of a run; give another --out.")
@@ -171,10 +171,23 @@ class RunFolder:
         """
         if not self.log.exists():
             return []
+        with self.damage(self.log):
+            lines = [parse_json(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+            for line in lines:
+                float(line["kimg"])
+                if "quality" in line:
+                    criterion(line["quality"])
+            return lines
+
+    @contextlib.contextmanager
+    def damage(self, path: Path) -> Iterator[None]:
+        """Say that a file is damaged, of whatever it lacks that the block looks for in it."""
         try:
-            return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
-        except ValueError as error:
-            raise UserError(f"{self.log}: damaged; remove the run folder to train again.") from error
+            yield
+        except UserError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: damaged; remove the run folder to train again.") from error
 
 
 def is_passing(name: str) -> bool:

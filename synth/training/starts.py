@@ -92,7 +92,7 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     _require_trained(options, method, source, target, missing)
     return Start(
         target,
-        name=options.start if not Path(options.start).exists() else Path(options.start).name,
+        name=options.start if not Path(options.start).exists() else Path(options.start).resolve().name,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         left_new=tuple(missing),
         seen=tuple(zip(about.get("seen_image_id", ()), about.get("seen_group_id", ()), strict=True)),

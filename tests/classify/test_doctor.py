@@ -1,6 +1,7 @@
 """`classify doctor`: the machine, and a step of each model of a preset."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,22 @@ def test_a_model_that_the_images_do_not_fit_is_in_the_way(tmp_path: Path) -> Non
     result = run("--preset", preset, "--size", 33, "--json")
     assert result.exit_code == 2
     assert found(result)["custom_cnn"]["state"] == "stop"
+
+
+@pytest.mark.parametrize("setting", ["batch = -5", "epochs = 0", "lr = 0.0", 'optimizer = "fast"', "seed = -1"])
+def test_cells_that_no_fit_would_take_are_one_sentence(tmp_path: Path, setting: str) -> None:
+    (tmp_path / "p.toml").write_text(PRESET.replace("batch = 2", setting))
+    result = run("--preset", tmp_path / "p.toml")
+    assert result.exit_code == 2
+    assert f"error: --{setting.split()[0]}" in result.stderr
+
+
+def test_a_model_a_fold_takes_as_much_of_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text(PRESET)
+    (tmp_path / "all.toml").write_text(PRESET.replace("epochs = 1,", 'epochs = 1, fold = "all",'))
+    told = [found(run("--preset", tmp_path / f"{name}.toml", "--size", 32, "--json")) for name in ("one", "all")]
+    one, five = (float(re.findall(r"leaves about ([\d.]+) MiB", each["disk"]["text"])[0]) for each in told)
+    assert five > one
 
 
 @pytest.mark.parametrize("wrong", [("--preset", "none"), ("none.h5",), ("--size", "7")])

@@ -238,7 +238,7 @@ def test_a_photograph_that_was_seen_or_is_none_is_refused(model: Path, tmp_path:
     assert not (tmp_path / "out").exists()
     config = json.loads((folder / CONFIG).read_text())
     (folder / CONFIG).write_text(json.dumps(config | {"cohort": {"size": "big"}}))
-    with pytest.raises(UserError, match="tells no size"):
+    with pytest.raises(UserError, match="does not tell the size"):
         explain_photographs(folder, [tmp_path / "x.png"], out=tmp_path / "out", device=CPU)
 
 
@@ -249,7 +249,7 @@ def test_a_photograph_that_was_seen_or_is_none_is_refused(model: Path, tmp_path:
         (("--cohort", "c.h5", "--image", "x.png", "--out", "o"), "--cohort, --image: give one of them"),
         (("--image", "x.png", "--set", "external", "--out", "o"), "--set external: of a cohort"),
         (("--image", "x.png", "--out", "o", "--method", "tea-leaves"), "--method tea-leaves: not known"),
-        (("--image", "x.png", "--out", "o", "--fit", "bend"), "--fit bend: unknown"),
+        (("--image", "x.png", "--out", "o", "--fit", "bend"), "Invalid value for '--fit'"),
         (("--image", "x.png", "--out", "o", "--count", "0"), "--count 0: out of range"),
         (("--image", "x.png", "--out", "o", "--checks", "-1"), "--checks -1: out of range"),
         (("--image", "x.png", "--out", "o", "--threshold", "1"), "--threshold 1: not a threshold"),

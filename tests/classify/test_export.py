@@ -194,6 +194,18 @@ def test_names_of_classes_have_no_effect_on_the_card(exported: Path, fitted: Pat
     assert not re.search("<b>|<a href=.http|<em>", page)
 
 
+def test_the_card_of_the_papers_protocol_says_what_flatters(exported: Path, fitted: Path) -> None:
+    told, history = about(exported), read_model(fitted / "model").history
+    strict = to_markdown(card(told, history, None, []))
+    assert "the best on the validation images" in strict
+    assert "Protocol paper" not in strict
+    told["fit"] |= {"protocol": "paper", "control": "augmentation"}
+    paper = to_markdown(card(told, history, None, []))
+    assert "the best on the balanced test images: what they measure flatters" in paper
+    assert "turned twins of the training images are among the validation images" in paper
+    assert "then under random changes of light" in paper
+
+
 def test_what_is_unknown_is_said_to_be(fitted: Path, tmp_path: Path) -> None:
     export(ExportOptions(fitted / "model", tmp_path / "alone.pt2"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.html", "alone.json", "alone.md", "alone.pt2"]
@@ -355,7 +367,33 @@ def test_a_file_that_says_something_else_is_not_kept(
     wrong = Differences(probability=2e-4, score=0.0, evidence=0.0, images=1, source="random pixels")
     monkeypatch.setattr(stage, "compare", lambda *given, **named: wrong)
     refused(fitted / "model", tmp_path / "out", r"says something else than the model \(by 0.0002, where 0.0001 is")
-    assert not Differences(float("nan"), 0.0, None, 1, "random pixels").within
+    for place in range(3):
+        differences = [0.0, 0.0, 0.0]
+        differences[place] = float("nan")
+        assert not Differences(*differences, 1, "random pixels").within
+
+
+@pytest.mark.parametrize("output", range(3))
+@pytest.mark.parametrize("call", range(4))
+def test_an_answer_that_is_no_number_is_seen_wherever_it_stands(
+    fitted: Path, cohort: Cohort, output: int, call: int
+) -> None:
+    """The check asks for images together, alone, and for photographs of two other shapes."""
+    classifier = read_model(fitted / "model").load()
+    images = np.asarray(cohort.images[:4])
+    network = stage.ExportedClassifier(classifier, size=32, temperature=1.0)
+    calls = []
+
+    def answer(images: np.ndarray) -> list[np.ndarray]:
+        with torch.inference_mode():
+            found = [each.numpy().copy() for each in network(torch.tensor(images))]
+        if len(calls) == call:
+            found[output].flat[-1] = np.nan
+        calls.append(len(images))
+        return found
+
+    assert not stage.compare(answer, classifier, network, images, "x").within
+    assert len(calls) == 4
 
 
 def test_the_check_finds_a_network_that_says_something_else(fitted: Path, tmp_path: Path, cohort: Cohort) -> None:

@@ -73,6 +73,21 @@ def test_force_does_not_replace_what_is_the_same(
     assert (place / MODEL).read_bytes() == before
 
 
+@pytest.mark.parametrize("name", [MODEL, "history.json", "seen.json"])
+def test_what_is_damaged_is_fitted_again_with_force_alone(
+    small: Cohort, done: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = shutil.copytree(done, tmp_path / "m")
+    (place / name).write_bytes(b"not what it was")
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "make_training", lambda *_, **__: pytest.fail("trained again"))
+        run(small, place)
+    run(small, place, force=True)
+    assert read_model(place).history["epochs"]
+    before, after = tensors(done), tensors(place)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
 def test_a_folder_of_something_else_is_refused(small: Cohort, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
     with pytest.raises(UserError, match="exists and holds no model"):

@@ -109,10 +109,8 @@ def test_features_for_half_precision_are_those_of_half_precision(
 def test_features_are_kept_where_layers_are_frozen_and_memory_allows(
     classifier: Classifier, mixture: Mixture, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = Shown([mixture.train], [mixture.validation])
-
     def chosen() -> Inputs:
-        return choose_inputs(classifier, cut(classifier), mixture, shown, FeatureStore(), SETTINGS)
+        return choose_inputs(classifier, cut(classifier), mixture, FeatureStore(), SETTINGS)
 
     assert isinstance(chosen(), FeatureInputs)
     distinct = len({*zip(mixture.train.index, mixture.train.transform, strict=True)}) + len(mixture.validation)

@@ -122,10 +122,11 @@ def test_comparisons_stand_with_counts_and_corrected_p_values() -> None:
         ("Custom CNN, 1:2", "none", "19", "0"),
         ("Custom CNN, 1:2, epochs", "none", "0", "0"),
     ]
-    assert [row["p (McNemar)"] for row in against_none] == ["0.34", "< 0.001", "1"]
+    assert [row["p (images)"] for row in against_none] == ["0.34", "< 0.001", "1"]
     assert [row["by Holm"] for row in against_none] == ["0.69", "< 0.001", "1"]  # four comparisons, two of p < 0.001
     assert [row["p (folds)"] for row in against_none] == ["–"] * 3
-    assert "Holm's method corrects either for all 4 comparisons." in markdown
+    assert "p (images), McNemar's exact test over images, asks whether they are as many." in markdown
+    assert "Holm's method corrects each over all comparisons that have it: 4 and 0." in markdown
     ((row,), found) = against_controls, table.contrasts.against_controls
     assert (row["Row"], row["against"], row["n"]) == ("Custom CNN, 1:2", "1:2, epochs", "190")
     low, high = (f"{100 * end:+.1f}" for end in found[0].gain_interval)

@@ -60,6 +60,22 @@ def test_with_several_seeds_it_is_the_share_of_all_signs_that_go_as_far(images: 
     assert sign_flip_exact([a for a, _ in images], [c for _, c in images]) == pytest.approx(expected)
 
 
+@given(IMAGES, st.data())
+def test_images_of_a_group_have_one_sign(images: list[tuple[int, int]], data: st.DataObject) -> None:
+    group = data.draw(st.lists(st.integers(5, 8), min_size=len(images), max_size=len(images)))
+    shares = [
+        sum(Fraction(ahead, count) for (ahead, count), own in zip(images, group, strict=True) if own == each)
+        for each in sorted(set(group))
+    ]
+    sums = [abs(sum(map(mul, signs, shares))) for signs in product((-1, 1), repeat=len(shares))]
+    expected = sum(each >= abs(sum(shares)) for each in sums) / len(sums)
+    assert sign_flip_exact([a for a, _ in images], [c for _, c in images], group) == pytest.approx(expected)
+
+
+def test_four_patients_of_four_photographs_are_four() -> None:
+    assert sign_flip_exact([1] * 16, [1] * 16, np.repeat(np.arange(4), 4).tolist()) == pytest.approx(2 / 2**4)
+
+
 def test_seeds_that_say_the_same_are_one() -> None:
     one = [1] * 9 + [-1] * 2 + [0] * 5
     assert sign_flip_exact([7 * each for each in one], [7] * len(one)) == pytest.approx(of_counts(9, 2))

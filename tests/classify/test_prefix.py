@@ -205,7 +205,7 @@ def test_a_fit_with_kept_features_is_the_fit_with_pixels(
     assert [type(each) for each in used] == [FeatureInputs]
 
     def forced(classifier: Classifier, _parts: Cut, mixture: Mixture, *given: object) -> PixelInputs:
-        settings = given[2]
+        settings = given[1]
         return PixelInputs(classifier, Pixels(mixture.images, classifier.mean.device, settings.seed))
 
     monkeypatch.setattr(stage, "choose_inputs", forced)

@@ -30,7 +30,7 @@ from starlette.testclient import TestClient
 from classify.cli import cli
 from classify.evaluate import predict
 from classify.explaining.heatmap import grad_cam
-from classify.fitting.folder import read_model
+from classify.fitting.folder import CONFIG, read_model
 from classify.screening import app as screening
 from classify.screening.answer import Service
 from classify.screening.app import MAX_UPLOAD_BYTES
@@ -345,6 +345,10 @@ def test_the_command_refuses_in_one_sentence(model: Path, tmp_path: Path) -> Non
         if path.is_file() and path.name != NAME:
             (copy / path.name).write_bytes(path.read_bytes())
     assert "give --cohort once" in sentence(str(copy))
+    config = (copy / CONFIG).read_text()
+    (copy / CONFIG).write_text(config.replace('"protocol": "strict"', '"protocol": "paper"'))
+    assert "under protocol paper turned copies of its validation images were fitted on" in sentence(str(copy))
+    (copy / CONFIG).write_text(config)
     cohort = str(model.parent / "cohort.h5")
     with socket.create_server(("127.0.0.1", 0)) as taken:  # told before anything that takes a while
         found = sentence(str(copy), "--cohort", cohort, "--port", str(taken.getsockname()[1]))

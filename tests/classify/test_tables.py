@@ -14,7 +14,7 @@ from classify.table2.figures import CAPTIONS
 from classify.table2.summary import summarize
 from classify.tables import write_table
 from shared.errors import UserError
-from shared.records import append_record
+from shared.records import append_record, read_records
 
 MAIN = [
     "Model", "Parameters", "Ratio", "Precision", "Sensitivity", "F1", "Accuracy", "95 % interval", "n", "Folds",
@@ -64,7 +64,7 @@ def test_the_json_has_no_number_that_json_has_not(tmp_path: Path) -> None:
         return [value] if isinstance(value, int | float) else []
 
     assert all(map(math.isfinite, numbers(document)))
-    assert (document["format"], document["version"]) == ("rarescreen-table2", 2)
+    assert (document["format"], document["version"]) == ("rarescreen-table", 2)
     assert document["against_none"][0]["auc_gain"] is None
     assert document["sentences"] == list(summarize(records).conclusion)
 
@@ -82,6 +82,11 @@ def test_an_existing_table_needs_force_and_no_record_is_refused(tmp_path: Path) 
         written(tmp_path, [record()])
     with pytest.raises(UserError, match=r"^--out .*t.txt: not a Markdown file"):
         write_table([records], out=tmp_path / "t.txt")
+    own = records.rename(tmp_path / "own.json")
+    for force in (False, True):
+        with pytest.raises(UserError, match=r"own\.json: what this command reads .*, which would be lost"):
+            write_table([own], out=tmp_path / "own.md", force=force)
+    assert read_records(own) == [record()]
     empty = tmp_path / "none.jsonl"
     empty.write_text("")
     with pytest.raises(UserError, match="no record of an evaluation"):

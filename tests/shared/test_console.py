@@ -1,7 +1,10 @@
 import io
 import sys
+from collections.abc import Callable
 
+import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 import shared.console
@@ -33,9 +36,23 @@ def test_an_interrupt_has_the_shells_code(capsys: pytest.CaptureFixture[str]) ->
     assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("take", [bytearray, np.empty, torch.empty])
+def test_too_little_memory_is_one_sentence(capsys: pytest.CaptureFixture[str], take: Callable[[int], object]) -> None:
+    """As Python, NumPy and PyTorch say it of 2^50 bytes or more."""
+    with pytest.raises(SystemExit) as caught, user_errors():
+        take(1 << 50)
+    assert caught.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: not enough memory (")
+    assert told.count("\n") == 1
+    assert "give a smaller --batch" in told
+
+
 def test_our_own_mistakes_keep_their_traceback() -> None:
     with pytest.raises(AssertionError), user_errors():
         raise AssertionError
+    with pytest.raises(RuntimeError), user_errors():
+        raise RuntimeError("shapes do not fit")
 
 
 def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

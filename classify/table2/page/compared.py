@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from classify.table2.wording import UNDEFINED, p_value, points, ratio_name, row_name
+from classify.table2.wording import UNDEFINED, exact_test, p_value, points, ratio_name, row_name
 from shared.document import Block, Grid, Heading, Paragraph
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 COLUMNS = (
     "Gains are in accuracy, with 95 % intervals for these models on other images: Newcombe's for pairs, or that of a "
     "bootstrap over patients or cases where it goes further. *only this* and *only that* count the images that one of "
-    "the two gets right; McNemar's exact test{signs} asks whether they are as many. That says nothing of other "
-    "trainings: p (folds), the corrected resampled t test (Nadeau and Bengio, 2003), asks what these would change, and "
-    "with few folds finds large differences only. Holm's method corrects either for all {count} comparisons."
+    "the two gets right; p (images), {test}, asks whether they are as many. That says nothing of other trainings: p "
+    "(folds), the corrected resampled t test (Nadeau and Bengio, 2003), asks what these would change, and with few "
+    "folds finds large differences only. Holm's method corrects each over all comparisons that have it: {count} and "
+    "{of_folds}."
 )
 
 
@@ -34,13 +35,12 @@ def compared(of: Contrasts) -> list[Block]:
     first, *others = [(title, found) for title, found in families.items() if found] or [("", ())]
     if not first[1]:
         return []
-    several = max(each.seeds for family in families.values() for each in family) > 1
-    signs = ", or with several seeds the same test of an image's mean verdict" if several else ""
+    of_folds = sum(each.p_folds is not None for each in of.all)
     blocks: list[Block] = [
         Heading("Rows against each other", 2),
         Paragraph(f"**{first[0]}**, on the same test images:"),
         _contrast_table(first[1]),
-        Paragraph(COLUMNS.format(signs=signs, count=of.count)),
+        Paragraph(COLUMNS.format(test=exact_test(of.all), count=of.count, of_folds=of_folds)),
     ]
     for title, found in others:
         blocks += [Heading(title, 3), _contrast_table(found)]
@@ -48,7 +48,7 @@ def compared(of: Contrasts) -> list[Block]:
 
 
 def _contrast_table(found: Sequence[Contrast]) -> Grid:
-    header = ["Row", "against", "n", "Gain", "only this", "only that", "p (McNemar)", "by Holm", "p (folds)", "by Holm"]
+    header = ["Row", "against", "n", "Gain", "only this", "only that", "p (images)", "by Holm", "p (folds)", "by Holm"]
     header.append("Gain in AUC")
     rows = [
         [

@@ -1,6 +1,7 @@
 """What a network and a training run are made of, and the published presets as rows of data."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ MAX_RESOLUTION = 1024
 MAX_WIDTH = 2048
 MAX_LAYERS = 32
 MAX_SCALES = 8
+MAX_CHANNEL_BASE = 1 << 20
 
 
 def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
@@ -40,6 +42,17 @@ def check_resolution(resolution: int) -> None:
         )
 
 
+def _check_convolutions(resolution: int, channel_base: int, conv_clamp: float | None) -> None:
+    """Raise ValueError unless every layer has a channel, and what clamps activations is a positive number or None."""
+    if not resolution <= channel_base <= MAX_CHANNEL_BASE:
+        raise ValueError(
+            f"channel_base {channel_base} is out of range; it must be from {resolution} to {MAX_CHANNEL_BASE}"
+        )
+    number = isinstance(conv_clamp, int | float) and not isinstance(conv_clamp, bool)
+    if conv_clamp is not None and not (number and 0 < conv_clamp < math.inf):
+        raise ValueError(f"conv_clamp {conv_clamp} must be a positive number, or none")
+
+
 @dataclass(frozen=True)
 class GeneratorConfig:
     """Shape of the generator."""
@@ -58,6 +71,7 @@ class GeneratorConfig:
         check_resolution(self.img_resolution)
         _check_sizes(z_dim=self.z_dim, c_dim=self.c_dim, w_dim=self.w_dim, img_channels=self.img_channels)
         _check_sizes(mapping_layers=self.mapping_layers, channel_max=self.channel_max)
+        _check_convolutions(self.img_resolution, self.channel_base, self.conv_clamp)
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,8 @@ class DiscriminatorConfig:
     def __post_init__(self) -> None:
         check_resolution(self.img_resolution)
         _check_sizes(c_dim=self.c_dim, img_channels=self.img_channels, channel_max=self.channel_max)
+        _check_sizes(mbstd_group_size=self.mbstd_group_size)
+        _check_convolutions(self.img_resolution, self.channel_base, self.conv_clamp)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,17 @@ defaults. An argument that would change a picture in a way that our networks do 
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from stylegan2_ada.config import MAX_WIDTH, Architecture, DiscriminatorConfig, GeneratorConfig, channels_at
+from stylegan2_ada.config import (
+    MAX_CHANNEL_BASE,
+    MAX_WIDTH,
+    Architecture,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    channels_at,
+)
 from stylegan2_ada.snapshot_objects import Module
 from stylegan2_ada.snapshot_opcodes import SnapshotError, shown
 
-MAX_CHANNEL_BASE = 1 << 20
 MAX_CLAMP = 1e9
 MAX_GROUP = 4096
 USE_PUBLISHED = "give a network of the published configurations"
