@@ -16,7 +16,7 @@ from shared.nn.device import choose_device
 from shared.nn.examined import examine_machine
 from shared.nn.memory import free_bytes, is_out_of_memory
 from shared.weights import DINOV2, DINOV2_SMALL, EFFICIENTNET_LITE, FID_INCEPTION, VGG16, WeightSource
-from stylegan2_ada.averages import WIDTHS
+from stylegan2_ada.averages import KEPT_WIDTHS
 from synth.cohorts.options import PrepareOptions
 from synth.cohorts.photographs import render
 from synth.prepare import assemble
@@ -46,7 +46,7 @@ OTHER = {
 }
 PHANTOMS = (48, 8, 0)  # of a cohort to try with; there is a training part of each class
 STATES = 4  # of a run: the newest two, the best and the last good one
-AVERAGE_BYTES = 2 * (1 + len(WIDTHS))  # a parameter of the generator, in half precision
+AVERAGE_BYTES = 2 * (1 + len(KEPT_WIDTHS))  # a parameter of the generator, in half precision
 
 
 @dataclass(frozen=True)

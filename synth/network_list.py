@@ -1,7 +1,6 @@
 """What can be started from, or drawn with, by name or as a file: size, licence and checksum of each."""
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ from rich.text import Text
 
 from shared.console import say, tabulate
 from shared.errors import UserError
+from shared.files import sha256_of
 from shared.weights import WeightSource, find_weights
-from stylegan2_ada import read_header
 from synth.networks import SHIPPED, shipped_network
 from synth.networks.known import KNOWN, KnownNetwork
-from synth.training.grid import read_provenance
+from synth.training.grid import licence_of, read_described
 
 SUFFIXES = (".safetensors", ".pkl")
 DIGITS = 16  # of a checksum: enough to compare by eye
@@ -88,8 +87,5 @@ def _candidates(folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _describe(name: str, path: Path) -> Listed:
-    about = read_provenance(path)
-    generator = read_header(path)["generator"]
-    licence = about.get("licence") or ("your own" if about.get("cohort") else "not stated")
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Listed(name, generator["img_resolution"], generator["c_dim"], licence, sha256)
+    about, generator = read_described(path)
+    return Listed(name, generator["img_resolution"], generator["c_dim"], licence_of(about), sha256_of(path))

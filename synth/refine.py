@@ -33,10 +33,10 @@ from synth.training.options import TrainOptions
 from synth.training.run_folder import RunFolder
 from synth.training.training_set import TrainingSet
 
-WIDTHS = (0.03, 0.05, 0.075, 0.10, 0.15, 0.20, 0.25)
+TRIED_WIDTHS = (0.03, 0.05, 0.075, 0.10, 0.15, 0.20, 0.25)
 TRUNCATIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 MAX_RESIDUAL = 0.1  # relative, of the profile that kept averages make
-FAKES, FID_FAKES = 1000, 5000  # by default
+FAKES, REFINE_FID_FAKES = 1000, 5000  # by default
 FIRST_SEED = 5 << 29  # of the fakes: seeds that nobody types
 
 
@@ -51,7 +51,7 @@ class RefineOptions:
     run: str | Path
     cohort: Path
     out: Path
-    width: tuple[float, ...] = WIDTHS
+    width: tuple[float, ...] = TRIED_WIDTHS
     truncation: tuple[float, ...] = TRUNCATIONS
     fakes: int | None = None
     features: str = "auto"
@@ -242,7 +242,7 @@ def _open(options: RefineOptions, device: torch.device) -> Run:
         raise UserError(f"{options.run}: draws several classes, which cannot be refined together; train one a class.")
     data, seed = _training_set(cohort, folder)
     features = resolve_choice(options.features, "quality", source, looked_through=trained.looked_through)
-    fakes = options.fakes or (FID_FAKES if features == "inception" else FAKES)
+    fakes = options.fakes or (REFINE_FID_FAKES if features == "inception" else FAKES)
     require_enough(len(data.images), fakes, "--fakes")
     meter = QualityMeter.build(
         data.images,

@@ -81,7 +81,7 @@ def report(options: ReportOptions) -> None:
     require_new_report(options.out, force=options.force, inputs=[options.cohort, *options.bundles])
     require_new(markdown, force=options.force, inputs=[options.cohort, *options.bundles])
     cohort = read_cohort(options.cohort)
-    tables = {run: _read_table(run) for run in options.runs}
+    tables = {run: read_table(run) for run in options.runs}
     abouts = {bundle: describe(bundle) for bundle in options.bundles}
     for bundle, about in abouts.items():
         if about["audit"] is None:
@@ -121,7 +121,8 @@ def _command(options: ReportOptions) -> str:
     return shlex.join(["synth", "report", options.cohort.name, *asked])
 
 
-def _read_table(run: Path) -> dict[str, Any]:
+def read_table(run: Path) -> dict[str, Any]:
+    """Return Table 1 of a run or a grid; raise `UserError` where it is none, or names a place outside of it."""
     path = require_file(run / "table1.json", "table of the run or grid")
     try:
         table: dict[str, Any] = read_json(path)

@@ -328,6 +328,149 @@ def _read_model(path: Path) -> None:
     fitted.load()
 
 
+def _run(name: str) -> Callable[[Path], Path]:
+    """Train for a moment, and give a file of the run, or of its grid."""
+
+    def make(folder: Path) -> Path:
+        from synth.train import train
+        from synth.training.cells import product
+        from synth.training.options import TrainOptions
+
+        options = TrainOptions(
+            cohort=_cohort(folder), out=folder / "grid", cfg="tiny", kimg=0.008, batch=8, checkpoint_every=0.008,
+            quality_fakes=16, features="offline", device="cpu", offline=True, method="scratch",
+        )  # fmt: skip
+        train(options, product([0.1], [0.6], [0.002]))
+        return options.out / name  # a grid of one cell is its run's own folder
+
+    return make
+
+
+def _read_run(path: Path) -> None:
+    from synth.scores.certainty import Compared
+    from synth.table1.markdown import render
+    from synth.table1.rows import row_of, table_of, unreadable
+    from synth.training.run_folder import RunFolder
+
+    folder = RunFolder(path.parent)
+    folder.is_finished(1.0)
+    row = row_of(path.parent, folder)
+    with unreadable(path.parent):
+        table = table_of(path.parent, [row], "strict")
+        render(table)
+    json.dumps(table, allow_nan=False)
+    Compared.read(folder.compared)
+
+
+def _read_table(path: Path) -> None:
+    from synth.report import read_table
+    from synth.training.grid import find_network
+
+    read_table(path.parent)
+    find_network(path.parent)
+
+
+def _features(folder: Path) -> Path:
+    from classify.fitting.feature_file import FeatureFile
+
+    FeatureFile(folder / "f.safetensors", 3).add([bytes([n]) * 32 for n in range(4)], np.ones((4, 3), np.float32))
+    return folder / "f.safetensors"
+
+
+def _read_features(path: Path) -> None:
+    from classify.fitting.feature_file import FeatureFile
+
+    FeatureFile(path, 3).look_up([b"\1" * 32], np.zeros((1, 3), np.float32))
+
+
+def _weights(name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        from safetensors.torch import save_file
+
+        tensors = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
+        if name.endswith(".pth"):
+            torch.save(tensors, folder / name)
+        else:
+            save_file(tensors, folder / name)
+        return folder / name
+
+    return make
+
+
+def _read_weights(path: Path) -> None:
+    import warnings
+
+    from shared.nn.timm_networks import read_tensors
+
+    with warnings.catch_warnings(action="ignore"):  # torch warns of some damage, too
+        read_tensors(path)
+
+
+def _picture(folder: Path) -> Path:
+    Image.fromarray(_pixels(1, 24)[0]).save(folder / "p.png", pnginfo=None)
+    return folder / "p.png"
+
+
+def _read_picture(path: Path) -> None:
+    from shared.html.pictures import embed
+
+    embed(path)
+
+
+def _results(folder: Path) -> Path:
+    from shared.results import MADE
+
+    for name in MADE:
+        (folder / name).touch()
+    quality = {"name": "FID", "value": 81.0, "n_fake": 1000, "n_real": 341, "n_equal": 170, "floor": 30.0}
+    quality |= {"equal_n": 50.0}
+    row = {"method": "transfer", "gamma": 0.1, "lr": 0.002, "target": None, "quality": quality}
+    (folder / "table1.json").write_text(json.dumps({"rows": [row | {"quality_at_start": quality}]}))
+    (folder / "table2.json").write_text(json.dumps({"headline": "No.", "sentences": ["It did not help."]}))
+    return folder / "table1.json"
+
+
+def _read_results(path: Path) -> None:
+    from shared.results import summarize
+
+    summarize(path.parent)
+
+
+def _study(name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        from small_study import do_all, open_study
+
+        from shared.studies.storage import place_name
+
+        place_name(folder)
+        do_all(open_study(f"journal:{folder}/study.journal"))
+        do_all(open_study(f"sqlite:///{folder}/study.db"))
+        return folder / name
+
+    return make
+
+
+def _read_study(path: Path) -> None:
+    from shared.studies.storage import open_existing, place_name
+
+    place_name(path.parent)
+    for kind in (f"journal:{path.parent}/study.journal", f"sqlite:///{path.parent}/study.db"):
+        open_existing(kind, path.parent)
+
+
+def _answers(folder: Path) -> Path:
+    from classify.screening.feedback import Answer, Feedback
+
+    Feedback(folder / "f.db").keep(Answer("patient", (3,) * 10, "Hm."))
+    return folder / "f.db"
+
+
+def _read_answers(path: Path) -> None:
+    from classify.screening.feedback import Feedback
+
+    Feedback(path).summary()
+
+
 READERS: dict[str, Reader] = {
     "cohort": Reader(_cohort, _read_cohort, sealed=("rarescreen-cohort", 1)),
     "bundle": Reader(_bundle, _read_bundle, sealed=("rarescreen-bundle", 1)),
@@ -347,8 +490,25 @@ READERS: dict[str, Reader] = {
     "preset": Reader(_preset, _read_preset, is_text=True),
     "cells": Reader(_cells, _read_cells, is_text=True),
     "page": Reader(_page, _read_page, is_text=True),
-    **{f"model's {name}": Reader(_model(name), _read_model, is_text=True) for name in ("config.json", "history.json")},
+    **{
+        f"model's {name}": Reader(_model(name), _read_model, is_text=True)
+        for name in ("config.json", "history.json", "seen.json")
+    },
     "model's tensors": Reader(_model("model.safetensors"), _read_model),
+    **{
+        f"run's {name}": Reader(_run(name), _read_run, is_text=True)
+        for name in ("config.json", "log.jsonl", "certainty.json")
+    },
+    "run's compared.npz": Reader(_run("compared.npz"), _read_run),
+    "grid's table1.json": Reader(_run("table1.json"), _read_table, is_text=True),
+    "features": Reader(_features, _read_features),
+    **{f"weights {kind}": Reader(_weights(f"w.{kind}"), _read_weights) for kind in ("safetensors", "pth")},
+    "picture": Reader(_picture, _read_picture),
+    "results": Reader(_results, _read_results, is_text=True),
+    "study's place": Reader(_study(".study.place"), _read_study, is_text=True),
+    "study's journal": Reader(_study("study.journal"), _read_study, is_text=True),
+    "study's database": Reader(_study("study.db"), _read_study),
+    "answers": Reader(_answers, _read_answers),
     "SCIN's cases": Reader(_scin("scin_cases.csv"), _read_scin, is_text=True),
     "SCIN's labels": Reader(_scin("scin_labels.csv"), _read_scin, is_text=True),
 }  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table, create_engine, delete, func, insert, select
 from sqlalchemy.engine import URL
 from sqlalchemy.event import listens_for
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import UserError
 
@@ -81,6 +82,7 @@ class Feedback:
         if path.is_dir():
             raise UserError(f"--feedback {path}: a folder; give a file in it.")
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._engine = create_engine(URL.create("sqlite", database=str(path)))  # whatever signs the path has
 
         @listens_for(self._engine, "connect")
@@ -118,14 +120,20 @@ class Feedback:
             return bool(connection.execute(delete(_TABLE).where(_TABLE.c.receipt == _digest(receipt))).rowcount)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return how many answered, and the usability scores of each role."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(_TABLE)).mappings().all()
+        """Return how many answered, and the usability scores of each role.
+
+        Raises `UserError`: the file is damaged.
+        """
         scores: dict[str, list[float]] = {role: [] for role in ROLES}
-        for row in rows:
-            values = tuple(row[f"s{number}"] for number in range(1, len(STATEMENTS) + 1))
-            if None not in values:
-                scores[row["role"]].append(usability(values))
+        try:
+            with self._engine.connect() as connection:
+                rows = connection.execute(select(_TABLE)).mappings().all()
+            for row in rows:
+                values = tuple(row[f"s{number}"] for number in range(1, len(STATEMENTS) + 1))
+                if None not in values:
+                    scores[row["role"]].append(usability(values))
+        except (SQLAlchemyError, LookupError, TypeError, ValueError) as error:
+            raise UserError(f"--feedback {self._path}: damaged, so that its answers cannot be summed up.") from error
         return {"n": len(rows), "usability": scores}
 
 

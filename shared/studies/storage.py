@@ -265,7 +265,7 @@ def _journal(path: Path) -> Storage:
     try:
         backend = JournalFileBackend(str(path), lock_obj=WholeLines(path))  # type: ignore[arg-type]  # all that it calls
         storage = JournalStorage(backend)
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, ValueError, TypeError, AssertionError) as error:
         raise UserError(f"--storage {path}: not a journal of studies, or damaged; give another file.") from error
     claims = LinkLock(path.with_name(f".{path.name}.claims"), grace_s=LINK_GRACE_S, timeout_s=LOCK_TIMEOUT_S)
 

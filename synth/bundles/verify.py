@@ -21,7 +21,7 @@ from synth.drawing.trained import MAX_TRUNCATION, TrainedNetwork, open_network
 from synth.generate import MAX_BATCH, Recipe
 from synth.training.launch import joined
 
-WHITE = 255
+LEVELS = 255
 MAX_TOLERANCE = 16  # levels; what differs by more is another picture
 NAMED = 5  # seeds of images that differ
 DIGITS = 16  # of a network's SHA-256 that are shown
@@ -174,7 +174,7 @@ def _what_differs(options: VerifyOptions, found: Verification, recipe: Recipe, t
         way_out += f", or give --tolerance {found.largest} if a device that rounds so drew them"
     return (
         f"{options.file}: {found.others} of {found.images} images are not what {trained.path} draws ({seeds}; values "
-        f"differ by up to {found.largest} of {WHITE}, where --tolerance allows {options.tolerance}); {way_out}."
+        f"differ by up to {found.largest} of {LEVELS}, where --tolerance allows {options.tolerance}); {way_out}."
     )
 
 
@@ -183,5 +183,5 @@ def _report(options: VerifyOptions, found: Verification, trained: TrainedNetwork
         say(f"{options.file}: holds no images, so there is nothing to compare")
         return
     same = f"{options.file}: {found.exact} of {found.images} images are bit for bit what {trained.path} draws"
-    rest = f", and {found.rounded} within rounding (values differ by up to {found.largest} of {WHITE})"
+    rest = f", and {found.rounded} within rounding (values differ by up to {found.largest} of {LEVELS})"
     say(f"{same}{rest if found.rounded else ''}")

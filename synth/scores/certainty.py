@@ -3,7 +3,6 @@
 That takes longer than a score, so it is done once, for the checkpoint that is kept.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +77,9 @@ class Compared:
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 fakes, reals, groups = stored["fakes"], stored["reals"], stored["groups"]
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (MemoryError, FileNotFoundError):
+            raise
+        except Exception as error:  # zipfile and NumPy raise many kinds for what is no array
             raise UserError(f"{path}: damaged; remove the run folder to train again.") from error
         for each in (fakes, reals):
             if each.ndim != 2 or each.dtype != np.float32 or not np.isfinite(each).all():

@@ -8,7 +8,6 @@ It keeps the network that it drew with last.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from typing import Any
 from PIL import Image
 
 from shared.errors import UserError
+from shared.files import sha256_of
 from shared.nn.device import choose_device, choose_precision
-from stylegan2_ada import read_header
 from synth.drawing.pictures import BATCH, draw
 from synth.drawing.trained import NO_COHORT, TrainedNetwork, open_network
 from synth.service.child import Message, Server, be_child
-from synth.training.grid import read_provenance
+from synth.training.grid import licence_of, read_described
 
 
 def main() -> None:
@@ -43,19 +42,17 @@ def _answer(server: Server) -> None:
 
 def _describe(path: Path) -> Message:
     """Return what a network file says of itself."""
-    about = NO_COHORT | read_provenance(path)
-    header = read_header(path)
-    licence = about.get("licence") or ("your own" if about["cohort"] else "not stated")
-    size, c_dim = header["generator"]["img_resolution"], header["generator"]["c_dim"]
+    told, generator = read_described(path)
+    about, size, c_dim = NO_COHORT | told, generator["img_resolution"], generator["c_dim"]
     classes = about["classes"] or [f"class {index}" for index in range(c_dim)]
     name = path.parent.name if path.name == "network.safetensors" else path.stem
     return {
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256_of(path),
         "name": str(about.get("name", name)),
         "size": size,
         "classes": [str(each) for each in classes] if c_dim else [],
         "class_name": str(about.get("class_name", "")),
-        "licence": licence,
+        "licence": licence_of(about),
         "cohort": about["cohort"],
         "photographs": len(set(about["seen_image_id"])),
     }

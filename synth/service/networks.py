@@ -18,10 +18,9 @@ from synth.networks.known import KNOWN
 from synth.service.artist import MAX_DRAWN_PX, Artist, NetworkFacts
 from synth.service.checks import ChangedError, Checks
 from synth.service.options import ServeOptions
-from synth.training.grid import FREE_LICENCES, NETWORK, TABLE, find_network
+from synth.training.grid import FREE_LICENCES, NETWORK, OWN, TABLE, find_network
 
 SUFFIX = ".safetensors"
-OWN = "your own"  # licence of a network that the operator trained
 
 
 @dataclass(frozen=True)

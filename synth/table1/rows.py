@@ -1,8 +1,9 @@
 """Table 1: every cell of a grid with its quality, the paper's rows beside ours, and the losses as curves."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -31,8 +32,33 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
 
     Curves are drawn of the runs whose folders are here. Of those that ended before `kimg` the table says so.
 
-    Raises `UserError`: their scores cannot be compared.
+    Raises `UserError`: their scores cannot be compared, or read.
     """
+    with unreadable(out):
+        table = table_of(out, rows, protocol, kimg)
+        text = render(table)
+        _draw_runs(out, table["rows"])
+    write_text(out / "table1.md", text)
+    write_json(out / "table1.json", table)  # last: who finds it finds the others
+    return str(table["best"])
+
+
+@contextlib.contextmanager
+def unreadable(out: Path) -> Iterator[None]:
+    """Say in one sentence that runs in `out` tell something else of their scores than runs do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{out}: what a run there says of its scores cannot be read ({type(error).__name__}: {error}); remove the "
+            "folder of the damaged run to train it again."
+        ) from error
+
+
+def table_of(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.0) -> dict[str, Any]:
+    """Return Table 1 as JSON has it; raises as `write_table1`."""
     cells = ranked(rows)
     rows = [row for group in cells for row in group]
     spaces = {tuple(row["quality"][name] for name in SPACE) for row in rows}
@@ -42,7 +68,7 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
             f"{out}: its cells were scored in different feature spaces ({', '.join(sorted(set(differ)))}) and cannot "
             "be ranked; give --features and another --out."
         )
-    table = {
+    return {
         "format": FORMAT,
         "version": VERSION,
         "best": rows[0]["run"],
@@ -52,13 +78,14 @@ def write_table1(out: Path, rows: Sequence[Row], protocol: str, kimg: float = 0.
         "leads": _leads(out, cells),
         "paper": [{"gamma": c.gamma, "lr": c.lr, "target": c.target, "fid": c.paper_fid} for c in paper_cells()],
     }
+
+
+def _draw_runs(out: Path, rows: Sequence[Row]) -> None:
+    """Draw the curves of the runs whose folders are in `out`."""
     folders = {label: RunFolder(out / row["run"]) for label, row in zip(labels(rows), rows, strict=True)}
     logs = {label: folder.read_log() for label, folder in folders.items() if folder.log.exists()}
     if logs:
         _draw_curves(out / "curves.png", logs)
-    write_text(out / "table1.md", render(table))
-    write_json(out / "table1.json", table)  # last: who finds it finds the others
-    return str(rows[0]["run"])
 
 
 def _leads(out: Path, cells: Sequence[Sequence[Row]]) -> list[dict[str, Any] | None]:

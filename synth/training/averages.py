@@ -11,7 +11,7 @@ from torch import Tensor
 from shared.errors import UserError
 from shared.nn.resume import DamagedStateError, load_state, save_state
 from stylegan2_ada import Generator, Trainer
-from stylegan2_ada.averages import WIDTHS, Mixture, Profile, mixture
+from stylegan2_ada.averages import KEPT_WIDTHS, Mixture, Profile, mixture
 from synth.training.numbered_files import NumberedFiles
 
 FORMAT = "rarescreen-gan-averages"
@@ -116,7 +116,10 @@ class AverageFolder(NumberedFiles):
     def _kept(self, nimg: int) -> list[tuple[int, str, Profile]]:
         """Return moment, name and profile of every average until `nimg` images; the start counts in none."""
         return [
-            (at, str(width), Profile(width, float(at))) for at in self.nimgs() if 0 < at <= nimg for width in WIDTHS
+            (at, str(width), Profile(width, float(at)))
+            for at in self.nimgs()
+            if 0 < at <= nimg
+            for width in KEPT_WIDTHS
         ]
 
     def _filled(self, like: Generator, parameters: Any, buffers: Any, nimg: int) -> Generator:

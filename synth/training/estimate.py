@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from stylegan2_ada import Trainer
-from stylegan2_ada.averages import WIDTHS
+from stylegan2_ada.averages import KEPT_WIDTHS
 
 MOMENTS = 2  # of Adam, a parameter
 TIMED_STEPS = 2
@@ -51,7 +51,7 @@ def estimate(trainer: Trainer, batch: int) -> Estimate:
     seconds = _timed(trainer) * flops / plain
     G, D = (sum(p.numel() for p in trained) for trained in (trainer.G_parameters, trainer.D_parameters))
     whole = sum(p.numel() for p in trainer.G.parameters())
-    values = whole * (2 + len(WIDTHS)) + sum(p.numel() for p in trainer.D.parameters()) + (G + D) * (1 + MOMENTS)
+    values = whole * (2 + len(KEPT_WIDTHS)) + sum(p.numel() for p in trainer.D.parameters()) + (G + D) * (1 + MOMENTS)
     return Estimate(
         G,
         D,

@@ -1,6 +1,6 @@
 """A grid's folder: which run is its best, and what a network says of itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from synth.networks.known import KNOWN
 
 TABLE = "table1.json"
 NETWORK = "network.safetensors"
+OWN = "your own"  # licence of a network that its user trained
 FREE_LICENCES = frozenset({"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "MIT"})
 
 
@@ -72,18 +73,32 @@ def read_provenance(network: Path) -> dict[str, Any]:
 
     Raises `UserError`: the file is no network.
     """
+    return read_described(network)[0]
+
+
+def read_described(network: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a network says of itself, and its generator's configuration, of one look at the file.
+
+    Raises `UserError`: as `read_provenance`.
+    """
     from stylegan2_ada import NetworkFileError, read_header
 
     try:
-        about: dict[str, Any] = read_header(network)["about"]
+        header = read_header(network)
     except NetworkFileError as error:
         raise UserError(str(error)) from error
+    about: dict[str, Any] = header["about"]
     odd = next((name for name, fits in _FITS.items() if name in about and not fits(about[name])), None)
     if odd is None and len(about.get("seen_image_id", ())) != len(about.get("seen_group_id", ())):
         odd = "seen_group_id"
     if odd is not None:
         raise UserError(f"{network}: what it says of itself ({odd}) cannot be read; train it again or copy it again.")
-    return about
+    return about, header["generator"]
+
+
+def licence_of(about: Mapping[str, Any]) -> str:
+    """Return under what a network may be used, in a word or two: its licence, or whose it is."""
+    return about.get("licence") or (OWN if about.get("cohort") else "not stated")
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,7 @@ from stylegan2_ada import AnyDiscriminator, ProjectedConfig, ProjectedDiscrimina
 
 BACKBONE = "EfficientNet-Lite0"
 MIN_INPUT_PX, MAX_INPUT_PX = 64, 256  # pictures are enlarged twice, within these bounds
-WIDTHS = (32, 64, 128, 320)  # at least as many as the maps have: mixing must not lose what they show
+MIXED_CHANNELS = (32, 64, 128, 320)  # at least as many as the maps have: mixing must not lose what they show
 MAX_WIDTH = 128  # of the heads
 
 
@@ -23,7 +23,7 @@ def projected_config(size: int, source: WeightSource) -> ProjectedConfig:
         input_px=min(max(2 * size, MIN_INPUT_PX), MAX_INPUT_PX),
         channels=LiteMaps.CHANNELS,
         strides=LiteMaps.STRIDES,
-        widths=WIDTHS,
+        widths=MIXED_CHANNELS,
         max_width=MAX_WIDTH,
     )
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from stylegan2_ada.averages import MAX_WIDTH, WIDTHS, PowerAverages, Profile, exponent_of, mixture
+from stylegan2_ada.averages import KEPT_WIDTHS, MAX_WIDTH, PowerAverages, Profile, exponent_of, mixture
 
 widths = st.floats(0.01, MAX_WIDTH)
 
@@ -64,7 +64,7 @@ def test_averages_against_the_weights_of_their_profile() -> None:
     """Each average is the sum of all weights, step t's with the profile's mass between t - 1 and t."""
     path = _trained(60)
     last = _averages(path)[-1]
-    for width, average in zip(WIDTHS, last.averages, strict=True):
+    for width, average in zip(KEPT_WIDTHS, last.averages, strict=True):
         exponent = exponent_of(width)
         mass = np.diff((np.arange(61) / 60) ** (exponent + 1))
         assert mass.sum() == pytest.approx(1)
@@ -85,7 +85,7 @@ def test_a_kept_average_is_made_of_itself_alone(rows: list[tuple[float, int]], d
 @pytest.mark.parametrize("width", [0.03, 0.1, 0.25])
 def test_factors_are_one_in_sum_and_the_residual_says_how_near_they_come(count: int, width: float) -> None:
     """Against the profiles on a grid."""
-    kept = [Profile(each, 100.0 * (i + 1) / count) for i in range(count) for each in WIDTHS]
+    kept = [Profile(each, 100.0 * (i + 1) / count) for i in range(count) for each in KEPT_WIDTHS]
     wanted = Profile(width, 100.0)
     made = mixture(kept, wanted)
     assert sum(made.factors) == pytest.approx(1, abs=1e-6)
@@ -105,7 +105,7 @@ def test_factors_are_one_in_sum_and_the_residual_says_how_near_they_come(count: 
 
 def test_the_mixture_is_the_least_squares_fit_of_profiles_on_a_grid() -> None:
     """The nearest of all whose factors are 1 in sum: the last factor is what the others leave."""
-    kept = [Profile(width, time) for time in (100.0, 200.0, 300.0) for width in WIDTHS]
+    kept = [Profile(width, time) for time in (100.0, 200.0, 300.0) for width in KEPT_WIDTHS]
     wanted = Profile(0.16, 300.0)
     tau = (np.arange(300_000) + 0.5) / 1000
     columns = np.stack([_profile(profile, tau) for profile in kept], axis=1)
@@ -120,7 +120,7 @@ def test_an_average_of_another_width_is_near_the_one_kept_while_training(width: 
     after = _averages(path)
     kept, tensors = [], []
     for step in range(40, 401, 40):
-        for known, average in zip(WIDTHS, after[step - 1].averages, strict=True):
+        for known, average in zip(KEPT_WIDTHS, after[step - 1].averages, strict=True):
             kept.append(Profile(known, float(step)))
             tensors.append(average["weight"][0].numpy())
     made = np.array(mixture(kept, Profile(width, 400.0)).factors) @ np.stack(tensors)

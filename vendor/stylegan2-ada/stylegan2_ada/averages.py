@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-WIDTHS = (0.05, 0.10)  # of the averages that are kept (the paper's choice)
+KEPT_WIDTHS = (0.05, 0.10)  # of the averages that are kept (the paper's choice)
 MAX_WIDTH = 0.28  # of the profile that falls to zero at time 0: a little below gamma = 0, which is the plain mean
 
 
@@ -75,7 +75,7 @@ def _inner(a: Profile, b: Profile) -> float:
 
 
 class PowerAverages:
-    """The averages of a network's parameters in `WIDTHS`, kept up to date step by step.
+    """The averages of a network's parameters in `KEPT_WIDTHS`, kept up to date step by step.
 
     Args:
         network: whose parameters are averaged; what it is at step 1 counts first, its start not at all.
@@ -84,8 +84,8 @@ class PowerAverages:
     def __init__(self, network: nn.Module) -> None:
         self.step = 0
         parameters = dict(network.named_parameters())
-        self.averages = [{name: p.detach().clone() for name, p in parameters.items()} for _ in WIDTHS]
-        self._exponents = [exponent_of(width) for width in WIDTHS]
+        self.averages = [{name: p.detach().clone() for name, p in parameters.items()} for _ in KEPT_WIDTHS]
+        self._exponents = [exponent_of(width) for width in KEPT_WIDTHS]
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
@@ -98,12 +98,12 @@ class PowerAverages:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the step and the averages, by width."""
-        return {"step": self.step, "averages": dict(zip(map(str, WIDTHS), self.averages, strict=True))}
+        return {"step": self.step, "averages": dict(zip(map(str, KEPT_WIDTHS), self.averages, strict=True))}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a state that `state_dict` gave."""
         self.step = state["step"]
-        for width, average in zip(WIDTHS, self.averages, strict=True):
+        for width, average in zip(KEPT_WIDTHS, self.averages, strict=True):
             stored: Mapping[str, Tensor] = state["averages"][str(width)]
             for name, tensor in average.items():
                 tensor.copy_(stored[name])
