@@ -1,7 +1,14 @@
 """What is left in the store, of whom, and who can read it."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from sqlalchemy.exc import OperationalError
+from waiting import until
+
+from synth.service import supervisor
 from synth.service.bundles import Bundles
 from synth.service.options import Bounds, ServeOptions
 from synth.service.orders import Order, OrderStore
@@ -48,15 +55,57 @@ def test_what_expires_is_removed_with_its_audit(tmp_path: Path) -> None:
     paths = [places.result(order), places.work / f"{order.id}_copies.png"]
     for path in paths:
         path.write_text("left")
-    supervisor = Supervisor(
-        orders, lambda _: None, Bundles([places.ready]), places, ServeOptions((), tmp_path / "store")
-    )
+    working = Supervisor(orders, lambda _: None, Bundles([places.ready]), places, ServeOptions((), tmp_path / "store"))
     now += 2 * 86400 - 1
-    supervisor._expire()
+    working._expire()
     assert all(path.exists() for path in paths)
     now += 2
-    supervisor._expire()
+    working._expire()
     assert not any(path.exists() for path in paths)
+    orders.close()
+
+
+def test_what_was_not_given_expires_too(tmp_path: Path) -> None:
+    now = 1e9
+    orders = OrderStore(f"sqlite:///{tmp_path}/o.db", Bounds(days=2), clock=lambda: now)
+    places = Places.inside(tmp_path / "store")
+    for state in ("withheld", "failed"):
+        (places.work / f"{ended(orders, state).id}_copies.png").write_text("photographs of patients")
+    working = Supervisor(orders, lambda _: None, Bundles([places.ready]), places, ServeOptions((), tmp_path / "store"))
+    now += 2 * 86400 + 1
+    working._expire()
+    assert list(places.work.iterdir()) == []
+    orders.close()
+
+
+def test_a_database_that_is_away_for_longer_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(supervisor, "PAUSE_S", 0.01)
+    orders, places = OrderStore(f"sqlite:///{tmp_path}/o.db", Bounds()), Places.inside(tmp_path / "store")
+    waiting, _ = orders.place("ada", "n", "{}", 10, None)
+    away, asked = threading.Event(), []
+
+    def answer(name: str) -> Callable[..., object]:
+        original = getattr(orders, name)
+
+        def call(*given: object) -> object:
+            asked.append(name)
+            if away.is_set():
+                raise OperationalError("", {}, Exception("the database system is starting up"))
+            return original(*given)
+
+        return call
+
+    for name in ("take_up", "begin", "expire"):
+        monkeypatch.setattr(orders, name, answer(name))
+    away.set()
+    thread = Supervisor(orders, lambda _: None, Bundles([places.ready]), places, ServeOptions((), tmp_path / "store"))
+    thread.start()
+    until(lambda: asked.count("take_up") >= 5)
+    assert thread.is_alive()
+    away.clear()
+    until(lambda: (found := orders.find(waiting.id)) is not None and found.state == "failed")  # no such network
+    thread.stop()
     orders.close()
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 from shared.bundle import read_candidates
 from shared.errors import UserError
 from stylegan2_ada import load_networks
-from synth.drawing.pictures import draw
+from synth.drawing.pictures import batch_for, draw
 from synth.generate import GenerateOptions, generate
 
 
@@ -49,6 +49,21 @@ def test_pngs_are_the_candidates(run_folder, tmp_path):
     assert sorted(path.name for path in (tmp_path / "png").iterdir()) == names
     for name, image in zip(names, np.asarray(candidates.images), strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "png" / name)), image)
+
+
+def test_pngs_of_an_earlier_call_go_and_other_files_stay(run_folder, tmp_path):
+    for seeds in ("1,2,3", "2"):
+        generate(
+            GenerateOptions(network=run_folder, out=tmp_path / "c.h5", seeds=seeds, png=tmp_path / "png", force=True)
+        )
+        (tmp_path / "png" / "seedling.png").write_text("not ours")
+    assert sorted(path.name for path in (tmp_path / "png").iterdir()) == ["seed0002.png", "seedling.png"]
+
+
+def test_large_pictures_are_drawn_few_at_once():
+    """As many pixels at once as 64 pictures of 256 px have, 32 pictures at most, and as many as are asked for."""
+    assert [batch_for(size, None) for size in (64, 256, 512, 1024, 4096)] == [32, 32, 16, 4, 1]
+    assert batch_for(1024, 7) == 7
 
 
 def test_a_conditional_network_needs_its_class(make_network, tmp_path):

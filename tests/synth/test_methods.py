@@ -191,6 +191,14 @@ def test_a_licence_that_cannot_be_read_is_one_sentence(
         {"cohort": 7},
         {"generator": []},
         {"generator": {"kimg": "many"}},
+        {"label": "x"},
+        {"label": 2},
+        {"fold": "x"},
+        {"fold": True},
+        {"protocol": 3},
+        {"class_name": 3},
+        {"classes": [1, 2]},
+        {"quality": "good"},
     ],
 )
 def test_a_start_that_says_nonsense_of_itself_is_one_sentence(

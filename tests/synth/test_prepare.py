@@ -184,6 +184,22 @@ def test_groups_and_attributes_come_from_the_table(folders: Path, capsys: pytest
     assert "no --csv" not in capsys.readouterr().err
 
 
+def test_a_table_without_groups_is_no_word_on_patients(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folders / "table.csv").write_text("file,age\nherpeticum/01.png,20\n")
+    prepare(options(folders, csv=folders / "table.csv"))
+    assert "no group in --csv: each photograph counts as another patient's" in capsys.readouterr().err
+
+
+def test_external_photographs_of_a_studys_patient_are_told_without_any_duplicate(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folders / "table.csv").write_text("file,group\nherpeticum/01.png,p\nelsewhere/01.png,p\n")
+    prepare(options(folders, csv=folders / "table.csv"))
+    told = capsys.readouterr().err
+    assert "duplicates: none found" in told
+    assert "note: 1 external images share a group with a study image and are left out of evaluation" in told
+
+
 def test_groups_of_the_table_and_duplicates_join(folders: Path) -> None:
     shutil.copy(folders / "eczema" / "02.png", folders / "eczema" / "copy.png")
     (folders / "table.csv").write_text("file,group\neczema/01.png,p\neczema/copy.png,p\n")

@@ -155,6 +155,34 @@ def test_the_same_photograph_twice_is_found_and_a_wrong_label_named(cohort: Coho
     assert ".png" not in to_markdown(unnamed)
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_duplicates_are_no_word_on_who_the_patients_are(cohort: Cohort, tmp_path: Path, named: bool) -> None:
+    """Where nothing but two copies of a photograph is together, nobody said which photographs are of one patient."""
+    noise = np.random.default_rng(5).integers(0, 256, (58, 16, 16, 3), dtype=np.uint8)
+    noise[4] = noise[3, ::-1]
+    group = np.arange(58)
+    group[4] = 3
+    if named:
+        group[11] = 10
+    alone = dataclasses.replace(cohort, images=noise, source="photographs", group_id=group)
+    write_cohort(tmp_path / "c.h5", alone)
+    page = to_markdown(cohort_page(read_cohort(tmp_path / "c.h5")))
+    assert ("Nobody said which photographs are of one patient" in page) == (not named)
+    assert ("stay together on one side of every split" in page) == named
+
+
+@pytest.mark.parametrize("run", ["../../../etc", "/etc", "a\u0000b", 3, None])
+def test_a_table_leads_to_no_other_folder(
+    write: Callable[..., str], made: tuple[Path, Path], tmp_path: Path, run: object
+) -> None:
+    table = json.loads((made[0] / "table1.json").read_text())
+    table["rows"][0]["run"] = run
+    (tmp_path / "table1.json").write_text(json.dumps(table))
+    with pytest.raises(UserError, match=r"table1\.json: names no cell of this grid"):
+        write(runs=(tmp_path,))
+    assert not (tmp_path / "r.html").exists()
+
+
 def test_what_is_missing_or_of_another_cohort_is_one_sentence(
     write: Callable[..., str], made: tuple[Path, Path], cohort: Cohort, tmp_path: Path
 ) -> None:
