@@ -147,7 +147,7 @@ lint: $(READY)  ## style and import rules
 typecheck: $(READY)  ## strict types on all four packages
 	$(BIN)/mypy
 
-bench: $(READY)  ## measure the machine and the slow parts
+bench: $(READY)  ## measure a step of the GAN's training beside the machine's own peak
 	$(BIN)/python benchmarks/gan_step.py
 
 clean:  ## remove results and intermediate files; .venv stays

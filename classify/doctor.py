@@ -12,8 +12,8 @@ from classify.fitting.settings import FitOptions
 from classify.models import CLASSES, build_model, set_trainable
 from classify.presets import ALL, read_preset
 from classify.registry import find_model
-from shared.cohort import read_cohort
-from shared.doctor.finding import Finding, State, bad, good
+from shared.cohort import Cohort, read_cohort
+from shared.doctor.finding import Finding, State, bad, good, unknown
 from shared.doctor.packages import examine_packages
 from shared.doctor.places import examine_folder, in_gib
 from shared.doctor.pretrained import examine_weights
@@ -21,7 +21,7 @@ from shared.doctor.storage import examine_storage
 from shared.errors import UserError
 from shared.nn.device import autocast, choose_device, choose_precision
 from shared.nn.examined import examine_machine
-from shared.nn.memory import forget_peak, is_out_of_memory, peak_bytes
+from shared.nn.memory import forget_peak, free_bytes, is_out_of_memory, peak_bytes
 from shared.progress import progress
 from shared.weights import WeightFile, WeightSource
 
@@ -67,6 +67,10 @@ def examine(job: Job) -> list[Finding]:
     found += examine_weights(_weights(models), {}, WeightSource(job.weights, job.offline))
     kept = 0
     if not any(each.about == "device" and each.state is State.BAD for each in found):
+        if cohort is not None:
+            found.append(_images(cohort, choose_device(job.device)))
+        if not job.trial:
+            found.append(unknown("fits", "not tried: leave out --no-trial to take a step of each model"))
         for name, options in reversed(models.items()) if job.trial else ():
             step, parameters = _step(options, size, job)
             found.append(step)
@@ -74,6 +78,15 @@ def examine(job: Job) -> list[Finding]:
             kept += parameters * MODEL_BYTES * sum(folds if cell.fold == ALL else 1 for cell in own)
     found += examine_folder(job.out, kept)
     return found + list(examine_storage(job.storage, job.out))
+
+
+def _images(cohort: Cohort, device: torch.device) -> Finding:
+    """Tell whether the images of a fit, which lie on its device as uint8, have room there."""
+    needed, free = 3 * len(cohort) * cohort.size**2, free_bytes(device)
+    text = f"{in_gib(needed)} for {len(cohort)} images of {cohort.size} px"
+    if free is None or needed < free:
+        return good("memory", text)
+    return bad("memory", f"{text}, and {in_gib(free)} are free; prepare smaller images, or give another --device.")
 
 
 def _weights(models: dict[str, FitOptions]) -> dict[WeightFile, str]:

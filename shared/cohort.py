@@ -72,7 +72,7 @@ class Cohort:
     classes: tuple[str, str]  # names of label 0 and label 1
     folds: int
     seed: int
-    source: str  # "photographs" or `PHANTOM`
+    source: str  # "photographs", "SCIN" or `PHANTOM`, and behind it what was made of their backgrounds
     attributes: dict[str, Array] = field(default_factory=dict)
     path: Path | None = None
     sha256: str = ""  # of the file; empty before it is written

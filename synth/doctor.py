@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.cohort import Cohort, read_cohort
-from shared.doctor.finding import Finding, State, bad, good, note
+from shared.doctor.finding import Finding, State, bad, good, unknown
 from shared.doctor.packages import examine_packages
 from shared.doctor.places import examine_folder, in_gib
 from shared.doctor.pretrained import examine_weights
@@ -90,7 +90,7 @@ def examine(job: Job) -> list[Finding]:
             found += trial.findings()
         else:
             found.append(
-                note("training", f"not tried: --trial takes a few steps with images of {size} px, minutes here")
+                unknown("training", f"not tried: --trial takes a few steps with images of {size} px, minutes here")
             )
     found += examine_folder(options.out, 0 if trial is None else trial.left_bytes)
     return found + list(examine_storage(options.storage, options.out))

@@ -14,14 +14,15 @@ from shared.errors import UserError
 
 
 class State(str, Enum):
-    """Whether something is as it should be, worth knowing, or in the way of the job."""
+    """Whether something is as it should be, worth knowing, not known, or in the way of the job."""
 
     GOOD = "ok"
     NOTE = "note"
+    UNKNOWN = "?"
     BAD = "stop"
 
 
-STYLES = {State.GOOD: "green", State.NOTE: "yellow", State.BAD: "bold red"}
+STYLES = {State.GOOD: "green", State.NOTE: "yellow", State.UNKNOWN: "yellow", State.BAD: "bold red"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ def good(about: str, text: str) -> Finding:
 def note(about: str, text: str) -> Finding:
     """Return a finding that is worth knowing."""
     return Finding(about, State.NOTE, text)
+
+
+def unknown(about: str, text: str) -> Finding:
+    """Return a finding of what was not looked at, and may be in the way of the job."""
+    return Finding(about, State.UNKNOWN, text)
 
 
 def bad(about: str, text: str) -> Finding:
@@ -66,4 +72,8 @@ def tell(findings: Iterable[Finding], job: str, *, as_json: bool = False) -> Non
     if ways:
         more = f" (and {len(ways) - 1} more, above)" if len(ways) > 1 else ""
         raise UserError(f"{job} would not run: {ways[0].text.rstrip('.')}{more}.")
-    say(f"Nothing is in the way of {job}.")
+    open_questions = [each.about for each in found if each.state is State.UNKNOWN]
+    if open_questions:
+        say(f"Nothing of what was looked at is in the way of {job}; not tried: {', '.join(open_questions)}.")
+    else:
+        say(f"Nothing is in the way of {job}.")

@@ -43,7 +43,11 @@ def examine_packages(extras: Mapping[str, str], installed: Installed = find) -> 
     for extra, use in extras.items():
         parts = [each for each in _requirements(own) if _extra_of(each) == extra]
         missing = [each.name for each in parts if installed(each.name) is None]
-        if missing:
+        if not parts:
+            found.append(
+                note(f"extra {extra}", f"what {use} needs is not known to this installation; install it again")
+            )
+        elif missing:
             text = f"{use} needs {' and '.join(missing)}: pip install '{NAME}[{extra}]'"
             found.append(note(f"extra {extra}", text))
         else:

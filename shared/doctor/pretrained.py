@@ -28,5 +28,5 @@ def _examine(file: WeightFile, use: str, source: WeightSource, *, needed: bool) 
     if there is None:
         later = "whatever needs it is refused offline" if source.offline else "it is downloaded when it is needed"
         return note(about, f"{file.name} is not here; {later}")
-    published = "the published one" if file.sha256 else "its publisher names none"
+    published = "the published one" if file.sha256 else "its publisher gives no hash"
     return good(about, f"{file.name}, SHA-256 {there.sha256[:DIGITS]}…, {published}")

@@ -9,14 +9,14 @@ from synth import option
 
 
 @click.command("doctor")
-@click.argument("cohort", type=option.FILE, required=False)
+@click.argument("cohort", type=option.COHORT, required=False)
 @click.option("--cells", help="Preset (demo, paper, paper-full) or TOML file with the cells of the grid.")
 @click.option("--cfg", help="auto, paper256, paper512, paper1024, cifar or tiny.  [default: auto]")
 @click.option("--method", help="How to start and to adapt, as in `synth train`.  [default: auto]")
 @click.option("--start", help="Network to adapt: a name (see `synth networks`), a file, or a run's folder.")
 @click.option("--kimg", type=float, help="Thousands of real images shown.  [default: 1000]")
 @click.option("--batch", type=int, help="Images a step.  [default: the configuration's]")
-@click.option("--size", type=click.IntRange(8, 1024), default=256, help="Side of the images in px, without COHORT.")
+@click.option("--size", type=click.IntRange(8, 1024), default=64, help="Side of the images in px, without COHORT.")
 @click.option("--out", type=option.FOLDER, default=Path(), help="Folder where the run or grid would go.")
 @click.option("--storage", help="Storage of the grid's study, to be reached.")
 @click.option(
@@ -26,7 +26,9 @@ from synth import option
 )
 @click.option("--features", type=click.Choice(option.QUALITY_SPACES), help="Feature space.  [default: auto]")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
-@click.option("--precision", type=click.Choice(["auto", "fp32", "tf32", "bf16"]), help="[default: auto]")
+@click.option(
+    "--precision", type=click.Choice(["auto", "fp32", "tf32", "bf16"]), help="Of large products.  [default: auto]"
+)
 @click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
 @click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")

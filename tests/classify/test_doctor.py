@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from classify.cli import cli
+from shared.cohort import Cohort, write_cohort
 
 PRESET = """
 format = "rarescreen-table2"
@@ -55,6 +57,19 @@ def test_a_model_that_the_images_do_not_fit_is_in_the_way(tmp_path: Path) -> Non
     result = run("--preset", preset, "--size", 33, "--json")
     assert result.exit_code == 2
     assert found(result)["custom_cnn"]["state"] == "stop"
+
+
+def test_room_for_a_cohorts_images_is_told(
+    tmp_path: Path, make_cohort: Callable[..., Cohort], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_cohort(tmp_path / "c.h5", make_cohort())
+    (tmp_path / "p.toml").write_text(PRESET)
+    arguments = (tmp_path / "c.h5", "--preset", tmp_path / "p.toml", "--no-trial", "--json")
+    told = found(run(*arguments))
+    assert (told["memory"]["state"], told["fits"]["state"]) == ("ok", "?")
+    monkeypatch.setattr("classify.doctor.free_bytes", lambda device: 1)
+    result = run(*arguments)
+    assert (found(result)["memory"]["state"], result.exit_code) == ("stop", 2)
 
 
 @pytest.mark.parametrize("setting", ["batch = -5", "epochs = 0", "lr = 0.0", 'optimizer = "fast"', "seed = -1"])

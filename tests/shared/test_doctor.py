@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from shared.doctor import places
-from shared.doctor.finding import Finding, State, bad, good, note, tell
+from shared.doctor.finding import Finding, State, bad, good, note, tell, unknown
 from shared.doctor.packages import examine_packages
 from shared.doctor.places import examine_folder
 from shared.doctor.pretrained import examine_weights
@@ -83,6 +83,12 @@ def test_what_does_not_fit_is_in_the_way(installed: tuple[Installed, ...], expec
 def test_an_extra_that_is_missing_is_a_note_with_its_name() -> None:
     found = examine_packages({"export": "classify export"}, finder(OWN, Installed("torch", "2.7")))
     assert found[-1] == note("extra export", "classify export needs onnx: pip install 'rarescreen[export]'")
+
+
+def test_an_extra_of_a_newer_source_than_what_is_installed_is_not_said_to_be_there() -> None:
+    found = examine_packages({"later": "classify later"}, finder(OWN, Installed("torch", "2.7")))
+    assert found[-1].state is State.NOTE
+    assert "not known to this installation" in found[-1].text
 
 
 def test_the_packages_here_fit() -> None:
@@ -210,3 +216,10 @@ def test_files_that_vanish_while_they_are_looked_at_are_no_obstacle(
     gone = [tmp_path / ".gone.abc.part", tmp_path / "gone"]
     monkeypatch.setattr(places, "_below", lambda folder: iter(gone))
     assert "half-written" not in states(examine_folder(tmp_path, 0))
+
+
+def test_what_was_not_tried_is_not_said_to_be_fine(capsys: pytest.CaptureFixture[str]) -> None:
+    tell([good("device", "cpu"), unknown("training", "not tried")], "synth train")
+    shown = capsys.readouterr()
+    assert "?" in shown.out
+    assert shown.err == "Nothing of what was looked at is in the way of synth train; not tried: training.\n"
