@@ -402,7 +402,8 @@ def _read_weights(path: Path) -> None:
 
     from shared.nn.timm_networks import read_tensors
 
-    with warnings.catch_warnings(action="ignore"):  # torch warns of some damage, too
+    with warnings.catch_warnings():  # torch warns of some damage, too
+        warnings.simplefilter("ignore")
         read_tensors(path)
 
 
