@@ -7,12 +7,14 @@ the same content gives the same bytes, and DIGEST is the file's identity.
 """
 
 import hashlib
+import io
 import mmap
 import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -52,15 +54,76 @@ def write_sealed(path: Path, build: Callable[[h5py.File], None]) -> str:
     `build` sets the root attributes `format` (text) and `version` (whole number), which the seal repeats.
     """
     with whole_file(Path(path)) as part:
-        with h5py.File(part, "w", libver=LIBVER, userblock_size=BLOCK_BYTES, locking=False) as file:
-            build(file)
-            name, version = str(file.attrs["format"]), int(file.attrs["version"])
+        with part.open("wb+", buffering=0) as raw:
+            name, version = _fill(_Sink(raw), build)
         digest, length = _hash_body(part)
         seal = Seal(name, version, digest, length)
         assert _BLOCK.fullmatch(seal.block()), f"not a format name: {name}"
         with part.open("rb+") as stream:
             stream.write(seal.block())
     return digest
+
+
+def _fill(sink: "_Sink", build: Callable[[h5py.File], None]) -> tuple[str, int]:
+    """Let `build` fill a new HDF5 file that is written to `sink`; return name and version of its format."""
+    try:
+        with h5py.File(sink, "w", libver=LIBVER, userblock_size=BLOCK_BYTES) as file:
+            build(file)
+            told = str(file.attrs["format"]), int(file.attrs["version"])
+    except Exception as error:
+        if sink.failure is not None:
+            raise sink.failure from error
+        raise
+    if sink.failure is not None:
+        raise sink.failure
+    return told
+
+
+class _Sink(io.RawIOBase):
+    """A file that takes everything, and keeps the first error of the system in `failure`.
+
+    HDF5 must not learn that a disk is full: it cannot close a file then, and ends the process.
+    """
+
+    def __init__(self, raw: io.RawIOBase | io.FileIO) -> None:
+        super().__init__()
+        self.failure: OSError | None = None
+        self._raw = raw
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        while self.failure is None and written < len(view):
+            try:
+                written += self._raw.write(view[written:]) or 0
+            except OSError as error:
+                self.failure = error
+        return len(view)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return self._raw.truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        return self._raw.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
 
 def open_sealed(path: Path, *, format: str, version: int, what: str, made_by: str = "Rarescreen") -> h5py.File:  # noqa: A002
