@@ -177,3 +177,25 @@ def test_a_fold_that_more_seeds_judge_counts_no_more() -> None:
     more = Verdicts.join([found, *again])
     intervals = [group_bootstrap(each, at_verdict("accuracy", each.positive, each.label)) for each in (found, more)]
     assert intervals[0] == pytest.approx(intervals[1])
+
+
+def test_groups_that_several_folds_judge_are_one_stratum_whichever_these_are() -> None:
+    """Of two such groups, one judged right and one wrong, either may be drawn twice."""
+    found = verdicts(
+        [1.0, 1.0, -1.0, -1.0], np.ones(4), image=["a", "a", "b", "b"], group=[0, 0, 1, 1], fold=[0, 1, 1, 2]
+    )
+    assert group_bootstrap(found, at_verdict("accuracy", found.positive, found.label), resamples=200) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("undefined", "told"), [(5, True), (6, False)])
+def test_five_percent_of_the_resamples_may_be_undefined_and_no_more(undefined: int, told: bool) -> None:
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(len(weights)) < undefined * (len(weights) > 1), np.nan, 0.5)
+
+    interval = group_bootstrap(verdicts(np.ones(8), np.ones(8)), statistic, resamples=100)
+    assert interval == ((0.5, 0.5) if told else None)
+
+
+def test_what_is_undefined_has_no_value() -> None:
+    found = verdicts(-np.ones(4), np.ones(4))
+    assert Resamples(found).value(at_verdict("precision", found.positive, found.label)) is None

@@ -222,6 +222,12 @@ def test_the_corrected_t_is_that_of_scikit_learn_s_published_example() -> None:
     assert found[1] / 2 == pytest.approx(0.227, abs=5e-4)
 
 
+@given(st.lists(st.integers(-50, 50), min_size=2, max_size=8), st.sampled_from([2.0**-40, 2.0**40]))
+def test_the_corrected_t_has_no_unit(differences: list[int], unit: float) -> None:
+    found, scaled = (corrected_resampled_t([unit * each for each in differences], 90, 10) for unit in (1.0, unit))
+    assert scaled == (None if found is None else pytest.approx(found))
+
+
 def test_what_tells_no_spread_has_no_corrected_t() -> None:
     assert corrected_resampled_t([], 80, 20) is corrected_resampled_t([0.1], 80, 20) is None
     assert corrected_resampled_t([0.3 - 0.2, 0.2 - 0.1, 0.1], 80, 20) is None  # equal but for rounding

@@ -97,3 +97,10 @@ def test_the_interval_of_a_mean_has_95_percent_unless_asked_and_one_value_has_no
     values = np.array([1.0, 2.0, 4.0])
     assert mean_interval(values) == pytest.approx(tuple(ttest_1samp(values, 0.0).confidence_interval(0.95)))
     assert mean_interval(values[:1]) is None
+
+
+@given(COUNTS, COUNTS)
+def test_counts_of_two_tests_add_up(one: tuple[int, int, int, int], two: tuple[int, int, int, int]) -> None:
+    both = Confusion(*one) + Confusion(*two)
+    assert both.as_dict() == dict(zip(("tp", "fp", "tn", "fn"), np.add(one, two).tolist(), strict=True))
+    assert (both.n, both.right) == (sum(one) + sum(two), one[0] + one[2] + two[0] + two[2])

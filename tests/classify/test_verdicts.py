@@ -76,3 +76,7 @@ def test_an_image_counts_once_in_each_fold_or_once_in_all() -> None:
 def test_what_cannot_be_a_verdict_is_refused(columns: dict[str, list[float]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(verdicts([1.0, 2.0], [0, 1]), **{name: np.array(each) for name, each in columns.items()})
+
+
+def test_thresholds_of_nothing_and_of_all_are_probabilities() -> None:
+    assert verdicts([0.0, 0.0], [0, 1], threshold=[0.0, 1.0]).positive_at_threshold.tolist() == [True, False]

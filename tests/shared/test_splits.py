@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort
 from shared.errors import UserError
-from shared.splits import assign_folds, balanced_test_set, external_test_set, inner_parts, partners, parts
+from shared.splits import (
+    _validation_piece,
+    assign_folds,
+    balanced_test_set,
+    external_test_set,
+    inner_parts,
+    partners,
+    parts,
+)
 
 
 def cohort_of(
@@ -253,3 +261,21 @@ def test_partners_are_the_others_of_the_same_groups(make_cohort: Callable[..., C
         groups = {int(cohort.group_id[row]) for row in rows}
         expected = [row for row in range(len(cohort)) if int(cohort.group_id[row]) in groups and row not in rows]
         assert partners(cohort, rows).tolist() == expected
+
+
+PIECES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), min_size=1, max_size=60)
+
+
+@given(PIECES)
+def test_validation_is_the_piece_that_lacks_least_and_is_nearest_to_a_tenth(images: list[tuple[int, int]]) -> None:
+    """Of a loop over the pieces: no class lacking in train, none in validation, shares near to a tenth; the first."""
+    label, piece = np.array(images).T
+
+    def rank(number: int) -> tuple[int, int, float, int]:
+        counts = [sum(each == (value, number) for each in images) for value in (0, 1)]
+        total = [sum(value == own for own, _ in images) for value in (0, 1)]
+        lacks_in_train = sum(count == of for count, of in zip(counts, total, strict=True))
+        shares = [count / of if of else 0.0 for count, of in zip(counts, total, strict=True)]
+        return lacks_in_train, counts.count(0), round(sum(abs(share - 0.1) for share in shares), 9), number
+
+    assert _validation_piece(label, piece) == min(map(rank, range(10)))[3]
