@@ -6,6 +6,7 @@ import re
 import threading
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from classify.models import build_model
 from classify.screening import engine
 from classify.screening.answer import Result, Service
 from classify.screening.app import Pages
-from classify.screening.feedback import Answer, Feedback, usability
+from classify.screening.feedback import STATEMENTS, Answer, Feedback, usability
 from classify.screening.judgement import Judge, Judgement, Verdict
 from classify.screening.quality import Measures, least_sharpness, measure, problems
 from classify.screening.reference import Reference, limit_of, neighbour_distance, unit
@@ -238,14 +239,18 @@ def test_no_percentage_is_certain(value: float, words: str) -> None:
     assert percentage(value) == words
 
 
-def test_feedback_is_kept_scored_and_removed(tmp_path: Path) -> None:
-    """A usability score is 100 for the best answers, 0 for the worst, and 50 for all in the middle."""
-    best = tuple(5 if place % 2 == 0 else 1 for place in range(10))
-    assert usability(best) == 100
-    assert usability(tuple(6 - value for value in best)) == 0
-    assert usability((3,) * 10) == 50
+BEST = tuple(5 if place % 2 == 0 else 1 for place in range(len(STATEMENTS)))  # every other statement is a complaint
+
+
+def test_a_usability_score_is_100_for_the_best_answers_0_for_the_worst_and_50_for_all_in_the_middle() -> None:
+    assert usability(BEST) == 100
+    assert usability(tuple(6 - value for value in BEST)) == 0
+    assert usability((3,) * len(STATEMENTS)) == 50
+
+
+def test_feedback_is_kept_for_its_owner_and_removed_when_asked(tmp_path: Path) -> None:
     kept = Feedback(tmp_path / "f.db")
-    first = kept.keep(Answer("patient", best, "Good."))
+    first = kept.keep(Answer("patient", BEST, "Good."))
     kept.keep(Answer("clinician", (), "Hm."))
     assert (tmp_path / "f.db").stat().st_mode & 0o777 == 0o600
     assert kept.summary() == {"n": 2, "usability": {"clinician": [], "patient": [100.0], "other": []}}
@@ -255,16 +260,29 @@ def test_feedback_is_kept_scored_and_removed(tmp_path: Path) -> None:
     assert b"Good." not in (tmp_path / "f.db").read_bytes()  # removed is removed
     assert not kept.remove(first)
     assert Feedback(tmp_path / "f.db").summary()["n"] == 1
+
+
+def test_a_file_of_answers_may_have_any_name_and_must_be_one(tmp_path: Path) -> None:
     Feedback(tmp_path / "a?mode=ro#b c.db").keep(Answer("other", (), "Hm."))
     assert (tmp_path / "a?mode=ro#b c.db").is_file()
-    for wrong in (("doctor", ()), ("patient", (1,) * 9), ("patient", (6,) * 10), ("patient", ())):
-        with pytest.raises(ValueError, match=r"give|answer all|nothing was answered"):
-            Answer(*wrong)
-    with pytest.raises(ValueError, match="at most 2000 characters"):
-        Answer("patient", (), "x" * 2001)
     (tmp_path / "no.db").write_text("no database, but a text that is long enough to be read as one")
     with pytest.raises(UserError, match="no file of answers that can be used"):
         Feedback(tmp_path / "no.db")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (("doctor", ()), "role: give"),
+        (("patient", (1,) * 9), "answer all"),
+        (("patient", (6,) * 10), "answer all"),
+        (("patient", ()), "nothing was answered"),
+        (("patient", (), "x" * 2001), "at most 2000 characters"),
+    ],
+)
+def test_what_is_no_answer_is_refused(answer: tuple[Any, ...], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Answer(*answer)
 
 
 def test_heat_maps_are_by_a_method_that_can_tell_where(monkeypatch: pytest.MonkeyPatch) -> None:
