@@ -54,6 +54,20 @@ def test_the_site_is_built_without_a_broken_link_or_anything_from_elsewhere(tmp_
     assert not loaded
 
 
+WITH_LINKS = sorted({*PAGES, *ROOT.glob("*.md"), *ROOT.glob("vendor/*/*.md"), *ROOT.glob("synth/**/*.md")})
+NAMED = re.compile(r"`((?:benchmarks|docs|synth|classify|shared|tests|vendor|examples)/[\w./*-]+)`")
+
+
+@pytest.mark.parametrize("page", WITH_LINKS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_and_files_that_a_page_names_are_there(page: Path) -> None:
+    """Also those that lead out of the site, which its own check leaves out."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:|#", link)]
+    missing = [link for link in links if not (page.parent / link.partition("#")[0]).exists()]
+    missing += [name for name in NAMED.findall(text) if not [*ROOT.glob(name.rstrip("/"))]]
+    assert missing == []
+
+
 def command_lines(text: str) -> Iterator[str]:
     """Return the commands in code blocks of a page, each with the lines that it goes on in."""
     code, fenced, joined = [], False, ""
