@@ -109,18 +109,20 @@ def row_of(out: Path, folder: RunFolder) -> Row:
     Raises `UserError`: a file of the run is damaged.
     """
     config, log = folder.read_config(), folder.read_log()
+    with folder.damage(folder.log):
+        scored = [line for line in log if "quality" in line]
+        best = min(scored, key=lambda line: criterion(line["quality"]))
     certainty = None
     if folder.certainty.exists():
         with folder.damage(folder.certainty):
             told = read_json(folder.certainty)
             certainty = {name: None if told[name] is None else float(told[name]) for name in CERTAIN}
     with folder.damage(folder.config):
-        return _row_of(out, folder, config, log, certainty)
+        return _row_of(out, folder, config, log, best) | {"certainty": certainty}
 
 
-def _row_of(out: Path, folder: RunFolder, config: dict[str, Any], log: Log, certainty: Row | None) -> Row:
+def _row_of(out: Path, folder: RunFolder, config: dict[str, Any], log: Log, best: dict[str, Any]) -> Row:
     scored = [line for line in log if "quality" in line]
-    best = min(scored, key=lambda line: criterion(line["quality"]))
     cell = Cell(**config["cell"])
     return {
         "run": os.path.relpath(folder.path, out),
@@ -131,7 +133,6 @@ def _row_of(out: Path, folder: RunFolder, config: dict[str, Any], log: Log, cert
         "quality": best["quality"],
         "quality_at_start": scored[0]["quality"],
         "criterion": criterion(best["quality"]),
-        "certainty": certainty,
         "collapsed_at_kimg": [line["kimg"] for line in scored if line.get("collapsed")],
         "paper_fid": cell.paper_fid,
         "seconds": log[-1]["seconds"],

@@ -175,8 +175,7 @@ class RunFolder:
             lines = [parse_json(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
             for line in lines:
                 float(line["kimg"])
-                if "quality" in line:
-                    criterion(line["quality"])
+                dict(line.get("quality", {}))
             return lines
 
     @contextlib.contextmanager

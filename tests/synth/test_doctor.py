@@ -79,7 +79,8 @@ def test_wrong_options_are_one_sentence(wrong: tuple[str, ...]) -> None:
 
 
 def test_large_images_on_a_processor_are_tried_only_when_asked_for(tmp_path: Path) -> None:
-    result = run("--device", "cpu", "--out", tmp_path, "--json")
+    result = run("--device", "cpu", "--out", tmp_path, "--size", 256, "--json")
     assert result.exit_code == 0, result.output
-    assert found(result)["training"]["state"] == "note"
+    assert found(result)["training"]["state"] == "?"
+    assert "not tried: training" in result.stderr
     assert "--trial" in found(result)["training"]["text"]
