@@ -1,6 +1,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shared.cohort import EXTERNAL, NO_FOLD, STUDY, Cohort
+from shared.cohort import EXTERNAL, MAX_FOLDS, NO_FOLD, STUDY, Cohort
 from shared.errors import UserError
 from shared.splits import (
+    _spread,
     _validation_piece,
     assign_folds,
     balanced_test_set,
@@ -279,3 +281,47 @@ def test_validation_is_the_piece_that_lacks_least_and_is_nearest_to_a_tenth(imag
         return lacks_in_train, counts.count(0), round(sum(abs(share - 0.1) for share in shares), 9), number
 
     assert _validation_piece(label, piece) == min(map(rank, range(10)))[3]
+
+
+IMAGES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 11)), min_size=1, max_size=40)
+
+
+@given(IMAGES, st.integers(2, 5), st.integers(0, 3))
+def test_groups_go_largest_first_to_where_the_squares_of_shares_grow_least(
+    images: list[tuple[int, int]], folds: int, seed: int
+) -> None:
+    """Of a loop in exact numbers: on a tie to the fold with the smaller shares, and then to the first."""
+    groups = sorted({group for _, group in images})
+    total = [max(1, sum(label == value for label, _ in images)) for value in (0, 1)]
+    share = {
+        group: [Fraction(sum(each == (value, group) for each in images), total[value]) for value in (0, 1)]
+        for group in groups
+    }
+    size = {group: sum(own == group for _, own in images) for group in groups}
+    chance = dict(zip(groups, np.random.default_rng(seed).random(len(groups)).tolist(), strict=True))
+    filled = [[Fraction(0), Fraction(0)] for _ in range(folds)]
+    fold_of = {}
+    for group in sorted(groups, key=lambda group: (-size[group], chance[group])):
+
+        def grows(fold: int, more: list[Fraction] = share[group]) -> tuple[Fraction, Fraction, int]:
+            there = filled[fold]
+            growth = sum((a + b) ** 2 - a**2 for a, b in zip(there, more, strict=True))
+            return Fraction(growth), there[0] + there[1], fold
+
+        fold_of[group] = min(map(grows, range(folds)))[2]
+        filled[fold_of[group]] = [a + b for a, b in zip(filled[fold_of[group]], share[group], strict=True)]
+    label, group = np.array(images).T
+    found = _spread(label, group, folds, np.random.default_rng(seed))
+    assert found.tolist() == [fold_of[own] for _, own in images]
+
+
+def test_as_many_folds_as_are_allowed_and_as_few_groups_as_folds() -> None:
+    label, group = np.repeat([1, 0], MAX_FOLDS), np.arange(2 * MAX_FOLDS)
+    assert np.bincount(assign_folds(label, group, folds=MAX_FOLDS, seed=0)).tolist() == [2] * MAX_FOLDS
+    with pytest.raises(UserError, match=f"--folds {MAX_FOLDS + 1}: out of range"):
+        assign_folds(label, group, folds=MAX_FOLDS + 1, seed=0)
+    few = np.array([1, 1, 0, 0, 0])
+    with pytest.raises(UserError, match=r"only 2 independent positive images or groups, .* give --folds 2 or fewer"):
+        assign_folds(few, np.arange(5), folds=3, seed=0)
+    with pytest.raises(UserError, match=r"only 2 independent negative images or groups, .* give --folds 2 or fewer"):
+        assign_folds(1 - few, np.arange(5), folds=3, seed=0)
