@@ -20,11 +20,10 @@ from classify.models import Classifier, build_model, set_trainable
 from shared.cohort import PHANTOM
 from shared.columns import MAX_SIZE_PX
 from shared.errors import UserError
-from shared.files import require_file, whole_file, write_json
+from shared.files import read_json, require_file, whole_file, write_json
 
 FORMAT = "rarescreen-model"
 VERSION = 2
-MAX_JSON_BYTES = 1 << 27
 
 CONFIG, MODEL, HISTORY, SEEN, CHECKPOINT, END = (
     "config.json",
@@ -239,11 +238,11 @@ def read_config(folder: Path) -> tuple[FitConfig, Json]:
 
 
 def _read_json(path: Path) -> Json:
-    if require_file(path, "model's file").stat().st_size > MAX_JSON_BYTES:
-        raise _damaged(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        document = read_json(require_file(path, "model's file"))
+    except UserError:
+        raise
+    except ValueError as error:
         raise _damaged(path) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise _damaged(path)

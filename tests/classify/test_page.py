@@ -199,7 +199,7 @@ def test_who_is_served_worst_and_best_comes_before_every_value() -> None:
     markdown, _ = shown(record((90, 90), attributes={"tone": tone, "sex": ["*f*"] * 190}), least=5)
     (worst,) = grid(markdown, "Lowest")
     assert (worst["By"], worst["Values"], worst["Lowest"]) == ("tone", "3", "3 (n = 16)")
-    assert worst["Highest"] in ("1 (n = 90)", "2 (n = 84)")
+    assert worst["Highest"] == "2 (n = 84)"  # as high as 1, without a wrong one
     assert "| 3 (n = 16) | 37.5 (" in markdown
     rest = markdown.partition("## By attribute")[2]
     assert rest.index("Lowest") < rest.index("### Every value") < rest.index("37.5 (", rest.index("### Every value"))
