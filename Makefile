@@ -144,8 +144,9 @@ lint: $(READY)  ## style and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-typecheck: $(READY)  ## strict types on all four packages
+typecheck: $(READY)  ## strict types on all four packages, and on the benchmarks
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
 
 bench: $(READY)  ## measure a step of the GAN's training beside the machine's own peak
 	$(BIN)/python benchmarks/gan_step.py

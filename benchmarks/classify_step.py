@@ -28,7 +28,7 @@ from classify.fitting.features import FeatureStore
 from classify.fitting.inputs import FeatureInputs, choose_inputs
 from classify.fitting.mixing import Mixture, six_fold
 from classify.fitting.prefix import cut
-from classify.fitting.schedule import TrainSettings, all_shown
+from classify.fitting.schedule import TrainSettings
 from classify.fitting.training import Training
 from classify.inference import for_inference
 from classify.models import Classifier, build_model, set_trainable
@@ -44,8 +44,9 @@ def make_training(
     """A fit of random images on the classifier's device, as its row of the registry says."""
     rng = np.random.default_rng(0)
     entries = six_fold(np.arange(IMAGES))
+    images = rng.integers(0, 256, (IMAGES, size, size, 3), dtype=np.uint8)
     mixture = Mixture(
-        images=rng.integers(0, 256, (IMAGES, size, size, 3), dtype=np.uint8),
+        read=lambda: images,
         label=rng.integers(0, 2, IMAGES),
         synthetic=np.zeros(IMAGES, bool),
         group=np.arange(IMAGES),
@@ -57,7 +58,7 @@ def make_training(
     )
     settings = TrainSettings(epochs=1, lr=spec.lr, batch=batch, optimizer=spec.optimizer, seed=0, dtype=dtype)
     parts = None if pixels else cut(classifier)
-    inputs = choose_inputs(classifier, parts, mixture, all_shown(mixture, settings), FeatureStore(), settings)
+    inputs = choose_inputs(classifier, parts, mixture, FeatureStore(), settings)
     return Training(classifier, inputs, mixture, settings)
 
 

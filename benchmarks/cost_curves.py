@@ -8,6 +8,7 @@ every one with every other. Images are noise, which no file format makes smaller
 """
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -116,16 +117,16 @@ def select(n: int, folder: Path, options: argparse.Namespace) -> float:
     from synth.training.cells import product
     from synth.training.options import TrainOptions
 
-    asked = {"features": "offline", "device": "cpu", "offline": True}
     photographs, run, drawn = folder / "c.h5", folder / "run", folder / "d.h5"
     write_noise(photographs, REALS, 32)
     training = TrainOptions(
         cohort=photographs, out=run, method="transfer", start=SHIPPED, kimg=0.008, batch=8, checkpoint_every=0.008,
-        quality_fakes=16, **asked,
+        quality_fakes=16, features="offline", device="cpu", offline=True,
     )  # fmt: skip
     train(training, product([0.1], [0.6], [0.002]))
     generate(GenerateOptions(run, drawn, count=n, device="cpu", offline=True))
-    return timed(lambda: stage(SelectOptions(drawn, photographs, run, folder / "b.h5", **asked)))
+    asked = SelectOptions(drawn, photographs, run, folder / "b.h5", features="offline", device="cpu", offline=True)
+    return timed(lambda: stage(asked))
 
 
 def pixels(n: int, folder: Path, options: argparse.Namespace) -> float:
@@ -138,6 +139,45 @@ def pixels(n: int, folder: Path, options: argparse.Namespace) -> float:
     G = Networks.build(generator, discriminator, 0).G_ema.eval()
     pictures(G, range(4), noise="const")
     return timed(lambda: pictures(G, range(16), noise="const"))
+
+
+def step(n: int, folder: Path, options: argparse.Namespace) -> float:
+    """Train a GAN of n x n px, by the `auto` configuration, 16 steps of 4: R1 once, path length four times."""
+    del folder, options
+    import torch
+
+    from stylegan2_ada import Networks, Trainer, resolve
+
+    generator, discriminator, training = resolve("auto", n, batch=4)
+    images = torch.from_numpy(noise(32, n)).permute(0, 3, 1, 2).contiguous()
+    networks = Networks.build(generator, discriminator, 0)
+    trainer = Trainer(networks, training, images, None, seed=0, device=torch.device("cpu"))
+
+    def cycle() -> None:
+        for _ in range(16):
+            trainer.train_step()
+
+    return timed(cycle)
+
+
+def fit(n: int, folder: Path, options: argparse.Namespace, size: int = IMAGE_PX) -> float:
+    """Fit the custom CNN for two epochs to a cohort of n images, sixfold, all but a fold and a tenth of the others."""
+    del options
+    from classify.fit import fit as stage
+    from classify.fitting.settings import FitOptions
+    from classify.place import working
+    from shared.cohort import read_cohort
+
+    write_noise(folder / "c.h5", n, size)
+    asked = FitOptions(epochs=2, precision="fp32")
+    with working("cpu", offline=True) as place:
+        read = read_cohort(folder / "c.h5")
+        return timed(lambda: stage(read, options=asked, folds=[0], out=folder / "m", place=place))
+
+
+def fit_pixels(n: int, folder: Path, options: argparse.Namespace) -> float:
+    """Do the same to 100 images of n x n px."""
+    return fit(100, folder, options, size=n)
 
 
 def study(n: int, folder: Path, options: argparse.Namespace, address: str = "sqlite:///{}/study.db") -> float:
@@ -192,6 +232,9 @@ CURVES = {
     "draw": Curve("candidates", (64, 256, 1024, 4096), draw),
     "select": Curve("candidates", (256, 1024, 4096), select),
     "pixels": Curve("px", (32, 64, 128, 256), pixels),
+    "step": Curve("px", (32, 64, 128, 256), step),
+    "fit": Curve("images", (100, 400, 1600), fit),
+    "fit_pixels": Curve("px", (32, 64, 128, 256), fit_pixels),
     "study": Curve("cells", (10, 100, 1000), study),
     "journal": Curve("cells", (10, 100, 1000), journal),
     "table": Curve("records", (40, 160, 640), table),
@@ -201,12 +244,8 @@ CURVES = {
 def nothing(n: int, folder: Path, options: argparse.Namespace) -> float:
     """Import what the stages import."""
     del n, folder, options
-    import classify.table2.summary
-    import synth.generate
-    import synth.prepare
-
-    assert classify
-    assert synth
+    for module in ("classify.table2.summary", "synth.generate", "synth.prepare"):
+        importlib.import_module(module)
     return 0.0
 
 

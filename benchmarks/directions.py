@@ -47,7 +47,8 @@ class Scores:
 
 def blurred(images: Images, sigma: float) -> Images:
     """Return [N, S, S, 3] through a Gaussian of `sigma` px."""
-    return np.rint(gaussian_filter(images.astype(np.float32), (0, sigma, sigma, 0))).astype(np.uint8)
+    soft: npt.NDArray[np.float32] = gaussian_filter(images.astype(np.float32), (0, sigma, sigma, 0))
+    return np.rint(soft).astype(np.uint8)
 
 
 def noisy(images: Images, sd: float, *, seed: int = 0) -> Images:

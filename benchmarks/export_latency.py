@@ -15,10 +15,12 @@ import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from machine import matrix_peak
+from torch import Tensor, nn
 
 from classify.export import eager_answer
 from classify.exporting import files
@@ -39,12 +41,14 @@ def make_sure(classifier: Classifier, images: np.ndarray) -> None:
     """Scale the last layer so that the mean score of `images` is SURE."""
     with torch.no_grad():
         logits = classifier(torch.from_numpy(images))
-        factor = SURE / (logits[:, 1] - logits[:, 0]).mean()
-        classifier.head[-1].weight *= factor
-        classifier.head[-1].bias *= factor
+        factor: Tensor = SURE / (logits[:, 1] - logits[:, 0]).mean()
+        last = list(classifier.head.children())[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight.mul_(factor)
+        last.bias.mul_(factor)
 
 
-def measured(name: str, size: int, repeats: int, folder: Path) -> dict[str, object]:
+def measured(name: str, size: int, repeats: int, folder: Path) -> dict[str, Any]:
     """One model: differences and latencies."""
     torch.manual_seed(0)
     spec = find_model(name)
@@ -71,7 +75,7 @@ def measured(name: str, size: int, repeats: int, folder: Path) -> dict[str, obje
     }
 
 
-def rows(result: dict[str, object]) -> list[str]:
+def rows(result: dict[str, Any]) -> list[str]:
     """A result as rows of a Markdown table."""
     cells = {(each["runtime"], each["batch"]): each["cell"] for each in result["latency"]}
     made = []

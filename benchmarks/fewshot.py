@@ -47,8 +47,10 @@ from shared.plots import image_sheet
 from shared.plots.curves import Panel, Series, curves
 from shared.splits import parts
 from stylegan2_ada import Generator, GeneratorConfig
+from stylegan2_ada.config import NoiseMode
 from synth.drawing.pictures import draw
-from synth.scores.quality import Features, Images, to_features
+from synth.scores.moments import Features
+from synth.scores.quality import Images, to_features
 from synth.selecting.comparison import Comparison, compare, turned
 from synth.training.averages import AverageFolder
 from synth.training.run_folder import RunFolder
@@ -65,7 +67,9 @@ METHODS: dict[str, tuple[str, ...]] = {
     "projected from a start": ("--start", START, "--method", "projected"),
 }
 FIRST_SEED = 3 << 30  # of the fakes that are scored here: no other command draws them
-NOISE = "random"  # of all pictures, as in training: of another kind a start wants other ones than a new network
+NOISE: NoiseMode = (
+    "random"  # of all pictures, as in training: of another kind a start wants other ones than a new network
+)
 SPACES = (0, 1, 2)  # EfficientNet-Lite of this index; the projected discriminator looks through 0
 SHEET_IMAGES = 20
 POLL_S = 5.0

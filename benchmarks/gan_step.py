@@ -54,10 +54,10 @@ DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 def build(row: Row, device: torch.device, dtype: torch.dtype, compiled: bool) -> Trainer:
     generator, discriminator, training = resolve(row.preset, row.size, batch=row.batch)
-    channels = {"channel_base": row.channel_base, "channel_max": row.channel_max}
-    given = {name: value for name, value in channels.items() if value is not None}
-    generator = dataclasses.replace(generator, **given)
-    discriminator = dataclasses.replace(discriminator, **given)
+    base = row.channel_base or generator.channel_base
+    most = row.channel_max or generator.channel_max
+    generator = dataclasses.replace(generator, channel_base=base, channel_max=most)
+    discriminator = dataclasses.replace(discriminator, channel_base=base, channel_max=most)
     # ADA so slow that p stays where it is.
     training = dataclasses.replace(training, gamma=0.1, initial_p=0.3, ada_kimg=1e9, pl_weight=2.0, style_mixing=0.9)
     images = torch.randint(0, 256, (256, 3, row.size, row.size), dtype=torch.uint8)

@@ -95,9 +95,9 @@ def train(
     history = []
     for epoch in range(1, epochs + 1):
         network.train()
-        for rows in torch.randperm(len(x)).split(32):
+        for rows in torch.split(torch.randperm(len(x)), 32):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(network(x[rows]), y[rows]).backward()
+            torch.autograd.backward(nn.functional.cross_entropy(network(x[rows]), y[rows]))
             optimizer.step()
         history.append([accuracy(network, *part) for part in parts.values()])
         print(f"cnn {size} px seed {seed} epoch {epoch}: {_line(parts, history[-1])}", flush=True)
