@@ -11,7 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from shared.nn.timm_networks import read_tensors, timm_weights
+from shared.nn.timm_networks import find_timm_network, load_timm_network, read_tensors, timm_weights
 from shared.weights import EFFICIENTNET_LITE, WeightFile, find_weights
 
 if TYPE_CHECKING:
@@ -119,8 +119,13 @@ def in_file(file: WeightFile) -> Pretrained:
 
 
 def in_timm(name: str) -> Pretrained:
-    """Return the ImageNet weights that timm names for its network `name`."""
-    return _as_published(lambda: timm_weights(name, "--model"))
+    """Return the ImageNet weights that timm names for its network `name`, whose foreign names it converts."""
+
+    def read(source: WeightSource) -> Mapping[str, Tensor]:
+        network, _ = load_timm_network(find_timm_network(name, "--model"), source)
+        return network.state_dict()
+
+    return Pretrained(lambda: timm_weights(name, "--model"), read)
 
 
 def _as_published(file: Callable[[], WeightFile]) -> Pretrained:

@@ -133,6 +133,7 @@ def _record(
         "validation": history.get("validation"),
         "epochs": history.get("epochs"),
         "times": {"train_s": history.get("train_s"), "test_s": test_s, "image_s": test_s / n},
+        "frozen": history.get("frozen"),
         "peak_bytes": {"train": history.get("peak_bytes"), "test": peak_bytes(classifier.mean.device)},
         "parameters": fitted.document["parameters"] | {"imagenet": find_model(config.model).imagenet_parameters},
         "counts": fitted.document.get("counts"),

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
@@ -115,6 +116,7 @@ def _fit_claimed(
     history = {
         "best_epoch": result.best_epoch,
         "train_s": result.seconds,
+        "frozen": None if training.inputs.frozen is None else asdict(training.inputs.frozen),
         "peak_bytes": peak_bytes(device),
         "epochs": result.history,
         "validation": validation,

@@ -29,7 +29,8 @@ def test_set(cohort: Cohort, fold: int, name: str) -> TestSet:
         rows = balanced_test_set(cohort, fold)
         if not len(rows):
             raise UserError(
-                f"--set balanced: fold {fold} of {cohort.path} lacks a class; prepare it with fewer --folds."
+                f"{cohort.path}: fold {fold} lacks a class, and nothing can be tested on it; prepare the cohort with "
+                "fewer --folds."
             )
         return TestSet(name, rows)
     if name != "external":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from shared.console import say
@@ -14,6 +14,7 @@ from shared.errors import UserError
 from shared.files import locked, whole_file
 
 MAX_STORED_BYTES = 1 << 31  # of one file; what is beyond it stays in memory only
+FORMAT, VERSION = "rarescreen-features", "1"
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 Features = npt.NDArray[np.float32]
@@ -59,13 +60,17 @@ class FeatureFile:
             grown = np.concatenate([there, features[list(new.values())]])
             named = np.frombuffer(b"".join([*kept, *new]), np.uint8).reshape(-1, DIGEST_BYTES)
             with whole_file(self.path) as part:
-                save_file({"digests": named, "features": grown}, part, {"rarescreen-features": "1"})
+                save_file({"digests": named, "features": grown}, part, {FORMAT: VERSION})
 
     def _read(self) -> tuple[list[bytes], Features]:
         if not self.path.exists():
             return [], np.empty((0, self._width), np.float32)
         way_out = "delete it, and the features are computed again."
         try:
+            with safe_open(self.path, "numpy") as file:
+                version = (file.metadata() or {}).get(FORMAT)
+            if version != VERSION:
+                raise ValueError(f"version {version}, and this is version {VERSION}")
             arrays = load_file(self.path)
         except (SafetensorError, ValueError) as error:
             raise UserError(f"{self.path}: a damaged feature file ({error}); {way_out}") from error

@@ -7,6 +7,7 @@ themselves. What is computed is saved every half minute and when a signal comes,
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -33,14 +34,30 @@ MOST_OF_THE_TIME = 0.1  # that may go into saving: a file of gigabytes is writte
 Indices = npt.NDArray[np.int64]
 
 
+@dataclass
+class FrozenWork:
+    """What frozen layers had to do for a fit, in one process.
+
+    Attributes:
+        seconds: of computing features.
+        computed: pictures that they were computed of.
+        kept: pictures whose features a folder had.
+    """
+
+    seconds: float = 0.0
+    computed: int = 0
+    kept: int = 0
+
+
 class FeatureStore:
-    """Computes features, and keeps them in `folder` if there is one."""
+    """Computes features, and keeps them in `folder` if there is one; `work` is what that took."""
 
     def __init__(
         self, folder: Path | None = None, ranks: Ranks = ALONE, interruption: Interruption | None = None
     ) -> None:
         """Make a store; all of `ranks` ask it for the same features, and each gets them all."""
         self._folder, self._ranks, self._interruption = folder, ranks, interruption or Interruption()
+        self.work = FrozenWork()
 
     def features(
         self,
@@ -71,7 +88,7 @@ class FeatureStore:
 
         mode = classifier.training
         classifier.eval()
-        done = 0
+        done, start_s = 0, time.monotonic()
         for end in self._fill(found, entries, missing, compute, inference_batch(classifier)):
             new = missing[done:end]
             if file is not None and self._ranks.first:
@@ -79,6 +96,9 @@ class FeatureStore:
             done = end
             self._interruption.check(self._ranks)
         classifier.train(mode)
+        self.work.seconds += time.monotonic() - start_s
+        self.work.computed += len(missing)
+        self.work.kept += len(entries) - len(missing)
         return found
 
     def _file(self, classifier: Classifier, parts: Cut, dtype: torch.dtype) -> FeatureFile | None:
@@ -138,12 +158,11 @@ def _digests_of(images: Tensor, shape: tuple[int, ...]) -> list[bytes]:
 def backbone_sha256(classifier: Classifier, part: str = "all", precision: str = "fp32") -> str:
     """Return the SHA-256 of all that decides on a feature beside the pixels.
 
-    That is the backbone's structure and tensors, the preprocessing, and the precision, which in full is not named (so
-    that files from before there was a choice are found).
+    That is the backbone's structure and tensors, the preprocessing, the precision, and PyTorch's version and the kind
+    of device, whose kernels round each in their way.
     """
-    device = classifier.mean.device.type  # kernels of another kind round differently
-    named = "" if precision == "fp32" else f"{precision} "
-    digest = hashlib.sha256(f"{named}{device} {classifier.image_size} {part} {classifier.backbone}".encode())
+    how = f"{torch.__version__} {classifier.mean.device.type} {precision}"
+    digest = hashlib.sha256(f"{how} {classifier.image_size} {part} {classifier.backbone}".encode())
     tensors: Sequence[tuple[str, Tensor]] = sorted(classifier.backbone.state_dict().items())
     for name, tensor in (*tensors, ("mean", classifier.mean), ("std", classifier.std)):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

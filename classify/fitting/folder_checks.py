@@ -38,6 +38,7 @@ def tells_of_epochs(history: Mapping[str, Any]) -> bool:
         and _is_number(history.get("train_s"))
         and "peak_bytes" in history
         and (peak is None or _is_count(peak))
+        and _is_work(history.get("frozen"))
         and "synthetic_probe" in history
         and (probe is None or _is_probe(probe))
         and _is_scored(history.get("validation"))
@@ -51,6 +52,16 @@ def _is_epoch(row: Any) -> bool:
     return all(
         isinstance(each, dict) and all(_is_number(each.get(name)) for name in MEASURES[part])
         for part, each in scored.items()
+    )
+
+
+def _is_work(frozen: Any) -> bool:
+    """Tell whether this is what frozen layers had to do; None where there is nothing to tell."""
+    if frozen is None:
+        return True
+    counts = ("computed", "kept")
+    return (
+        isinstance(frozen, dict) and _is_number(frozen.get("seconds")) and all(_is_count(frozen.get(n)) for n in counts)
     )
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from classify.fitting.features import FeatureStore
+from classify.fitting.features import FeatureStore, FrozenWork
 from classify.fitting.mixing import Entries, Mixture
 from classify.fitting.pixels import Pixels, codes_of, fields_of
 from classify.fitting.prefix import Cut
@@ -28,7 +28,15 @@ MAX_KEPT_BYTES = 8 << 30  # of one fit's features in memory; beyond it frozen la
 
 
 class Inputs(Protocol):
-    """Images of a mixture as a network sees them."""
+    """Images of a mixture as a network sees them.
+
+    Attributes:
+        kind: how, which decides on how results are rounded.
+        frozen: what frozen layers had to do before; None where they run in every step, or none are frozen.
+    """
+
+    kind: str
+    frozen: FrozenWork | None
 
     def logits(self, entries: Entries) -> Tensor:
         """Return the classifier's logits [E, 2] for `entries`, on its device."""
@@ -36,6 +44,9 @@ class Inputs(Protocol):
 
 class PixelInputs:
     """Gives the whole network its pixels."""
+
+    kind = "pixels"
+    frozen: FrozenWork | None = None
 
     def __init__(self, classifier: Classifier, pixels: Pixels) -> None:
         self._classifier, self._pixels = classifier, pixels
@@ -61,6 +72,8 @@ class _Kept:
 class FeatureInputs:
     """Looks up what the frozen layers make of an image, and applies those that train."""
 
+    kind = "features"
+
     def __init__(
         self,
         classifier: Classifier,
@@ -81,6 +94,7 @@ class FeatureInputs:
             found = store.features(classifier, parts, pixels, Entries(*fields_of(codes)), precision)
             kept.append(_Kept(codes, torch.from_numpy(found).to(self._device)))
         self._trained, self._scored = kept[0], kept[-1]
+        self.frozen: FrozenWork | None = store.work
 
     def logits(self, entries: Entries) -> Tensor:
         """Return the logits [E, 2] of the features found: within `shared.nn.device.autocast` those to train on."""

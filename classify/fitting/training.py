@@ -22,6 +22,7 @@ from classify.fitting.schedule import OPTIMIZERS, TrainSettings, batch_ends, ord
 from classify.fitting.score import Progress, Score, Watcher, score_of
 from classify.fitting.state import moving, own_state, restore_own, snapshot
 from classify.models import Classifier, trainable_state
+from shared.console import say
 from shared.errors import UserError
 from shared.interruption import Interruption
 from shared.nn.device import autocast
@@ -226,6 +227,7 @@ class Training:
                 "optimizer": self._optimizer.state_dict(),
                 "progress": asdict(self.progress),
                 "own": everyones,
+                "inputs": self.inputs.kind,
             }
             save_state(path, content)
         self._saved_s = time.monotonic()
@@ -241,9 +243,15 @@ class Training:
             self.classifier.load_state_dict(now, strict=False)
             self._optimizer.load_state_dict(content["optimizer"])
             self._best, self._own = best, own[self.ranks.rank % len(own)]
+            before = content.get("inputs", self.inputs.kind)
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).split("\n", 1)[0]
             raise UserError(f"{path}: not a checkpoint of this fit ({reason}); delete it and start again.") from error
+        if before != self.inputs.kind:
+            say(
+                f"note: this fit was begun with {before} and goes on with {self.inputs.kind}, since there is another "
+                "amount of free memory; its last digits may differ from those of a fit without a break."
+            )
 
 
 def _too_few(batch: int, processes: int) -> str:

@@ -6,6 +6,7 @@ model's accuracy by points, which no test of images sees; only differences betwe
 """
 
 import itertools
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ from classify.fitting.ratio import NONE
 from classify.measuring.bootstrap import Interval, Resamples
 from classify.measuring.measures import auc, mean
 from classify.measuring.paired import corrected_resampled_t, newcombe_interval, sign_flip_exact
-from classify.measuring.verdicts import Values, Verdicts
+from classify.measuring.verdicts import Integers, Values, Verdicts
 from classify.table2.gather import RowKey
 from shared.multiple import holm
 from shared.records import Record
@@ -192,7 +193,7 @@ def _contrast(key: RowKey, other: RowKey, rows: Rows) -> Contrast | None:
         only_row_right=only_first,
         only_other_right=only_second,
         p=sign_flip_exact(*_of_images(first, difference)),
-        p_folds=_p_over_folds(records, first, difference),
+        p_folds=_p_over_folds((records, others), first, difference),
     )
 
 
@@ -227,13 +228,22 @@ def _auc_gain(resamples: Resamples, second: Verdicts) -> tuple[float | None, Int
     return resamples.value(gain), resamples.interval(gain)
 
 
-def _p_over_folds(records: Sequence[Record], verdicts: Verdicts, difference: Values) -> float | None:
-    """Return the p of the corrected resampled t test of accuracy, each fold one difference."""
+def _p_over_folds(rows: Sequence[Sequence[Record]], verdicts: Verdicts, difference: Values) -> float | None:
+    """Return the p of the corrected resampled t test of accuracy, each fold one difference.
+
+    Of two rows that learnt from different numbers of images the smaller counts, which makes p larger.
+    """
     folds, share = np.unique(verdicts.fold), verdicts.share
     own = [verdicts.fold == fold for fold in folds]
     differences = [float(share[rows] @ difference[rows] / share[rows].sum()) for rows in own]
-    counts = [record["counts"] for record in records]
-    n_train = round(np.mean([each["real_positives"] + each["distinct_negatives"] for each in counts]))
+    n_train = min(_mean_real(records, folds) for records in rows)
     n_test = round(verdicts.n_images / len(folds))
     found = corrected_resampled_t(differences, n_train, n_test)
     return None if found is None else found[1]
+
+
+def _mean_real(records: Sequence[Record], folds: Integers) -> int:
+    """Return how many different photographs the models of these folds learnt from, on average."""
+    own = [record["counts"] for record in records if record["key"]["fold"] in folds]
+    real: list[int] = [counts["real_positives"] + counts["distinct_negatives"] for counts in own]
+    return round(statistics.mean(real))

@@ -51,6 +51,7 @@ def conclude(rows: Sequence[Row], contrasts: Contrasts) -> list[str]:
             f"{name}{_accuracies(tested)}",
             *_of_synthetic(tested, none, contrasts.count),
             *_of_controls(none, controls),
+            *_of_epochs(own),
             *_of_both([each for each in contrasts.against_positive if each.row in tested]),
             *_of_shortcut(own),
             *_of_leaks(own),
@@ -60,24 +61,59 @@ def conclude(rows: Sequence[Row], contrasts: Contrasts) -> list[str]:
     return found
 
 
-def headline(contrasts: Contrasts) -> str:
-    """Return the answer in one sentence: what is sure of other images and of other trainings, and how much is not."""
-    made = [each for each in contrasts.against_none if not each.row.is_control]
-    if not made:
+def headline(rows: Sequence[Row], contrasts: Contrasts) -> str:
+    """Return the answer in a sentence or two: what is sure of other images and of other trainings, and what is not.
+
+    Test images that were seen, or that chose the epochs, answer nothing.
+    """
+    asked = [each for each in contrasts.against_none if not each.row.is_control]
+    if not asked:
         return "Whether synthetic images help was not tested here."
+    seen = {row.key for row in rows if row.balanced is not None and row.balanced.seen}
+    made = [each for each in asked if each.row.protocol == "strict" and not seen & {each.row, each.other}]
+    if not made:
+        return (
+            "Whether synthetic images help cannot be told from this: all test images had been seen before or chose the "
+            "epochs."
+        )
     sure = [each for each in made if each.holds_for_trainings]
     better, worse = ([each for each in sure if getattr(each, name)] for name in ("is_better", "is_worse"))
     said = [
-        f"{did} {listed([row_name(each.row, ' at ') for each in found])}"
+        f"{did} {listed([f'{_at(each.row)} ({points(each.gain, None)})' for each in found])}"
         for did, found in (("helped", better), ("did harm to", worse))
         if found
     ]
     left, count = len(made) - len(better) - len(worse), len(made)
+    without = f" ({len(asked) - count} more were on test images that had been seen before or chose the epochs.)"
+    without = without if len(asked) > count else ""
     if not said:
         comparisons = "the one comparison" if count == 1 else f"any of {count} comparisons"
-        return f"Neither benefit nor harm of synthetic images is shown in {comparisons} with training without them."
+        shown = f"Neither benefit nor harm of synthetic images is shown in {comparisons} with training without them."
+        return shown + without
     rest = f"; in {left} of {count} comparisons neither is shown" if left else ""
-    return f"Synthetic images {' and '.join(said)}, beyond chance among test images and among trainings{rest}."
+    sentence = f"Synthetic images {' and '.join(said)}, beyond chance among test images and among trainings{rest}."
+    return " ".join([sentence, *_reserves(better, contrasts.against_controls)]) + without
+
+
+def _reserves(better: Sequence[Contrast], controls: Sequence[Contrast]) -> list[str]:
+    """Say which benefit has not been shown to be more than what a control gives, or was not held against any."""
+    said = []
+    for each in better:
+        own = [control for control in controls if control.row == each.row]
+        rivals = [control_words(control.other) for control in own if not control.is_better]
+        if not own:
+            said.append(f"{_at(each.row)} was not compared with as much training without synthetic images.")
+        elif rivals:
+            said.append(f"The benefit for {_at(each.row)} may be one that {_give(rivals)} as well.")
+    return said
+
+
+def _at(row: RowKey) -> str:
+    return row_name(row, " at ")
+
+
+def _give(rivals: Sequence[str]) -> str:
+    return f"{listed(rivals)} {'gives' if len(rivals) == 1 else 'give'}"
 
 
 def rank_models(contrasts: Contrasts) -> list[str]:
@@ -215,6 +251,20 @@ def _of_controls(none: Sequence[Contrast], controls: Sequence[Contrast]) -> list
     return [*sentences, *_doubts(none, controls)]
 
 
+def _of_epochs(rows: Sequence[Row]) -> list[str]:
+    """Say where more epochs changed nothing, since an epoch was kept that the shorter training kept, too."""
+    before = next((set(row.kept_epochs) for row in rows if row.key.is_baseline), set())
+    said = []
+    for row in rows:
+        both = {each[:2] for each in before} & {each[:2] for each in row.kept_epochs}
+        same = len(before & set(row.kept_epochs))
+        if row.key.control == "epochs" and both and same:
+            said.append(f"{same} of {len(both)} at {row.key.ratio}")
+    if not said:
+        return []
+    return [f"More epochs kept the epoch, and so the model, of training without them in {listed(said)}."]
+
+
 def _other(contrast: Contrast) -> str:
     return f"{control_words(contrast.other)} at {contrast.other.ratio}"
 
@@ -225,8 +275,7 @@ def _doubts(none: Sequence[Contrast], controls: Sequence[Contrast]) -> list[str]
     for each in none:
         rivals = [control_words(c.other) for c in controls if c.row == each.row and not c.is_better]
         if each.is_better and rivals:
-            gives = "gives" if len(rivals) == 1 else "give"
-            doubts.append(f"the benefit {row_words(each.row)} may be one that {listed(rivals)} {gives} as well")
+            doubts.append(f"the benefit {row_words(each.row)} may be one that {_give(rivals)} as well")
     return [f"So {listed(doubts)}."] if doubts else []
 
 

@@ -34,8 +34,10 @@ class Row:
     by_fold: tuple[float, ...]  # accuracy on the balanced set, means over seeds
     validation: float | None  # balanced accuracy of the kept epochs there, mean over models
     allow_seen: bool
-    train_s: float | None  # mean over models
+    train_s: float | None  # mean over models, without `frozen_s`
+    frozen_s: float | None  # of frozen layers, once for all pictures of a fit, mean over models that computed some
     epochs: float | None  # trained, mean over models
+    kept_epochs: tuple[tuple[int, int, int], ...]  # fold, seed and kept epoch of each model
     image_s: float | None  # test time an image, mean over records
     peak_bytes: int | None  # the most of any training
     synthetic_probe: Measured | None  # how well its features tell synthetic from real positives: AUC, mean over models
@@ -86,7 +88,7 @@ def summarize(
     return Table(
         rows=rows,
         contrasts=compared,
-        headline=headline(compared),
+        headline=headline(rows, compared),
         conclusion=(*conclude(rows, compared), *rank_models(compared)),
         missing={key: values for key, values in published.items() if key not in run},
         warnings=tuple(caveats_of(groups)),
@@ -128,7 +130,9 @@ def _row(
         validation=_mean(kept),
         allow_seen=any(record["allow_seen"] for record in records),
         train_s=_mean(times),
+        frozen_s=_mean([seconds for record in fits if (seconds := _frozen_s(record.get("frozen"))) is not None]),
         epochs=_mean([len(record["epochs"]) for record in fits]),
+        kept_epochs=tuple(sorted((r["key"]["fold"], r["key"]["seed"], r["best_epoch"]) for r in fits)),
         image_s=_mean([record["times"]["image_s"] for record in records]),
         peak_bytes=max(peaks, default=None),
         synthetic_probe=_probed([record["synthetic_probe"] for record in fits]),
@@ -163,6 +167,13 @@ def _probed(found: Sequence[Mapping[str, Any] | None]) -> Measured | None:
     intervals = [each["interval"] for each in probes if each["interval"] is not None]
     low, high = (_mean([each[end] for each in intervals]) for end in (0, 1))
     return Measured(_mean([each["auc"] for each in probes]), None if low is None or high is None else (low, high))
+
+
+def _frozen_s(frozen: Mapping[str, Any] | None) -> float | None:
+    """Return what frozen layers take for all pictures of a fit, by those that were computed; None when none was."""
+    if frozen is None or not frozen["computed"]:
+        return None
+    return float(frozen["seconds"] * (frozen["computed"] + frozen["kept"]) / frozen["computed"])
 
 
 def _kept_validation(record: Record) -> float | None:

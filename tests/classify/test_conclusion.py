@@ -73,13 +73,56 @@ def test_the_headline_names_what_is_sure_of_images_and_trainings_and_counts_the_
     assert summarize([*none, *same]).headline == (
         "Neither benefit nor harm of synthetic images is shown in the one comparison with training without them."
     )
+    alone = "Custom CNN at 1:2 was not compared with as much training without synthetic images."
     helped = summarize([*none, *far, *same]).headline
-    assert helped == f"Synthetic images helped Custom CNN at 1:2, {beyond}; in 1 of 2 comparisons neither is shown."
+    gain = (94 + 95 - (85 + 85 - 2 / 5)) / 190  # `folds` takes one image away in two of five folds
+    assert helped == (
+        f"Synthetic images helped Custom CNN at 1:2 (+{100 * gain:.1f} points), {beyond}; in 1 of 2 comparisons "
+        f"neither is shown. {alone}"
+    )
     both = summarize([*none, *far, *folds(SAME, model="vgg16"), *low]).headline
-    assert both == f"Synthetic images helped Custom CNN at 1:2 and did harm to VGG16 at 1:2, {beyond}."
+    harm = (85 + 85 - 2 / 5 - 70 - 75) / 190
+    assert both == (
+        f"Synthetic images helped Custom CNN at 1:2 (+{100 * gain:.1f} points) and did harm to VGG16 at 1:2 "
+        f"(-{100 * harm:.1f} points), {beyond}. {alone}"
+    )
     one_fold = summarize([record(SAME), record(FAR, ratio="1:5"), record(FAR, ratio="1:2")]).headline
     assert one_fold == (
         "Neither benefit nor harm of synthetic images is shown in any of 2 comparisons with training without them."
+    )
+
+
+def test_the_headline_gives_no_more_than_the_controls_leave() -> None:
+    """Oversampling that is as good takes the benefit back; one that does nothing does not."""
+    none, far = folds(SAME), [record(FAR, fold=fold, ratio="1:2") for fold in range(5)]
+    as_good = [record(FAR, fold=fold, ratio="1:2", control="oversampling") for fold in range(5)]
+    in_vain = folds(SAME, ratio="1:2", control="epochs")
+    beyond = "beyond chance among test images and among trainings."
+    taken_back = summarize([*none, *far, *as_good, *in_vain]).headline
+    assert taken_back.endswith(
+        f"{beyond} The benefit for Custom CNN at 1:2 may be one that oversampling gives as well."
+    )
+    also_epochs = [record(FAR, fold=fold, ratio="1:2", control="epochs") for fold in range(5)]
+    assert summarize([*none, *far, *as_good, *also_epochs]).headline.endswith(
+        "may be one that oversampling and more epochs give as well."
+    )
+    assert summarize([*none, *far, *in_vain]).headline.endswith(beyond)
+
+
+@pytest.mark.parametrize("changes", [{"protocol": "paper"}, {"seen": 3, "allow_seen": True}])
+def test_the_headline_answers_nothing_by_test_images_that_were_seen_or_chose_the_epochs(
+    changes: dict[str, Any],
+) -> None:
+    none, far = folds(SAME, **changes), [record(FAR, fold=fold, ratio="1:2", **changes) for fold in range(5)]
+    nothing = (
+        "Whether synthetic images help cannot be told from this: all test images had been seen before or chose the "
+        "epochs."
+    )
+    assert summarize([*none, *far]).headline == nothing
+    clean = [*folds(SAME, model="vgg16"), *folds(SAME, model="vgg16", ratio="1:2")]
+    assert summarize([*none, *far, *clean]).headline == (
+        "Neither benefit nor harm of synthetic images is shown in the one comparison with training without them. (1 "
+        "more were on test images that had been seen before or chose the epochs.)"
     )
 
 
@@ -315,3 +358,16 @@ def test_models_with_synthetic_images_are_told_beside_the_linear_probe_without()
 def test_one_model_is_ranked_with_nobody() -> None:
     table, _ = said(record(SAME), record(NEAR, ratio="1:5"))
     assert not table.contrasts.between_models
+
+
+def test_more_epochs_that_kept_the_same_epoch_are_the_same_model() -> None:
+    """Of three folds two kept epoch 2 in both; fold 3 has one row alone."""
+    none = [record(SAME, fold=fold, best_epoch=2) for fold in range(3)]
+    longer = [
+        record(SAME, fold=fold, ratio="1:5", control="epochs", best_epoch=2 + (fold == 1)) for fold in (0, 1, 2, 3)
+    ]
+    others = [record(SAME, fold=fold, ratio="1:2", control="epochs", best_epoch=3) for fold in range(3)]
+    said_so = "More epochs kept the epoch, and so the model, of training without them in 2 of 3 at 1:5."
+    assert said_so in said(*none, *longer)[1]
+    assert said_so in said(*none, *longer, *others)[1]
+    assert "kept the epoch" not in said(*none, *others)[1]

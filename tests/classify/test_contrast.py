@@ -10,6 +10,7 @@ import pytest
 from recorded import record
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from classify.measuring.contrast import Contrast, Contrasts, contrasts
 from classify.measuring.paired import corrected_resampled_t, sign_flip_exact
@@ -148,6 +149,85 @@ def test_contrasts_are_those_of_a_loop_over_the_raw_verdicts_and_corrected_toget
     for name in ("p", "p_folds"):
         corrected = multipletests([getattr(each, name) for each in found], method="holm")[1]
         assert [getattr(each, f"{name}_holm") for each in found] == pytest.approx(corrected)
+
+
+def naive_newcombe(both: int, ahead: int, behind: int, neither: int) -> tuple[float, float]:
+    """Method 10 with Wilson's ends of both shares by statsmodels."""
+    n = both + ahead + behind + neither
+    ends = [proportion_confint(count, n, method="wilson") for count in (both + ahead, both + behind)]
+    one, two = (both + ahead) / n, (both + behind) / n
+    over = both * neither - ahead * behind
+    over = max(over - n / 2, 0) if over > 0 else over
+    phi = over / np.sqrt((both + ahead) * (behind + neither) * (both + behind) * (ahead + neither))
+    reach = [
+        np.sqrt(a**2 - 2 * phi * a * b + b**2)
+        for a, b in ((one - ends[0][0], ends[1][1] - two), (ends[0][1] - one, two - ends[1][0]))
+    ]
+    return one - two - reach[0], one - two + reach[1]
+
+
+def naive_bootstrap(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> tuple[float, float]:
+    """Draw patients anew within each fold and class, with all their images, and take the middle 95 % of the gains."""
+    rng, drawn = np.random.default_rng(7), []
+    strata: dict[tuple[int, int], dict[int, list[int]]] = {}
+    for one, two in zip(rows, others, strict=True):
+        said, told = one["verdicts"], two["verdicts"]
+        for group, label, a, b in zip(said["group_id"], said["label"], said["score"], told["score"], strict=True):
+            gain = int((a > 0) == (label == 1)) - int((b > 0) == (label == 1))
+            strata.setdefault((one["key"]["fold"], label), {}).setdefault(group, []).append(gain)
+    for _ in range(4000):
+        gains: list[int] = []
+        for patients in strata.values():
+            own = list(patients.values())
+            for number in rng.integers(0, len(own), len(own)):
+                gains += own[number]
+        drawn.append(np.mean(gains))
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize("photographs", [1, 8])
+def test_the_interval_of_a_gain_is_newcombe_s_or_the_bootstrap_s_over_patients_where_that_goes_further(
+    photographs: int,
+) -> None:
+    """With eight photographs a patient, which a row gets right or wrong together, the bootstrap is the wider one."""
+    rng, rows = np.random.default_rng(5), {}
+    patient = np.arange(80) // photographs
+    for ratio, skill in (("none", 0.6), ("1:2", 1.0)):
+        rows[ratio] = [
+            record(
+                score=rng.normal(skill, 1.3, patient.max() + 1)[patient] * (2 * LABEL - 1),
+                label=LABEL,
+                group=(1000 * fold + patient).tolist(),
+                fold=fold,
+                ratio=ratio,
+            )
+            for fold in range(2)
+        ]
+    found = only(*rows["none"], *rows["1:2"])
+    right = {
+        ratio: np.concatenate([(np.array(each["verdicts"]["score"]) > 0) == (LABEL == 1) for each in rows[ratio]])
+        for ratio in rows
+    }
+    one, two = right["1:2"], right["none"]
+    newcombe = naive_newcombe(*(int(which.sum()) for which in (one & two, one & ~two, ~one & two, ~one & ~two)))
+    bootstrap = naive_bootstrap(rows["1:2"], rows["none"])
+    expected = min(newcombe[0], bootstrap[0]), max(newcombe[1], bootstrap[1])
+    error = 0.012  # of ends by 2000 and 4000 draws; patients widen the interval by 0.05 and more
+    assert found.gain_interval == pytest.approx(expected, abs=1e-9 if photographs == 1 else error)
+    if photographs > 1:
+        assert bootstrap[1] - bootstrap[0] > newcombe[1] - newcombe[0] + 8 * error
+
+
+def test_of_two_numbers_of_training_images_the_smaller_widens_the_test_of_folds() -> None:
+    """1:2 learns from more photographs of the other class than none does, and fold 3 is judged by one row alone."""
+    few, many = ({"real_positives": 183, "distinct_negatives": n, "synthetic_positives": 0} for n in (183, 275))
+    none = [fit(0.5, 1, fold=fold, counts=few) for fold in range(3)]
+    odd = fit(0.5, 1, fold=3, counts={**few, "real_positives": 3})
+    more = [fit(1.0, 2, fold=fold, ratio="1:2", counts=many) for fold in range(3)]
+    expected = corrected_resampled_t(naive(more, none)["by_fold"], 366, 80)
+    assert expected is not None
+    assert only(*none, odd, *more).p_folds == pytest.approx(expected[1])
 
 
 def test_with_one_seed_p_is_mcnemar_s_of_statsmodels() -> None:

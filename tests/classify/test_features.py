@@ -1,6 +1,5 @@
 """Features of frozen layers: what decides on them, what is kept of them, and what an interruption leaves."""
 
-import hashlib
 import signal
 from pathlib import Path
 from typing import Any
@@ -125,13 +124,32 @@ def test_a_damaged_file_of_features_is_refused(classifier: Classifier, small: Co
         store.features(classifier, frozen(classifier), pixels_of(small.images), entries)
 
 
-def test_stored_features_of_full_precision_keep_their_name(classifier: Classifier) -> None:
-    """What was kept when there was no other precision: the structure, then every tensor, and no word of a precision."""
-    digest = hashlib.sha256(f"cpu 32 all {classifier.backbone}".encode())
-    tensors = [*sorted(classifier.backbone.state_dict().items()), ("mean", classifier.mean), ("std", classifier.std)]
-    for name, tensor in tensors:
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + tensor.numpy().tobytes())
-    assert backbone_sha256(classifier) == backbone_sha256(classifier, "all", "fp32") == digest.hexdigest()
+def test_a_file_of_features_of_another_version_is_refused(
+    classifier: Classifier, small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = classifier, frozen(classifier), pixels_of(small.images), plain(2)
+    monkeypatch.setattr(feature_file, "VERSION", "2")
+    FeatureStore(tmp_path).features(*given)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match=r"version 2, and this is version 1.* delete it"):
+        FeatureStore(tmp_path).features(*given)
+
+
+def test_another_version_of_pytorch_finds_nothing(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = backbone_sha256(classifier)
+    monkeypatch.setattr(torch, "__version__", "0.4.1")
+    assert backbone_sha256(classifier) != before
+
+
+def test_what_frozen_layers_had_to_do_is_counted(classifier: Classifier, small: Cohort, tmp_path: Path) -> None:
+    """Four pictures, and then two of them again beside one that is new."""
+    given = classifier, frozen(classifier), pixels_of(small.images)
+    first, second = FeatureStore(tmp_path), FeatureStore(tmp_path)
+    first.features(*given, plain(4))
+    second.features(*given, plain(5)[np.array([0, 3, 4])])
+    assert (first.work.computed, first.work.kept) == (4, 0)
+    assert (second.work.computed, second.work.kept) == (1, 2)
+    assert first.work.seconds > 0
 
 
 def test_each_precision_has_a_file_of_its_own(

@@ -135,18 +135,21 @@ def test_comparisons_stand_with_counts_and_corrected_p_values() -> None:
 
 def test_the_cost_is_that_of_models_and_the_peak_the_most() -> None:
     times = {"train_s": 20.0, "test_s": 1.0, "image_s": 0.02}
-    records = [record(), record(fold=1, times=times, peak_bytes={"train": 9 * 2**20, "test": None})]
+    frozen = {"seconds": 6.0, "computed": 20, "kept": 40}  # 18 s for all of them
+    records = [record(), record(fold=1, times=times, peak_bytes={"train": 9 * 2**20, "test": None}, frozen=frozen)]
     (row,) = grid(shown(*records)[0], "Peak memory, MiB")
     del row["*"]
     assert row == {
-        "Row": "Custom CNN, none", "Training, s a model": "15", "Epochs": "3", "Validation": "88.0", "Test": "94.7",
+        "Row": "Custom CNN, none", "Frozen layers, s a model": "18", "Training, s a model": "15", "Epochs": "3",
+        "Kept": "2, 2", "Validation": "88.0", "Test": "94.7",
         "Difference": "-6.7 points",
         "Test, ms an image": "15.0", "Peak memory, MiB": "9", "Parameters": "1,041,314",
         "of these train": "1,041,314",
     }  # fmt: skip
     nothing = [record(peak_bytes={"train": None, "test": None}, fold=fold, best_epoch=0) for fold in range(2)]
     (row,) = grid(shown(*nothing)[0], "Peak memory, MiB")
-    assert {row[name] for name in ("Peak memory, MiB", "Validation", "Difference")} == {"–"}
+    assert {row[name] for name in ("Peak memory, MiB", "Validation", "Difference", "Frozen layers, s a model")} == {"–"}
+    assert row["Kept"] == "–, –"
 
 
 def test_the_origin_names_machine_seed_devices_versions_commits_and_command() -> None:

@@ -294,6 +294,16 @@ def test_a_checkpoint_of_another_fit_is_refused(
         run(small, tmp_path / "m")
 
 
+def test_a_fit_that_goes_on_with_inputs_of_another_kind_says_that_its_last_digits_may_differ(
+    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = halfway(small, tmp_path / "m", monkeypatch)
+    assert state["inputs"] == "pixels"  # QUICK freezes nothing
+    save_state(tmp_path / "m" / CHECKPOINT, state | {"inputs": "features"})
+    run(small, tmp_path / "m")
+    assert "was begun with features and goes on with pixels" in capsys.readouterr().err
+
+
 def test_a_damaged_checkpoint_is_refused(small: Cohort, done: Path, tmp_path: Path) -> None:
     place = shutil.copytree(done, tmp_path / "m")
     (place / MODEL).unlink()
