@@ -107,5 +107,6 @@ def _included(page: Path, folder: Path, cohorts: Sequence[str]) -> list[Block]:
         )
     match blocks:
         case [Heading(_, 1) as title, *rest]:
-            return moved([replace(title, level=2), *rest], page.parent, folder)
+            anywhere = Path(page.absolute().anchor)  # `synth report` leaves pictures where runs and bundles are
+            return moved([replace(title, level=2), *rest], page.parent, folder, within=anywhere)
     raise UserError(f"{page}: does not begin with a title; give a page that `synth report` wrote.")

@@ -17,6 +17,7 @@ from shared import __version__
 from shared.console import processes, user_errors
 from shared.errors import UserError
 from shared.files import require_file
+from shared.own_processes import keep_current_folder_out
 
 F = TypeVar("F", bound=Callable[..., Any])
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
@@ -67,6 +68,7 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command line, as `click.Group.main` does."""
+        keep_current_folder_out()
         with user_errors():
             try:
                 return super().main(*args, **extra | {"standalone_mode": False})

@@ -10,7 +10,6 @@ import os
 import queue
 import struct
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.images import BadPhotoError, Fit
+from shared.own_processes import module_command
 
 SECONDS = 10.0  # for one photograph
 MAX_REASON = 300  # characters
@@ -49,7 +49,7 @@ class Decoders:
     """
 
     def __init__(self, count: int, *, size: int, fit: Fit, seconds: float = SECONDS) -> None:
-        self._command = [sys.executable, "-m", "shared.decoding_worker", str(size), fit]
+        self._command = module_command("shared.decoding_worker", str(size), fit)
         self._size, self._seconds = size, seconds
         self._idle: queue.LifoQueue[_Process | None] = queue.LifoQueue()  # None: one that is still to be started
         for _ in range(count):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
+from shared.errors import UserError
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -70,11 +72,21 @@ def deeper(blocks: Sequence[Block], by: int = 1) -> list[Block]:
     return [replace(each, level=each.level + by) if isinstance(each, Heading) else each for each in blocks]
 
 
-def moved(blocks: Sequence[Block], folder: Path, to: Path) -> list[Block]:
-    """Return the blocks of a page in `folder` for a page in the folder `to`: its pictures stay where they are."""
+def moved(blocks: Sequence[Block], folder: Path, to: Path, within: Path | None = None) -> list[Block]:
+    """Return the blocks of a page in `folder` for a page in the folder `to`: its pictures stay where they are.
+
+    Raises `UserError`: a picture does not lie in `within`, or without it in `folder`.
+    """
+    home = (within or folder).resolve()
 
     def file(picture: Picture) -> str:
-        return Path(os.path.relpath((folder / picture.file).resolve(), to.resolve())).as_posix()
+        place = (folder / picture.file).resolve()
+        if not place.is_relative_to(home):
+            raise UserError(
+                f"{folder}: a page there shows {picture.file!a}, which lies elsewhere, and pages of others may not "
+                "take pictures from everywhere; copy it beside the page."
+            )
+        return Path(os.path.relpath(place, to.resolve())).as_posix()
 
     return [replace(each, file=file(each)) if isinstance(each, Picture) else each for each in blocks]
 

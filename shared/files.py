@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -38,7 +39,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield part
         with part.open("rb+") as stream:
             os.fsync(stream.fileno())
-        part.chmod(0o666 & ~_umask())
+        part.chmod(_mode_of(path))
         part.replace(path)
         _sync_directory(path.parent)
     except Exception as error:
@@ -57,11 +58,22 @@ def _tells_of_a_full_disk(error: Exception) -> bool:
     return getattr(error, "errno", None) == errno.ENOSPC or "errno = 28" in text or "No space left on device" in text
 
 
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it: mkstemp's 0600 would hide results."""
-    mask = os.umask(0)
+def _read_umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+_UMASK = _read_umask()  # once, before there are threads whose files would be made under another one
+
+
+def _mode_of(path: Path) -> int:
+    """Return the rights of a file at `path`: of the one that is replaced, or else those that the umask leaves."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return 0o666 & ~_UMASK
 
 
 def _sync_directory(directory: Path) -> None:

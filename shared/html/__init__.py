@@ -39,7 +39,7 @@ def to_html(blocks: Sequence[Block], *, folder: Path, made_by: str) -> str:
     page = outline(blocks)
     files = sorted({block.file for block in blocks if isinstance(block, Picture)})
     for density in DENSITIES:
-        pictures = {file: embed(_within(folder, file), density) for file in files}
+        pictures = {file: embed(_beside(folder, file), density) for file in files}
         html = _render(page, pictures, made_by)
         if len(html.encode()) <= MAX_BYTES:
             return html
@@ -49,7 +49,7 @@ def to_html(blocks: Sequence[Block], *, folder: Path, made_by: str) -> str:
     )
 
 
-def _within(folder: Path, file: str) -> Path:
+def _beside(folder: Path, file: str) -> Path:
     """Return where a file of a page is, whether or not the page's folder is there yet."""
     return Path(os.path.normpath(folder.resolve() / file))
 

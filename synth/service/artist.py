@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import itertools
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from shared.errors import BusyError, UserError
+from shared.own_processes import module_command
 from synth.service.child import Child, Message
 
-COMMAND = (sys.executable, "-m", "synth.service.drawing_process")
+COMMAND = module_command("synth.service.drawing_process")
 START_S = 180.0  # torch takes its time
 ANSWER_S = 60.0
 MOST_WAITING = 64  # each holds a thread

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.console import say
+from shared.own_processes import module_command
 from synth.service.bundles import BundleOffer, Bundles, is_empty
 from synth.service.child import Child, Message
 from synth.service.networks import NetworkOffer
@@ -19,7 +19,7 @@ from synth.service.options import ServeOptions
 from synth.service.orders import NONE_KEPT, Order, OrderStore
 from synth.service.requests import OrderRequest
 
-COMMAND = (sys.executable, "-m", "synth.service.worker")
+COMMAND = module_command("synth.service.worker")
 LOOK_EVERY_S = 0.2
 ASK_EVERY_S = 1.0  # whether an order is still wanted
 PAUSE_S = 5.0

@@ -44,6 +44,16 @@ def test_a_result_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
     assert len(modes) == 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+def test_a_file_that_is_replaced_keeps_its_rights(tmp_path: Path) -> None:
+    """An owner's 600 stays, though the umask would leave more."""
+    path = tmp_path / "photographs"
+    write_text(path, "")
+    path.chmod(0o600)
+    write_text(path, "new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_json_is_readable_and_strict(tmp_path: Path) -> None:
     value = {"β": [1, None, 0.5], "nested": {"a": "ä"}}
     write_json(tmp_path / "a.json", value)

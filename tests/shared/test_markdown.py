@@ -70,6 +70,17 @@ def test_pictures_of_a_moved_page_stay_where_they_are(tmp_path: Path) -> None:
     assert moved(page, tmp_path / "a", tmp_path / "b" / "c") == [Heading("T"), Picture("../../a/sub/p.png", "c")]
 
 
+def test_a_page_may_not_show_pictures_from_elsewhere(tmp_path: Path) -> None:
+    """Neither by a path that leads out of its folder nor by a link there."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "secret.png").touch()
+    (tmp_path / "a" / "link.png").symlink_to(tmp_path / "secret.png")
+    for file in ("../secret.png", str(tmp_path / "secret.png"), "link.png", "sub/../../secret.png"):
+        with pytest.raises(UserError, match="lies elsewhere"):
+            moved([Picture(file, "c")], tmp_path / "a", tmp_path)
+        assert moved([Picture(file, "c")], tmp_path / "a", tmp_path, within=tmp_path) == [Picture("secret.png", "c")]
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
