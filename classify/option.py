@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from classify.measuring.operating import LEAST as LEAST_OF_A_VALUE
+from shared import command_options
 from shared.command_line import Input
+from shared.command_options import apply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from shared.cohort import Cohort
 
 F = TypeVar("F", bound="Callable[..., Any]")
-FILE = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path)  # or a folder
 COHORT, BUNDLES, RECORD_FILES = Input("cohort"), Input("bundle"), Input("records file")
 MODEL = Input("model", made_by="`classify fit`")
 LONGEST_NUMBER = 9  # digits of a fold
@@ -32,6 +34,12 @@ def fold(context: click.Context, parameter: click.Parameter, value: str) -> int 
         shown = value if len(value) <= LONGEST_NUMBER else f"{value[:LONGEST_NUMBER]}…"
         raise click.BadParameter(f"{shown!r} is neither a number nor all", context, parameter)
     return int(value)
+
+
+def folds(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the numbers of folds, () for all."""
+    found = [fold(context, parameter, value) for value in values]
+    return () if None in found else tuple(each for each in found if each is not None)
 
 
 def head(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -59,7 +67,8 @@ def read_bundles(paths: Sequence[Path]) -> list[Bundle]:
     return [read(path) for path in paths]
 
 
-DEVICE = click.option("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes the fastest.")
+DEVICE, PRECISION = command_options.device(), command_options.precision()
+WEIGHTS, OFFLINE = command_options.weights(), command_options.offline()
 BUNDLE = click.option(
     "--bundle",
     "bundles",
@@ -67,14 +76,7 @@ BUNDLE = click.option(
     multiple=True,
     help="Synthetic images (bundle.h5); repeatable: those of the fold are used, of each class.",
 )
-PROTOCOL = click.option(
-    "--protocol", default="strict", metavar="strict|paper", help="strict, or literally what the paper did."
-)
-PRECISION = click.option(
-    "--precision", metavar="auto|fp32|tf32|bf16", help="Of convolutions and products; auto: the fastest."
-)
-WEIGHTS = click.option("--weights", type=FILE, help="Folder of pretrained weights, looked into first.")
-OFFLINE = click.option("--offline", is_flag=True, help="Never touch the network.")
+PROTOCOL = command_options.protocol("strict, or literally what the paper did.")
 RECORDS = click.option("--records", type=FILE, required=True, help="File of records (JSON lines) to add to.")
 ALLOW_SEEN = click.option(
     "--allow-seen", is_flag=True, help="Test on images that were seen before; every table will say so."
@@ -83,7 +85,7 @@ SENSITIVITY = click.option(
     "--sensitivity",
     type=float,
     default=0.95,
-    help="Judge, too, at the threshold that finds this share of the validation positives.",
+    help="Also judge at the threshold that finds this share of the validation positives.",
 )
 FIT = click.option(
     "--fit",
@@ -92,13 +94,13 @@ FIT = click.option(
     help="How photographs become square, as of `synth prepare`.",
 )
 PREVALENCE = click.option(
-    "--prevalence", type=float, multiple=True, default=(0.03,), help="Share of positives in practice.  Repeatable."
+    "--prevalence", type=float, multiple=True, default=(0.03,), help="Share of positives in practice; repeatable."
 )
 LEAST = click.option(
     "--least",
     type=click.IntRange(min=0),
     default=LEAST_OF_A_VALUE,
-    help="Images of an attribute's value below which nothing is said of it.",
+    help="Report an attribute's value only from this many images on.",
 )
 
 
@@ -116,27 +118,7 @@ def operating(command: F) -> F:
     return cast("F", call)
 
 
-def apply(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Return a decorator that gives a command several options, in this order."""
-
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
 STUDY = apply(
-    click.option(
-        "--storage",
-        help="Where the study is, for several machines: postgresql://USER@HOST/DATABASE, journal or journal:FILE.  "
-        "[default: a database in --out]",
-    ),
-    click.option("--study", "study_name", help="Name of the study in a --storage.  [default: the name of --out]"),
     click.option("--jobs", type=int, default=1, help="Cells at once, each in a process of its own."),
-    click.option("--grace", type=float, default=120, help="Seconds after which a silent worker's cell is another's."),
-    click.option(
-        "--wait/--no-wait", default=True, help="Stay while other workers have cells, to take up those of the dead."
-    ),
+    command_options.sharing(name="study_name"),
 )

@@ -1,15 +1,15 @@
 """What both command lines are: commands that are read when they run, and errors of one sentence.
 
-The only module here that knows click.
+Only this module and `shared.command_options` know click.
 """
 
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 
@@ -19,7 +19,6 @@ from shared.errors import UserError
 from shared.files import require_file
 from shared.own_processes import keep_current_folder_out
 
-F = TypeVar("F", bound=Callable[..., Any])
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
@@ -84,42 +83,6 @@ class Commands(click.Group):
         text = _in_plain_words(" ".join(error.format_message().split()).rstrip("."))
         context = getattr(error, "ctx", None)
         return f"{text}; see `{self.name if context is None else context.command_path} --help`."
-
-
-def served(scopes: Sequence[str], *, missing: str, counted: str, per_minute: int) -> Callable[[F], F]:
-    """Return a decorator that gives a command the options of a service: where it listens, and for whom.
-
-    Args:
-        scopes: that its tokens may have.
-        missing: what a token has without any.
-        counted: what `--per-minute` bounds.
-        per_minute: how many of them by default.
-    """
-    file = click.Path(dir_okay=False, path_type=Path)
-    options = (
-        click.option(
-            "--host", default="127.0.0.1", help="Address to listen at; others than this machine's need --tokens."
-        ),
-        click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port; 0 takes a free one."),
-        click.option("--name", "names", multiple=True, help="Host that it is called by, behind a proxy; repeatable."),
-        click.option(
-            "--tokens", type=file, help="File with the hashes of tokens; without it this machine alone is answered."
-        ),
-        click.option("--issue", metavar="NAME", help="Print a new token for NAME, add its hash to --tokens, and end."),
-        click.option(
-            "--scope", "scopes", multiple=True,
-            help=f"What the new token allows: {', '.join(scopes)}; repeatable.  [default: {missing}]",
-        ),
-        click.option("--days", type=click.FloatRange(0, min_open=True), help="Until it expires.  [default: never]"),
-        click.option("--per-minute", type=float, default=per_minute, help=f"{counted} of each client in a minute."),
-    )  # fmt: skip
-
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 def _in_plain_words(text: str) -> str:

@@ -6,18 +6,21 @@ from pathlib import Path
 from shared.console import say
 from shared.errors import UserError
 from shared.files import require_new, whole_file
+from shared.weights import WeightSource
 from stylegan2_ada import NetworkFileError, load_networks, network_bytes
 from synth.training.grid import find_network, licence_notice, read_provenance
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Options of `synth export`; `half` stores float16."""
+    """Options of `synth export`; `half` stores float16, `weights` and `offline` are about published networks."""
 
     network: str | Path
     out: Path
     half: bool = False
     force: bool = False
+    weights: Path | None = None
+    offline: bool = False
 
 
 def export(options: ExportOptions) -> None:
@@ -26,7 +29,7 @@ def export(options: ExportOptions) -> None:
     Raises `UserError`: there is no such network, it is damaged, or the file exists.
     """
     require_new(options.out, force=options.force, inputs=[options.network])
-    path = find_network(options.network)
+    path = find_network(options.network, WeightSource(options.weights, options.offline))
     about = read_provenance(path)
     try:
         content = network_bytes(load_networks(path), about, half=options.half)

@@ -76,7 +76,7 @@ class RefineOptions:
                 f"--out {self.out}: a network file, a table and a picture; let its name end in .safetensors."
             )
         if self.fakes is not None and not 100 <= self.fakes <= 100_000:
-            raise UserError(f"--fakes {self.fakes}: out of range; give 100 to 100000.")
+            raise UserError(f"--quality-fakes {self.fakes}: out of range; give 100 to 100000.")
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ def _open(options: RefineOptions, device: torch.device) -> Run:
     data, seed = _training_set(cohort, folder)
     features = resolve_choice(options.features, "quality", source, looked_through=trained.looked_through)
     fakes = options.fakes or (REFINE_FID_FAKES if features == "inception" else FAKES)
-    require_enough(len(data.images), fakes, "--fakes")
+    require_enough(len(data.images), fakes, "--quality-fakes")
     meter = QualityMeter.build(
         data.images,
         data.validation,

@@ -28,12 +28,12 @@ from synth.service.supervisor import COMMAND, Places, Supervisor
 AUDIT = "audit.jsonl"
 
 
-def issue_token(tokens: Path, name: str, scopes: Sequence[str], days: float | None) -> None:
-    """Make a token, keep its hash, and print the token, once.
+def issue_token(tokens: Path, name: str, scopes: Sequence[str], days: float | None) -> str:
+    """Return a new token, whose hash alone is kept.
 
     Raises `UserError`: as `shared.web.tokens.issue`.
     """
-    print(issue(tokens, name, scopes, allowed=SCOPES, days=days))
+    return issue(tokens, name, scopes, allowed=SCOPES, days=days)
 
 
 def serve(options: ServeOptions) -> None:

@@ -49,7 +49,7 @@ def test_shared_loads_no_torch_no_click_and_no_other_package() -> None:
     loaded = loaded_by(modules_of_shared())
     assert "shared" in loaded
     assert not loaded & {"torch", "synth", "classify", "stylegan2_ada"}
-    assert "click" not in loaded_by(modules_of_shared(*UVICORN, "shared.command_line"))
+    assert "click" not in loaded_by(modules_of_shared(*UVICORN, "shared.command_line", "shared.command_options"))
 
 
 def test_the_rule_of_who_may_import_torch_names_every_module_of_shared() -> None:

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @click.argument("model", type=option.MODEL)
 @click.option("--cohort", type=option.COHORT, required=True, help="Cohort with the test images.")
-@click.option("--set", "sets", multiple=True, default=("balanced",), metavar="balanced|external", help="Repeatable.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    default=("balanced",),
+    type=click.Choice(["balanced", "external"]),
+    help="Test images; repeatable.",
+)
 @option.RECORDS
 @option.ALLOW_SEEN
 @option.operating

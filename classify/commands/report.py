@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @click.command("report")
 @click.argument("records", type=option.RECORD_FILES, nargs=-1, required=True)
-@click.option("--page", "pages", type=option.FILE, multiple=True, help="A page of `synth report`, which comes first.")
+@click.option(
+    "--page", "pages", type=option.FILE, multiple=True, help="A page of `synth report`, which comes first; repeatable."
+)
 @option.operating
 @option.LEAST
 @click.option("--out", type=option.FILE, required=True, help="HTML file.")

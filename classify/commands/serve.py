@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from classify import option
-from shared.command_line import served
+from shared.command_options import require_web_server, served, tokens_file
 
 
 @click.command("serve")
-@click.argument("model", type=option.FILE)
+@click.argument("model", type=option.MODEL, required=False)
 @click.option("--cohort", type=option.COHORT, help="The cohort of the model; needed once, to look at its images.")
 @option.FIT
 @option.SENSITIVITY
@@ -34,24 +34,21 @@ def command(
 
     A research tool, not a medical device. Nothing of a photograph is stored or logged.
     """
-    try:
-        from shared.web.server import Address, require_free
-
-        address = Address(host, port)
-        if issue is None:
-            require_free(address, options["tokens"])  # torch takes its time
+    require_web_server()
+    if issue is not None:
+        file = tokens_file(options["tokens"])
         from classify import serve as stage
-    except ImportError as error:
-        from shared.errors import UserError
 
-        raise UserError(f"serve: needs the package {error.name}; pip install 'rarescreen[serve]'.") from error
+        click.echo(stage.issue_token(file, issue, scopes, days))
+        return
+    if options["model"] is None:
+        raise click.UsageError("MODEL is missing: a folder that `classify fit` wrote")
+    from shared.web.server import Address, require_free
+
+    address = Address(host, port)
+    require_free(address, options["tokens"])  # torch takes its time
+    from classify import serve as stage
     from classify.measuring.operating import Operating
-    from shared.errors import UserError
 
-    if issue is None:
-        operating = Operating(sensitivity, (prevalence,))
-        stage.run(stage.ServeOptions(**options, operating=operating, address=address))
-    elif options["tokens"] is None:
-        raise UserError("--issue: give --tokens FILE, which its hash is added to.")
-    else:
-        click.echo(stage.issue_token(options["tokens"], issue, scopes, days))
+    operating = Operating(sensitivity, (prevalence,))
+    stage.run(stage.ServeOptions(**options, operating=operating, address=address))

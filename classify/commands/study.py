@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 @click.option("--preset", default="demo", metavar="demo|paper|controlled|FILE.toml", help="The cells of Table 2.")
 @option.BUNDLE
 @option.PROTOCOL
-@click.option("--fold", "folds", type=int, multiple=True, help="Only cells of this fold, repeatable.  [default: all]")
-@click.option("--seed", "seeds", type=int, multiple=True, help="Fit each cell with each.  [default: the preset's]")
+@click.option(
+    "--fold", "folds", multiple=True, callback=option.folds, metavar="N|all",
+    help="Only cells of this fold; repeatable.  [default: all]",
+)  # fmt: skip
+@click.option(
+    "--seed", "seeds", type=int, multiple=True, help="Fit each cell with each; repeatable.  [default: the preset's]"
+)
 @click.option("--out", type=option.FILE, required=True, help="Folder for the models and the study.")
 @option.RECORDS
 @click.option("--table", type=option.FILE, required=True, help="Markdown file; JSON and pictures go beside it.")

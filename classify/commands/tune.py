@@ -18,18 +18,25 @@ from classify import option
     "--lr",
     default=("1e-5:1e-2:log",),
     metavar="LOW:HIGH:log",
-    help="Learning rates; or a number, repeatable.",
+    help="Learning rates; or a number; repeatable.",
     multiple=True,
 )
 @click.option("--depth", metavar="LOW:HIGH", help="Convolutions.  [default: 3:6, or as many as the images allow]")
 @click.option("--layers", default="1:2", metavar="LOW:HIGH", help="Hidden layers of the head.")
-@click.option("--width", type=int, multiple=True, default=(32, 64, 128), help="Of the first; each next has half.")
+@click.option(
+    "--width", type=int, multiple=True, default=(32, 64, 128), help="Of the first, each next has half; repeatable."
+)
 @click.option("--optimizer", "optimizers", multiple=True, default=("rmsprop", "adam", "sgd"), help="Repeatable.")
 @click.option("--epochs", type=int, default=30, help="Of each trial.")
 @click.option("--batch", type=int, help="Images a step.  [default: the model's]")
 @click.option("--image-size", type=int, metavar="PX", help="Side of the network's input.  [default: the model's]")
-@click.option("--sampler", default="tpe", metavar="tpe|random", help="Who chooses.")
-@click.option("--pruner", default="median", metavar="none|median|hyperband", help="Ends trials that are far behind.")
+@click.option("--sampler", default="tpe", type=click.Choice(["tpe", "random"]), help="Who chooses.")
+@click.option(
+    "--pruner",
+    default="median",
+    type=click.Choice(["none", "median", "hyperband"]),
+    help="Ends trials that are far behind.",
+)
 @click.option("--budget", default="20cells", help="When to end: 20cells, 500epochs or 2h, of all workers together.")
 @click.option("--seed", type=int, default=0, help="Of the choices, and of every fit.")
 @option.STUDY

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from classify.explaining.feature_map import last_feature_map
 from classify.fitting.features import inference_batch
 from classify.models import Classifier
-from shared.errors import UserError
+from shared.errors import UserError, with_extra
 
 WINDOW = 6  # of these occlusion windows lie side by side along the picture
 STEPS = 2  # to a window's side that the next one is shifted by
@@ -127,7 +127,7 @@ def _captum() -> Any:
     try:
         from captum import attr
     except ImportError as error:
-        raise UserError("heat maps: need the package captum; pip install 'rarescreen[explain]'.") from error
+        raise UserError(f"heat maps: need the package captum; {with_extra('explain')}.") from error
     return attr
 
 

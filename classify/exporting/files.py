@@ -10,7 +10,7 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from classify.exporting.graph import INPUT, ExportedClassifier
-from shared.errors import UserError
+from shared.errors import UserError, with_extra
 
 ONNX, ARCHIVE = ".onnx", ".pt2"
 ABOUT = "rarescreen.json"  # what an archive tells of itself
@@ -25,8 +25,8 @@ def require_packages(suffixes: tuple[str, ...]) -> None:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None] if ONNX in suffixes else []
     if missing:
         raise UserError(
-            f"{missing[0]} is not installed, which ONNX files need; run pip install 'rarescreen[export]', or give an "
-            f"--out that ends in {ARCHIVE}."
+            f"{missing[0]} is not installed, which ONNX files need; {with_extra('export')}, or "
+            f"give an --out that ends in {ARCHIVE}."
         )
 
 

@@ -9,6 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from shared.doctor.finding import Finding, bad, good, note
+from shared.errors import with_extra
 
 NAME = "rarescreen"
 SHOWN = ("torch", "torchvision", "timm", "h5py", "numpy")
@@ -48,7 +49,7 @@ def examine_packages(extras: Mapping[str, str], installed: Installed = find) -> 
                 note(f"extra {extra}", f"what {use} needs is not known to this installation; install it again")
             )
         elif missing:
-            text = f"{use} needs {' and '.join(missing)}: pip install '{NAME}[{extra}]'"
+            text = f"{use} needs {' and '.join(missing)}; {with_extra(extra)}"
             found.append(note(f"extra {extra}", text))
         else:
             found.append(good(f"extra {extra}", f"there, for {use}"))

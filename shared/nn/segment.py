@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from shared.errors import UserError
+from shared.errors import UserError, with_extra
 from shared.weights import WeightFile, WeightSource, find_weights
 
 REPOSITORY = "facebook/sam-vit-base"
@@ -116,4 +116,4 @@ def _transformers() -> Any:
     try:
         return importlib.import_module("transformers")
     except ImportError as error:
-        raise UserError("--segmentation: needs the package transformers; pip install 'rarescreen[segment]'.") from error
+        raise UserError(f"--segmentation: needs the package transformers; {with_extra('segment')}.") from error

@@ -28,7 +28,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import URL, Engine
 
-from shared.errors import UserError
+from shared.errors import UserError, with_extra
 from shared.files import write_text
 from shared.studies.link_lock import LinkLock
 
@@ -229,7 +229,7 @@ def _shown(url: URL) -> str:
 
 def _engine(url: URL) -> Engine:
     if importlib.util.find_spec("psycopg") is None:
-        raise UserError("--storage postgresql://…: needs the package psycopg; pip install 'rarescreen[postgresql]'.")
+        raise UserError(f"--storage postgresql://…: needs the package psycopg; {with_extra('postgresql')}.")
     url = url.set(drivername="postgresql+psycopg")
     if "connect_timeout" not in url.query:
         url = url.update_query_dict({"connect_timeout": str(CONNECT_TIMEOUT_S)})

@@ -44,7 +44,7 @@ def export(**options: Any) -> None:
 )
 @option.DRAWN_BATCH
 @option.DEVICE
-@click.option("--weights", type=option.WEIGHTS, help="Folder with published networks.")
+@option.PUBLISHED
 @option.OFFLINE
 def verify(**options: Any) -> None:
     """Draw every image of FILE again and compare."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from shared import command_options
 from synth import option
 
 
@@ -25,12 +26,10 @@ from synth import option
     help="Take a few steps of the training.  [default: up to 64 px, or on a GPU; else it takes minutes]",
 )
 @click.option("--features", type=click.Choice(option.QUALITY_SPACES), help="Feature space.  [default: auto]")
-@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
-@click.option(
-    "--precision", type=click.Choice(["auto", "fp32", "tf32", "bf16"]), help="Of large products.  [default: auto]"
-)
-@click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
-@click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
+@command_options.device(stated=True)
+@command_options.precision()
+@option.WEIGHTS
+@command_options.offline(stated=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(cohort: Path | None, size: int, trial: bool | None, as_json: bool, **options: Any) -> None:
     """Say whether `synth train` would run here, and what it would take: packages, devices, weights, memory, disk, time.

@@ -27,7 +27,7 @@ from synth import option
 @click.option("--out", type=option.FILE, required=True, help="Candidates file to write.")
 @option.DRAWN_BATCH
 @option.DEVICE
-@click.option("--weights", type=option.WEIGHTS, help="Folder with published networks.")
+@option.PUBLISHED
 @option.OFFLINE
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(**options: Any) -> None:

@@ -18,10 +18,15 @@ def _list_conditions(context: click.Context, _: click.Parameter, folder: Path | 
 
 
 @click.command("prepare")
-@click.option("--positive", type=option.FOLDER, multiple=True, help="Folder with photographs of the rare disease.")
-@click.option("--negative", type=option.FOLDER, multiple=True, help="Folder with photographs without it.")
 @click.option(
-    "--external-negative", type=option.FOLDER, multiple=True, help="Negatives of another source, for testing only."
+    "--positive", type=option.FOLDER, multiple=True, help="Folder with photographs of the rare disease; repeatable."
+)
+@click.option("--negative", type=option.FOLDER, multiple=True, help="Folder with photographs without it; repeatable.")
+@click.option(
+    "--external-negative",
+    type=option.FOLDER,
+    multiple=True,
+    help="Negatives of another source, for testing only; repeatable.",
 )
 @click.option("--phantom", is_flag=True, help="Render the embedded phantom cohort instead of reading photographs.")
 @click.option("--scin", type=option.FOLDER, help="Folder of the SCIN data set, instead of photographs by class.")
@@ -44,7 +49,7 @@ def _list_conditions(context: click.Context, _: click.Parameter, folder: Path | 
     is_eager=True,
     expose_value=False,
     callback=_list_conditions,
-    help="List the conditions of a SCIN folder with their cases, and end.",
+    help="List the conditions of a SCIN folder with their cases, and exit.",
 )
 @click.option("--size", type=int, default=64, help="Side of the prepared images in px.")
 @click.option("--fit", type=click.Choice(["crop", "pad", "stretch"]), default="crop", help="How to make them square.")

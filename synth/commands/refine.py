@@ -16,11 +16,14 @@ from synth import option
 @click.option("--width", type=float, multiple=True, help="Width of the weights' average to try; repeat.  [default: 7]")
 @click.option("--truncation", type=float, multiple=True, help="Truncation to try; repeat.  [default: 0.5 to 1]")
 @click.option(
-    "--fakes", type=int, help="Generated images that each choice is judged by.  [default: 1000, for FID 5000]"
+    "--quality-fakes",
+    "fakes",
+    type=int,
+    help="Generated images that each choice is judged by.  [default: 1000, for FID 5000]",
 )
 @click.option("--features", type=click.Choice(option.QUALITY_SPACES), default="auto", help="Feature space.")
 @option.DEVICE
-@click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
+@option.WEIGHTS
 @option.OFFLINE
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def command(**options: Any) -> None:

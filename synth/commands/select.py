@@ -18,7 +18,7 @@ from synth import option
     default="union",
     help="Which score must pass: either, both, or one of them; or what is typical, the most different first.",
 )
-@click.option("--keep", type=int, help="How many to keep at most, by --rule typical-and-diverse.")
+@click.option("--keep", type=int, help="The most images to keep, with --rule typical-and-diverse.")
 @click.option(
     "--reference",
     type=click.Choice(["train", "validation"]),
@@ -35,7 +35,7 @@ from synth import option
 @click.option("--features", default="auto", help=f"Feature space: {', '.join(option.SIMILARITY_SPACES)} or timm:NAME.")
 @click.option("--out", type=option.FILE, required=True, help="Bundle to write.")
 @option.DEVICE
-@click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
+@option.WEIGHTS
 @option.OFFLINE
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(**options: Any) -> None:

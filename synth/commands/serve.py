@@ -1,12 +1,11 @@
 """`synth serve`."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import click
 
-from shared.command_line import served
+from shared.command_options import require_web_server, served, tokens_file
 from synth import option
 
 
@@ -15,10 +14,14 @@ from synth import option
 @click.option("--store", type=option.FOLDER, help="Folder of orders, what came of them, and the audit log.")
 @click.option("--database", help="Database of the orders, postgresql://….  [default: SQLite in --store]")
 @click.option(
-    "--networks", multiple=True, help="Network to offer: a name, a file, a run's folder, or a folder of files."
+    "--networks",
+    multiple=True,
+    help="Network to offer: a name, a file, a run's folder, or a folder of files; repeatable.",
 )
-@click.option("--cohort", "cohorts", type=option.FILE, multiple=True, help="Photographs that orders are compared with.")
-@click.option("--draw", multiple=True, help="Network that single pictures are drawn with, by seed.")
+@click.option(
+    "--cohort", "cohorts", type=option.FILE, multiple=True, help="Cohort that orders are compared with; repeatable."
+)
+@click.option("--draw", multiple=True, help="Network that single pictures are drawn with, by seed; repeatable.")
 @click.option(
     "--unfiltered", is_flag=True, help="Let --draw name networks that saw photographs: nobody looks for copies."
 )
@@ -36,7 +39,7 @@ from synth import option
     help=f"Feature space: {', '.join(option.SIMILARITY_SPACES)} or timm:NAME.",
 )
 @option.DEVICE
-@click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
+@option.WEIGHTS
 @option.OFFLINE
 def command(
     store: Path | None,
@@ -48,14 +51,12 @@ def command(
     **options: Any,
 ) -> None:
     """Offer the shareable bundles in FOLDERS, and orders of more, to partners who may not see the photographs."""
-    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
-        raise click.UsageError("serve needs a web server; pip install 'rarescreen[serve]'")
+    require_web_server()
     if issue is not None:
-        if options["tokens"] is None:
-            raise click.UsageError("--issue needs --tokens FILE, where the token's hash is written")
+        file = tokens_file(options["tokens"])
         from synth.serve import issue_token
 
-        issue_token(options["tokens"], issue, scopes, days)
+        click.echo(issue_token(file, issue, scopes, days))
         return
     if store is None:
         raise click.UsageError("--store is missing: a folder for orders, what came of them, and the audit log")

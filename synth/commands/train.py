@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from shared import command_options
 from synth import option
 
 
@@ -17,7 +18,9 @@ from synth import option
 @click.option("--lr", multiple=True, help="Learning rate; repeat for a grid.  [default: 0.002]")
 @click.option("--cells", help="Preset (demo, paper, paper-full) or TOML file with the cells of the grid.")
 @click.option("--fold", help="Fold that stays unseen, or all.  [default: 0]")
-@click.option("--protocol", type=click.Choice(["strict", "paper"]), help="What the GAN may see.  [default: strict]")
+@command_options.protocol(
+    "What the GAN may see: one fold's training part, or literally what the paper's saw.", stated=True
+)
 @click.option(
     "--label", type=click.Choice(["positive", "negative", "both"]), help="Class to draw.  [default: positive]"
 )
@@ -70,12 +73,8 @@ from synth import option
     multiple=True,
     help="Of networks, data order, latents and augmentation; repeat to train each cell with each.  [default: 0]",
 )
-@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "tf32", "bf16"]),
-    help="Of the large convolutions.  [default: auto]",
-)
+@command_options.device(stated=True)
+@command_options.precision()
 @click.option(
     "--compile",
     type=click.Choice(["auto", "on", "off"]),
@@ -87,12 +86,7 @@ from synth import option
     help="Cells of a grid to train at once, each in a process of its own; auto: one a GPU or CPU thread.",
 )
 @click.option("--gpus", type=int, help="Train on several GPUs of this machine, a share of each batch on each.")
-@click.option(
-    "--storage",
-    help="Where the grid's study is, for several machines: postgresql://USER@HOST/DATABASE, journal or journal:FILE.  "
-    "[default: a database in --out]",
-)
-@click.option("--study", help="Name of the study in a --storage.  [default: the name of --out]")
+@command_options.sharing(name="study", stated=True)
 @click.option(
     "--sampler",
     type=click.Choice(["grid", "tpe", "random"]),
@@ -105,17 +99,13 @@ from synth import option
     help="End cells early whose scores are far behind those of others.  [default: none]",
 )
 @click.option("--budget", help="When a sampler ends: 20cells, 5000kimg or 12h, of all workers together.")
-@click.option("--grace", type=float, help="Seconds after which a silent worker's cell is another's.  [default: 120]")
-@click.option(
-    "--wait/--no-wait", default=None, help="Stay while other workers have cells, to take up those of the dead.  [wait]"
-)
 @click.option(
     "--dry-run", is_flag=True, default=None, help="Only say what would be trained, with operations, memory and time."
 )
-@click.option("--weights", type=option.WEIGHTS, help="Folder with pretrained weights.")
-@click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
+@option.WEIGHTS
+@command_options.offline(stated=True)
 def command(**options: Any) -> None:
-    """Train StyleGAN2-ADA on the rare class of COHORT: one cell, or a grid ranked in table1.md.
+    """Train a generator on the rare class of COHORT: one cell, or a grid ranked in table1.md.
 
     The same command goes on where it was stopped. Ctrl-C, SIGTERM and SIGUSR1 save the state first, and end with exit
     code 130, 143 or 75.

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from shared.errors import UserError
+from shared.errors import UserError, with_extra
 from synth.service.table import METADATA
 
 WAIT_S = 30
@@ -45,7 +45,7 @@ def open_database(address: str) -> Engine:
 
 def _postgresql(url: URL) -> Engine:
     if importlib.util.find_spec("psycopg") is None:
-        raise UserError("--database postgresql: needs a driver; pip install 'rarescreen[postgresql]'.")
+        raise UserError(f"--database postgresql: needs the package psycopg; {with_extra('postgresql')}.")
     connect = {"connect_timeout": WAIT_S}
     return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=connect)
 

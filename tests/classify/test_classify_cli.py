@@ -65,7 +65,7 @@ FIT = ("fit", "cohort.h5", "--out", "m", "--device", "cpu")
         ((*FIT, "--fold", "first"), "Invalid value for '--fold': 'first' is neither a number nor all"),
         ((*FIT, "--fold", "9" * 5000), "Invalid value for '--fold': '999999999…' is neither a number nor all"),
         ((*FIT, "--model", "alexnet"), "--model alexnet: no such model"),
-        ((*FIT, "--protocol", "loose"), "--protocol loose: not known"),
+        ((*FIT, "--protocol", "loose"), "Invalid value for '--protocol': 'loose' is not one of 'strict', 'paper'"),
         ((*FIT, "--optimizer", "adagrad"), "--optimizer adagrad: not known"),
         ((*FIT, "--optimizer", ""), "--optimizer : not known; give one of adam"),
         ((*FIT, "--synthetic", "both"), "--synthetic both: --ratio none has no synthetic images"),

@@ -347,7 +347,7 @@ def test_records_of_other_models_tell_nothing(fitted: Path, tmp_path: Path) -> N
 
 def test_a_package_that_is_missing_is_named(fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "PACKAGES", ("no_such_onnx",))
-    refused(fitted / "model", tmp_path / "out", r"no_such_onnx is not installed.* pip install 'rarescreen\[export\]'")
+    refused(fitted / "model", tmp_path / "out", r"no_such_onnx is not installed.* with its extra export ")
     files.require_packages((files.ARCHIVE,))  # which needs none
 
 

@@ -18,7 +18,7 @@ from shared.doctor.packages import examine_packages
 from shared.doctor.places import examine_folder
 from shared.doctor.pretrained import examine_weights
 from shared.doctor.storage import examine_storage
-from shared.errors import UserError
+from shared.errors import UserError, with_extra
 from shared.studies.link_lock import LinkLock
 from shared.weights import WeightFile, WeightSource
 
@@ -82,7 +82,7 @@ def test_what_does_not_fit_is_in_the_way(installed: tuple[Installed, ...], expec
 
 def test_an_extra_that_is_missing_is_a_note_with_its_name() -> None:
     found = examine_packages({"export": "classify export"}, finder(OWN, Installed("torch", "2.7")))
-    assert found[-1] == note("extra export", "classify export needs onnx: pip install 'rarescreen[export]'")
+    assert found[-1] == note("extra export", f"classify export needs onnx; {with_extra('export')}")
 
 
 def test_an_extra_of_a_newer_source_than_what_is_installed_is_not_said_to_be_there() -> None:

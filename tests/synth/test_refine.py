@@ -189,7 +189,7 @@ def test_fewer_fakes_than_half_of_the_photographs_are_one_sentence(
     data = TrainingSet.of(read_cohort(run.cohort), 0, run)
     many = dataclasses.replace(data, images=np.repeat(data.images, 20, axis=0))
     monkeypatch.setattr(TrainingSet, "of", lambda *_: many)
-    with pytest.raises(UserError, match=rf"--fakes 100: fewer than half of the {len(many.images)} photographs"):
+    with pytest.raises(UserError, match=rf"--quality-fakes 100: fewer than half of the {len(many.images)} photographs"):
         refine(_asked(run, tmp_path))
 
 
@@ -223,7 +223,7 @@ def test_only_photographs_of_the_run_are_compared_with(
         ({"width": (float("nan"),)}, "--width nan"),
         ({"truncation": (0.0,)}, "--truncation 0: out of range"),
         ({"truncation": ()}, "--truncation: none given"),
-        ({"fakes": 10}, "--fakes 10: out of range"),
+        ({"fakes": 10}, "--quality-fakes 10: out of range"),
         ({"out": Path("refined.json")}, "--out refined.json: .* let its name end in .safetensors"),
     ],
 )
