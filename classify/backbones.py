@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from shared.nn.timm_networks import find_timm_network, load_timm_network, read_tensors, timm_weights
-from shared.weights import EFFICIENTNET_LITE, WeightFile, find_weights
+from shared.weights import EFFICIENTNET_LITE, TORCHVISION, WeightFile, find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,11 +27,10 @@ CUSTOM_DEPTH = 6  # convolutions; paper, Table 4
 MAX_CUSTOM_DEPTH = 9
 CUSTOM_STEP = 32  # the first convolution's channels, and how many more each next one has; same place
 
-_TORCHVISION = "https://download.pytorch.org/models/"
 INCEPTION_V3 = WeightFile(
-    name="inception_v3_google-0cc3c7bd.pth", sha256="0cc3c7bd", url=_TORCHVISION + "inception_v3_google-0cc3c7bd.pth"
+    name="inception_v3_google-0cc3c7bd.pth", sha256="0cc3c7bd", url=TORCHVISION + "inception_v3_google-0cc3c7bd.pth"
 )
-RESNET50 = WeightFile(name="resnet50-0676ba61.pth", sha256="0676ba61", url=_TORCHVISION + "resnet50-0676ba61.pth")
+RESNET50 = WeightFile(name="resnet50-0676ba61.pth", sha256="0676ba61", url=TORCHVISION + "resnet50-0676ba61.pth")
 
 
 def custom_cnn(image_size: int, depth: int | None) -> tuple[nn.Module, int]:

@@ -18,12 +18,12 @@ from classify.guard import refuse_seen, seen_by_any
 from classify.inference import for_inference, log_odds
 from classify.measuring.bootstrap import Resamples
 from classify.measuring.operating import Operating
-from classify.measuring.outcome import at_threshold
 from classify.measuring.shortcut import own_features, probe
 from classify.measuring.statistics import confusion_and_metrics
 from classify.models import Classifier
 from classify.registry import find_model, model_label
 from classify.table2.gather import RowKey, settings_on_validation, verdicts_of
+from classify.table2.outcome import at_threshold
 from classify.table2.page.rows import SHORT
 from classify.table2.wording import percent, percent_words, ratio_name, row_name
 from classify.tested import TestSet, test_set

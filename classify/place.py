@@ -10,7 +10,7 @@ import torch
 from shared.console import say
 from shared.errors import UserError
 from shared.interruption import Interruption, StopAskedError, watching_signals
-from shared.nn.device import choose_device
+from shared.nn.device import choose_device, device_of_slot
 from shared.nn.ranks import ALONE, Ranks, joined
 from shared.weights import ANYWHERE, WeightSource
 
@@ -71,9 +71,9 @@ def helping(
 
     Raises: as `working`.
     """
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{slot % torch.cuda.device_count()}"
     try:
-        yield Place(choose_device(device), WeightSource(weights, offline), interruption=interruption)
+        yield Place(
+            choose_device(device_of_slot(device, slot)), WeightSource(weights, offline), interruption=interruption
+        )
     except StopAskedError:
         raise SystemExit(interruption.exit_code) from None

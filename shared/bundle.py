@@ -23,13 +23,12 @@ from shared.columns import (
     sealed_content,
     write_columns,
 )
-from shared.drawn import ALL_FOLDS, PROTOCOLS, Bundle, Candidates, Json, check
+from shared.drawn import ALL_FOLDS, Bundle, Candidates, Json, check
 from shared.image_chunks import write_images
 from shared.sealed import read_seal, write_sealed
 
 __all__ = [
     "ALL_FOLDS",
-    "PROTOCOLS",
     "Bundle",
     "Candidates",
     "read_bundle",

@@ -52,7 +52,7 @@ COLUMNS = {
 ATTRIBUTE = Column("any", ("N",))
 
 _IMAGE_ID = re.compile("[0-9a-f]{64}")
-_ATTRIBUTE_NAME = re.compile(r"(?!\.+$)[^/\0]{1,100}")
+ATTRIBUTE_NAME = re.compile(r"(?!\.+$)[^/\0]{1,100}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +182,7 @@ def _check(cohort: Cohort) -> None:
         ("an external image has a fold", bool((cohort.fold[~study] == NO_FOLD).all())),
         ("a group is split over folds", groups_are_whole(cohort.group_id[study], cohort.fold[study])),
         ("an image_id is not a SHA-256", all(map(_IMAGE_ID.fullmatch, cohort.image_id.tolist()))),
-        ("an attribute's name holds a slash or is too long", all(map(_ATTRIBUTE_NAME.fullmatch, cohort.attributes))),
+        ("an attribute's name holds a slash or is too long", all(map(ATTRIBUTE_NAME.fullmatch, cohort.attributes))),
     )
     for problem, holds in rules:
         if not holds:

@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 
 import click
 
+from shared.choices import PRECISIONS, PROTOCOLS
 from shared.errors import UserError, with_extra
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-PROTOCOLS = ("strict", "paper")
-PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
 def apply(*options: Callable[[F], F]) -> Callable[[F], F]:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shared.choices import PROTOCOLS
 from shared.columns import Array, MismatchError
 from shared.stored import AnyImages
 
 ALL_FOLDS = -1  # fold of images whose generator learnt from every fold
-PROTOCOLS = ("strict", "paper")
 
 Json = dict[str, Any]
 

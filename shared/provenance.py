@@ -37,10 +37,16 @@ def environment(device: str) -> dict[str, Any]:
 
 def hardware() -> dict[str, Any]:
     """Return what a time depends on besides the device: the processor, its threads and the memory in GiB."""
-    memory = None
+    have = memory_bytes()
+    gib = None if have is None else round(have / 2**30, 1)
+    return {"processor": _processor(), "threads": os.cpu_count(), "memory_gib": gib}
+
+
+def memory_bytes() -> int | None:
+    """Return the memory of this machine, None where the system does not tell."""
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    return {"processor": _processor(), "threads": os.cpu_count(), "memory_gib": memory}
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None
 
 
 def _processor() -> str:

@@ -56,7 +56,8 @@ class FoundWeights:
     sha256: str
 
 
-_TORCHVISION = "https://download.pytorch.org/models/"
+SHOWN_DIGITS = 16  # of a checksum: enough to compare by eye
+TORCHVISION = "https://download.pytorch.org/models/"
 
 EFFICIENTNET_LITE = (
     WeightFile(
@@ -87,7 +88,7 @@ FID_INCEPTION = WeightFile(
 VGG16 = WeightFile(
     name="vgg16-397923af.pth",
     sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-    url=_TORCHVISION + "vgg16-397923af.pth",
+    url=TORCHVISION + "vgg16-397923af.pth",
     licence="BSD-3-Clause",
 )
 

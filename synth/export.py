@@ -8,7 +8,7 @@ from shared.errors import UserError
 from shared.files import require_new, whole_file
 from shared.weights import WeightSource
 from stylegan2_ada import NetworkFileError, load_networks, network_bytes
-from synth.training.grid import find_network, licence_notice, read_provenance
+from synth.networks.provenance import find_network, licence_notice, read_provenance
 
 
 @dataclass(frozen=True)

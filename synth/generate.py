@@ -22,10 +22,11 @@ from shared.stored import Images, MadeImages, pieces_of
 from shared.weights import WeightSource
 from stylegan2_ada import Ranks
 from stylegan2_ada.config import NoiseMode
+from synth.choices import MAX_TRUNCATION
 from synth.drawing.pictures import BATCH, batch_for, draw
 from synth.drawing.seeds import Seeds, choose_seeds
-from synth.drawing.trained import MAX_TRUNCATION, TrainedNetwork, open_network
-from synth.training.grid import licence_notice
+from synth.drawing.trained import TrainedNetwork, open_network
+from synth.networks.provenance import licence_notice
 from synth.training.launch import joined
 
 MAX_BATCH = 4096

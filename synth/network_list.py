@@ -11,13 +11,12 @@ from rich.text import Text
 from shared.console import say, tabulate
 from shared.errors import UserError
 from shared.files import sha256_of
-from shared.weights import WeightSource, find_weights
+from shared.weights import SHOWN_DIGITS, WeightSource, find_weights
 from synth.networks import SHIPPED, shipped_network
 from synth.networks.known import KNOWN, KnownNetwork
-from synth.training.grid import licence_of, read_described
+from synth.networks.provenance import licence_of, read_described
 
 SUFFIXES = (".safetensors", ".pkl")
-DIGITS = 16  # of a checksum: enough to compare by eye
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def print_networks(folders: Sequence[Path] = ()) -> None:
     """
     table = Table("name", "px", "classes", "licence", "sha256", box=None, padding=(0, 2, 0, 0))
     for each in list_networks(folders):
-        checksum = each.sha256[:DIGITS] or "not downloaded"
+        checksum = each.sha256[:SHOWN_DIGITS] or "not downloaded"
         row = (each.name, str(each.size), str(each.classes or "–"), each.licence, checksum)
         table.add_row(*map(Text, row))  # and not as markup, which a file's name may look like
     tabulate(table)

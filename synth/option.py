@@ -6,10 +6,9 @@ from shared import command_options
 from shared.command_line import Input
 from shared.command_options import FILE as FILE
 from shared.command_options import FOLDER as FOLDER
+from synth.choices import QUALITY_SPACES, SIMILARITY_SPACES
 
 COHORT, CANDIDATES, BUNDLES = Input("cohort"), Input("candidates file"), Input("bundle")
-QUALITY_SPACES = ("auto", "offline", "lite1", "inception", "dinov2", "dinov2-small")
-SIMILARITY_SPACES = ("auto", "offline", "lite1", "vgg16", "vgg16-fc1", "vgg16-conv5", "dinov2", "dinov2-small")
 
 DEVICE, WEIGHTS, OFFLINE = command_options.device(), command_options.weights(), command_options.offline()
 PUBLISHED = command_options.weights("published networks")

@@ -19,8 +19,9 @@ from shared.progress import progress
 from shared.weights import WeightSource
 from stylegan2_ada import Generator, Networks, network_bytes
 from stylegan2_ada.averages import MAX_WIDTH
+from synth.choices import MAX_TRUNCATION
 from synth.drawing.pictures import draw
-from synth.drawing.trained import MAX_TRUNCATION, TrainedNetwork, open_network
+from synth.drawing.trained import TrainedNetwork, open_network
 from synth.networks.known import KNOWN
 from synth.refine_report import print_trials, write_curves
 from synth.scores.features import resolve_choice

@@ -18,9 +18,9 @@ from shared.provenance import environment
 from shared.results import best_cell
 from synth.bundles.info import describe
 from synth.cohorts.page import cohort_page
+from synth.networks.provenance import own_run
 from synth.selecting.audit_page import KEEP, PHOTOGRAPH
 from synth.table1.markdown import how_trained
-from synth.training.grid import own_run
 
 SHEETS = ("_sheet.png", "_copies.png")  # of a bundle, with photographs among them
 # Nobody looked for copies of photographs among the first, and the others show those that were rejected, too.

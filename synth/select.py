@@ -14,6 +14,7 @@ from shared.files import require_new
 from shared.progress import progress
 from shared.splits import partners
 from shared.stored import MadeImages, read_rows
+from synth.choices import TYPICAL
 from synth.scores.features import provenance
 from synth.selecting.audit import Audit, audit
 from synth.selecting.audit_page import pages, write_pages
@@ -22,7 +23,7 @@ from synth.selecting.memorization import gate_of, is_copy
 from synth.selecting.options import SelectOptions
 from synth.selecting.scored import Inputs, Scored, open_inputs, score_all
 from synth.selecting.scoring import Rows
-from synth.selecting.selection import RULES, TYPICAL, Verdicts, passes
+from synth.selecting.selection import RULES, Verdicts, passes
 from synth.selecting.verdict import Choice, choose
 from synth.training.launch import joined
 

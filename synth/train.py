@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from shared.errors import UserError
 from shared.files import claimed, remove_parts
 from shared.interruption import Interruption, watching_signals
 from shared.nn.at_once import Work, do_at_once
+from shared.nn.device import device_of_slot
+from shared.provenance import memory_bytes
 from shared.studies.patience import patiently
 from shared.studies.study import Study
 from shared.studies.worker import Worker
@@ -134,7 +135,7 @@ def count_jobs(asked: str, cells: int, size: int, place: Place) -> int:
 
 def _memory_gib() -> int:
     """Return the memory that this process may use: of the machine, or of its container."""
-    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 4 << 30
+    have = memory_bytes() or 4 << 30
     with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
         have = min(have, int(CGROUP_MEMORY.read_text()))
     return have >> 30
@@ -204,9 +205,7 @@ class OneWorker:
 
     def __call__(self, interruption: Interruption, slot: int) -> None:
         """Train cells on GPU `slot`, if there are GPUs to choose from, until none is left."""
-        options = self.options
-        if options.device in ("auto", "cuda") and torch.cuda.is_available():
-            options = dataclasses.replace(options, device=f"cuda:{slot % torch.cuda.device_count()}")
+        options = dataclasses.replace(self.options, device=device_of_slot(self.options.device, slot))
         with joined(options.device) as (ranks, device):
             place = Place.choose(options.precision, options.compile, device, ranks)
             cohort = read_cohort(options.cohort)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from classify import option
 from classify.explaining.explained import ExplainOptions
 from classify.fitting.ratio import Ratio
 from classify.fitting.settings import FitOptions
@@ -24,13 +26,16 @@ from shared.errors import UserError
 from shared.files import parse_json
 from shared.studies.storage import open_storage
 from shared.studies.values import Budget, Range, read_value
+from shared.web.server import Address
 from synth.bundles.verify import VerifyOptions
 from synth.cohorts.metadata import read_metadata
 from synth.cohorts.options import PrepareOptions
 from synth.drawing.seeds import parse_seeds
 from synth.generate import GenerateOptions
+from synth.refine import RefineOptions
 from synth.selecting.options import SelectOptions
 from synth.service.options import Bounds
+from synth.service.options import ServeOptions as OfferOptions
 from synth.training.cells import Cell, read_cells
 from synth.training.options import TrainOptions, read_intervals
 
@@ -157,9 +162,18 @@ def test_any_text_as_toml_is_read_or_refused(tmp_path: Path, text: str) -> None:
         value_or_sentence(read, str(tmp_path / "c.toml"))
 
 
+@pytest.mark.parametrize("parse", [option.fold, option.head], ids=["fold", "head"])
+@given(text=ANY | st.from_regex(r"[0-9,x-]{1,12}", fullmatch=True) | st.sampled_from(["all", "none"]))
+def test_folds_and_widths_are_read_or_refused(parse: Callable[..., Any], text: str) -> None:
+    command = click.Command("x")
+    with contextlib.suppress(click.BadParameter):
+        found = parse(click.Context(command), click.Option(["--x"]), text)
+        assert found is None or isinstance(found, int | tuple)
+
+
 KINDS = (
-    Bounds, Cell, ExplainOptions, FitOptions, GenerateOptions, Operating, PrepareOptions, ScreeningOptions,
-    SelectOptions, StudyOptions, TrainOptions, TuneOptions, VerifyOptions,
+    Address, Bounds, Cell, ExplainOptions, FitOptions, GenerateOptions, OfferOptions, Operating, PrepareOptions,
+    RefineOptions, ScreeningOptions, SelectOptions, StudyOptions, TrainOptions, TuneOptions, VerifyOptions,
 )  # fmt: skip
 ODD = st.sampled_from([-1, 0, 1, 10**12, -0.5, 0.5, 1e300, float("nan"), float("inf"), -float("inf")])
 NUMERIC = {"int": int, "float": float, "int | None": int, "float | None": float}
@@ -177,5 +191,5 @@ def test_options_take_numbers_or_refuse_them(kind: type, data: st.DataObject) ->
             whole = NUMERIC[name] is int
             values[field.name] = (int(value) if math.isfinite(value) else 0) if whole else float(value)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            values[field.name] = Path("x")
+            values[field.name] = () if str(field.type).startswith("tuple") else Path("x")
     value_or_sentence(lambda: kind(**values))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classify.exporting.about import part_of
-from classify.measuring.attributes import NOT_GIVEN, value_names
+from classify.table2.attributes import NOT_GIVEN, value_names
 from shared.cohort import POSITIVE, STUDY
 from shared.document import Block, Grid, Heading, Paragraph, escaped
 from shared.order import natural

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from classify.fitting.folder import FittedModel, as_plain
 from classify.measuring.operating import LEAST
-from classify.measuring.outcome import SetResult, set_result
 from classify.table2.caveats import caveats_of
 from classify.table2.gather import RowKey
+from classify.table2.outcome import SetResult, set_result
 from classify.table2.wording import number_interval, percent_interval
 from shared.document import Block, Grid, Paragraph, escaped
 from shared.errors import UserError

@@ -16,11 +16,10 @@ from classify.fitting.augment import IDENTITY, TRANSFORMS
 from classify.fitting.ratio import NONE, Ratio, require_control
 from classify.fitting.supply import Supply, draw
 from shared.bundle import Bundle
+from shared.choices import PROTOCOLS
 from shared.cohort import NEGATIVE, POSITIVE, Cohort
 from shared.errors import UserError
 from shared.splits import VALIDATION_SHARE, balanced_test_set, inner_parts, parts
-
-PROTOCOLS = ("strict", "paper")
 
 _NEGATIVE_DRAW, _LEAKY_SPLIT, _POSITIVE_DRAW = 2, 3, 4  # keep the random streams apart
 

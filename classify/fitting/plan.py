@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from classify.fitting.mixing import PROTOCOLS, Mixture, mix, more_epochs
+from classify.fitting.mixing import Mixture, mix, more_epochs
 from classify.fitting.ratio import NONE, Ratio, require_control
 from classify.fitting.schedule import MAX_LR, OPTIMIZERS
 from classify.fitting.settings import FitConfig, FitOptions
@@ -15,6 +15,7 @@ from classify.models import resolve_depth, resolve_head, resolve_image_size
 from classify.registry import find_model, model_label
 from classify.tested import test_set
 from shared.bundle import Bundle
+from shared.choices import PROTOCOLS
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.nn.device import choose_precision, fastest_precision

@@ -10,32 +10,21 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler
 
-from classify.fitting.mixing import PROTOCOLS
 from classify.fitting.ratio import NONE, Ratio
 from classify.fitting.settings import FitOptions
 from classify.measuring.operating import Operating
 from classify.presets import ALL, Cell
+from classify.sharing import Sharing
+from shared.choices import PROTOCOLS
 from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.splits import require_fold
 
 AXES = ("model", "ratio", "control", "synthetic", "fold", "seed")
-MAX_JOBS = 1024
-LEAST_GRACE_S, MOST_GRACE_S = 1.0, 1e5
-
-
-def require_sharing(*, jobs: int, grace: float, storage: str | None, study_name: str | None) -> None:
-    """Raise `UserError` when workers cannot share a study like this."""
-    if not 1 <= jobs <= MAX_JOBS:
-        raise UserError(f"--jobs {jobs}: out of range; give 1 to {MAX_JOBS} cells at once.")
-    if not LEAST_GRACE_S <= grace <= MOST_GRACE_S:
-        raise UserError(f"--grace {grace:g}: out of range; give {LEAST_GRACE_S:g} to {MOST_GRACE_S:g} seconds.")
-    if study_name is not None and (storage is None or not study_name):
-        raise UserError(f"--study {study_name}: names a study in --storage; give both, or leave it out.")
 
 
 @dataclass(frozen=True)
-class StudyOptions:
+class StudyOptions(Sharing):
     """Options of `classify study`, as on the command line.
 
     Raises `UserError`: one that is out of range whatever the cohort and the preset are.
@@ -52,20 +41,11 @@ class StudyOptions:
     seeds: tuple[int, ...] = ()
     operating: Operating = field(default_factory=Operating)
     allow_seen: bool = False
-    storage: str | None = None
-    study_name: str | None = None
-    jobs: int = 1
-    grace: float = 120.0
-    wait: bool = True
-    precision: str | None = None
-    device: str = "auto"
-    weights: Path | None = None
-    offline: bool = False
     dry_run: bool = False
     force: bool = False
 
     def __post_init__(self) -> None:
-        require_sharing(jobs=self.jobs, grace=self.grace, storage=self.storage, study_name=self.study_name)
+        super().__post_init__()
         if self.protocol not in PROTOCOLS:
             raise UserError(f"--protocol {self.protocol}: not known; give one of {', '.join(PROTOCOLS)}.")
         for fold in self.folds:

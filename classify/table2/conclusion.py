@@ -26,9 +26,9 @@ from classify.table2.wording import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classify.measuring.contrast import Contrast, Contrasts
-    from classify.measuring.outcome import SetResult
+    from classify.table2.contrast import Contrast, Contrasts
     from classify.table2.gather import RowKey
+    from classify.table2.outcome import SetResult
     from classify.table2.summary import Row
 
 BEYOND = "by more than chance among test images explains"

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from classify.measuring.contrast import Contrast
-    from classify.measuring.outcome import SetResult
+    from classify.table2.contrast import Contrast
     from classify.table2.gather import RowKey
+    from classify.table2.outcome import SetResult
     from classify.table2.summary import Row, Table
     from shared.plots import DotPanel, Matrix, Panel, Series
     from shared.records import Record

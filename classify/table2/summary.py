@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from classify.fitting.ratio import NONE
-from classify.measuring.contrast import Contrasts, contrasts
 from classify.measuring.measured import Measured
 from classify.measuring.operating import LEAST, Operating
-from classify.measuring.outcome import SetResult, set_result
 from classify.measuring.statistics import spread
 from classify.measuring.verdicts import Verdicts
 from classify.presets import Published, paper_values
 from classify.registry import model_label
 from classify.table2.caveats import caveats_of
 from classify.table2.conclusion import conclude, headline, rank_models
+from classify.table2.contrast import Contrasts, contrasts
 from classify.table2.gather import RowKey, rows_of
+from classify.table2.outcome import SetResult, set_result
 from shared.records import Record
 
 CHANCE = 0.5  # area under the curve of a probe that knows nothing

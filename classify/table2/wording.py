@@ -10,9 +10,9 @@ from classify.registry import model_label
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classify.measuring.contrast import Contrast
     from classify.measuring.measured import Measured
     from classify.measuring.statistics import Spread
+    from classify.table2.contrast import Contrast
     from classify.table2.gather import RowKey
 
 UNDEFINED = "–"

@@ -11,7 +11,7 @@ from classify.fitting.schedule import MAX_LR, OPTIMIZERS
 from classify.fitting.settings import FitOptions
 from classify.models import MAX_HEAD_LAYERS, MAX_HEAD_WIDTH
 from classify.registry import ModelSpec, find_model
-from classify.studying.options import require_sharing
+from classify.sharing import Sharing
 from classify.tuning.search import PRUNERS, SAMPLERS, Trial, TrialSearch
 from shared.errors import UserError
 from shared.studies.values import Budget, Range, read_values
@@ -23,7 +23,7 @@ _WHOLE_RANGE = re.compile(r"([0-9]{1,3})(?::([0-9]{1,3}))?")
 
 
 @dataclass(frozen=True)
-class TuneOptions:
+class TuneOptions(Sharing):
     """Options of `classify tune`, as on the command line.
 
     Raises `UserError`: workers cannot share a study as is asked for.
@@ -45,18 +45,6 @@ class TuneOptions:
     pruner: str = "median"
     budget: str = "20cells"
     seed: int = 0
-    storage: str | None = None
-    study_name: str | None = None
-    jobs: int = 1
-    grace: float = 120.0
-    wait: bool = True
-    precision: str | None = None
-    device: str = "auto"
-    weights: Path | None = None
-    offline: bool = False
-
-    def __post_init__(self) -> None:
-        require_sharing(jobs=self.jobs, grace=self.grace, storage=self.storage, study_name=self.study_name)
 
     def of(self, trial: Trial) -> FitOptions:
         """Return the fit that a trial stands for."""

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 
 from shared.doctor.finding import Finding, bad, good, note
 from shared.errors import UserError
-from shared.weights import WeightFile, WeightSource, find_weights, present_weights
-
-DIGITS = 16  # of a checksum: enough to compare by eye
+from shared.weights import SHOWN_DIGITS, WeightFile, WeightSource, find_weights, present_weights
 
 
 def examine_weights(
@@ -29,4 +27,4 @@ def _examine(file: WeightFile, use: str, source: WeightSource, *, needed: bool) 
         later = "whatever needs it is refused offline" if source.offline else "it is downloaded when it is needed"
         return note(about, f"{file.name} is not here; {later}")
     published = "the published one" if file.sha256 else "its publisher gives no hash"
-    return good(about, f"{file.name}, SHA-256 {there.sha256[:DIGITS]}…, {published}")
+    return good(about, f"{file.name}, SHA-256 {there.sha256[:SHOWN_DIGITS]}…, {published}")

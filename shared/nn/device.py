@@ -1,4 +1,4 @@
-"""Which device the work runs on."""
+"""Which device the work runs on, and how it computes there: precision, compiled or not, and the same every time."""
 
 import contextlib
 import logging
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from shared.choices import PRECISIONS
 from shared.errors import UserError
 from shared.nn.memory import keep_freed_memory
 
@@ -42,6 +43,13 @@ def _find_device(name: str) -> torch.device:
     return device
 
 
+def device_of_slot(name: str, slot: int) -> str:
+    """Return the device of one of several processes of a machine: GPU `slot`, if there are GPUs to choose from."""
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{slot % torch.cuda.device_count()}"
+    return name
+
+
 def describe_device(device: torch.device) -> str:
     """Return the device in words for records: "cpu (2 threads)" or the GPU's name."""
     if device.type == "cuda":
@@ -50,7 +58,6 @@ def describe_device(device: torch.device) -> str:
     return f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
 
 
-PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 COMPILE = ("auto", "on", "off")
 
 

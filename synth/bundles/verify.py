@@ -12,19 +12,19 @@ from shared.drawn import Json
 from shared.errors import UserError
 from shared.progress import Bar, progress
 from shared.stored import Images, StoredImages
-from shared.weights import WeightSource
+from shared.weights import SHOWN_DIGITS, WeightSource
 from stylegan2_ada.config import NOISE_MODES
 from synth.bundles.info import open_drawn, printable
+from synth.choices import MAX_TRUNCATION
 from synth.drawing.pictures import batch_for
 from synth.drawing.seeds import MAX_SEED, Seeds
-from synth.drawing.trained import MAX_TRUNCATION, TrainedNetwork, open_network
+from synth.drawing.trained import TrainedNetwork, open_network
 from synth.generate import MAX_BATCH, Recipe
 from synth.training.launch import joined
 
 LEVELS = 255
 MAX_TOLERANCE = 16  # levels; what differs by more is another picture
 NAMED = 5  # seeds of images that differ
-DIGITS = 16  # of a network's SHA-256 that are shown
 MAX_SHOWN = 40  # characters of a value that is not as it should be
 
 
@@ -107,7 +107,7 @@ def _require_its_network(options: VerifyOptions, drawn: Candidates, trained: Tra
     if stated != trained.sha256:
         raise UserError(
             f"--network {options.network}: {trained.path} did not draw {options.file}; give the network whose SHA-256 "
-            f"is {printable(stated[:DIGITS])}…."
+            f"is {printable(stated[:SHOWN_DIGITS])}…."
         )
     if drawn.size != trained.size:
         raise UserError(

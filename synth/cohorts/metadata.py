@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from shared.cohort import ATTRIBUTE_NAME
 from shared.columns import Array
 from shared.errors import UserError
 from shared.files import require_file
@@ -16,7 +17,6 @@ FILE, GROUP = "file", "group"
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")  # "007" is a name
 _DECIMAL = re.compile(r"-?[0-9]*\.[0-9]+([eE][-+]?[0-9]{1,2})?")
-_ATTRIBUTE_NAME = re.compile(r"(?!\.+$)[^/\0]{1,100}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
     header, rows = read_csv(require_file(path, "CSV"), f"--csv {path}")
     if FILE not in header:
         raise UserError(f"--csv {path}: has no column named {FILE}; name the column of the photographs' paths so.")
-    bad = [name for name in header if not _ATTRIBUTE_NAME.fullmatch(name)]
+    bad = [name for name in header if not ATTRIBUTE_NAME.fullmatch(name)]
     if bad:
         raise UserError(f"--csv {path}: the column name {bad[0]!r} is empty or holds a slash; rename the column.")
     return header, rows

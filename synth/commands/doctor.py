@@ -7,6 +7,7 @@ import click
 
 from shared import command_options
 from synth import option
+from synth.choices import QUALITY_SPACES
 
 
 @click.command("doctor")
@@ -25,7 +26,7 @@ from synth import option
     default=None,
     help="Take a few steps of the training.  [default: up to 64 px, or on a GPU; else it takes minutes]",
 )
-@click.option("--features", type=click.Choice(option.QUALITY_SPACES), help="Feature space.  [default: auto]")
+@click.option("--features", type=click.Choice(QUALITY_SPACES), help="Feature space.  [default: auto]")
 @command_options.device(stated=True)
 @command_options.precision()
 @option.WEIGHTS

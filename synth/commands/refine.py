@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from synth import option
+from synth.choices import QUALITY_SPACES
 
 
 @click.command("refine")
@@ -21,7 +22,7 @@ from synth import option
     type=int,
     help="Generated images that each choice is judged by.  [default: 1000, for FID 5000]",
 )
-@click.option("--features", type=click.Choice(option.QUALITY_SPACES), default="auto", help="Feature space.")
+@click.option("--features", type=click.Choice(QUALITY_SPACES), default="auto", help="Feature space.")
 @option.DEVICE
 @option.WEIGHTS
 @option.OFFLINE

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from synth import option
+from synth.choices import RULES, SIMILARITY_SPACES
 
 
 @click.command("select")
@@ -14,7 +15,7 @@ from synth import option
 @click.option("--sigma", type=float, default=2.0, help="Threshold: mean - sigma x SD of the reals' scores.")
 @click.option(
     "--rule",
-    type=click.Choice(["union", "intersection", "similarity", "discriminator", "typical-and-diverse"]),
+    type=click.Choice(RULES),
     default="union",
     help="Which score must pass: either, both, or one of them; or what is typical, the most different first.",
 )
@@ -32,7 +33,7 @@ from synth import option
     help="Quantile of the photographs' own distances below which a candidate is a copy, and rejected.",
 )
 @click.option("--require-shareable", is_flag=True, help="Fail unless the images may be passed on.")
-@click.option("--features", default="auto", help=f"Feature space: {', '.join(option.SIMILARITY_SPACES)} or timm:NAME.")
+@click.option("--features", default="auto", help=f"Feature space: {', '.join(SIMILARITY_SPACES)} or timm:NAME.")
 @click.option("--out", type=option.FILE, required=True, help="Bundle to write.")
 @option.DEVICE
 @option.WEIGHTS

@@ -7,6 +7,7 @@ import click
 
 from shared.command_options import require_web_server, served, tokens_file
 from synth import option
+from synth.choices import SIMILARITY_SPACES
 
 
 @click.command("serve")
@@ -36,7 +37,7 @@ from synth import option
     "--features",
     default="auto",
     callback=option.feature_space,
-    help=f"Feature space: {', '.join(option.SIMILARITY_SPACES)} or timm:NAME.",
+    help=f"Feature space: {', '.join(SIMILARITY_SPACES)} or timm:NAME.",
 )
 @option.DEVICE
 @option.WEIGHTS

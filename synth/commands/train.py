@@ -6,6 +6,7 @@ import click
 
 from shared import command_options
 from synth import option
+from synth.choices import METHODS, QUALITY_SPACES
 
 
 @click.command("train")
@@ -38,7 +39,7 @@ from synth import option
 )
 @click.option(
     "--method",
-    type=click.Choice(["auto", "scratch", "transfer", "freeze-d", "svd", "projected"]),
+    type=click.Choice(["auto", *METHODS]),
     help="How to start and to adapt; auto: projected, without --gamma, --target and --cells.  [default: auto]",
 )
 @click.option("--freeze-d", type=int, help="First layers of the discriminator that stay.  [default: the method's]")
@@ -65,7 +66,7 @@ from synth import option
     help="Generated images a score is computed from.  [default: 1000, for an FID 50000]",
 )
 @click.option("--kid-subset", type=int, help="Images in each of KID's subsets.  [default: 100, or all there are]")
-@click.option("--features", type=click.Choice(option.QUALITY_SPACES), help="Feature space.  [default: auto]")
+@click.option("--features", type=click.Choice(QUALITY_SPACES), help="Feature space.  [default: auto]")
 @click.option(
     "--seed",
     "seeds",

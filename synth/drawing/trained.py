@@ -16,10 +16,10 @@ from shared.errors import UserError
 from shared.weights import ANYWHERE, WeightSource
 from stylegan2_ada import NetworkFileError, Networks, ProjectedDiscriminator, load_networks
 from stylegan2_ada.config import NOISE_MODES, NoiseMode
-from synth.training.grid import find_network, read_provenance
+from synth.choices import MAX_TRUNCATION
+from synth.networks.provenance import find_network, read_provenance
 
 RGB = 3
-MAX_TRUNCATION = 2.0
 # What is true of a network that no cohort trained: it has seen no image of one, so it keeps to every protocol, and its
 # label means nothing.
 NO_COHORT: dict[str, Any] = {
@@ -39,7 +39,7 @@ NO_COHORT: dict[str, Any] = {
 class TrainedNetwork:
     """Networks in evaluation mode and their provenance.
 
-    That is what `synth.training.grid.read_provenance` returns, filled up by `NO_COHORT`.
+    That is what `synth.networks.provenance.read_provenance` returns, filled up by `NO_COHORT`.
     """
 
     path: Path

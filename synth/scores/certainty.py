@@ -15,6 +15,7 @@ from synth.scores.kernels import MOST_PAIRS
 from synth.scores.moments import Features, extrapolated, fakes_to_extrapolate, standard_error
 from synth.scores.quality import Fakes, QualityMeter
 
+MAX_BYTES = 1 << 32  # of a file of features, unpacked
 MOST = 2000  # reals and fakes, at most, that a distance's standard error is told from
 FEW_MORE = 3  # times as many fakes as a score has may be drawn, to know what infinitely many would give
 
@@ -76,6 +77,8 @@ class Compared:
         """
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+                if sum(part.file_size for part in stored.zip.infolist()) > MAX_BYTES:
+                    raise ValueError("larger than any comparison")
                 fakes, reals, groups = stored["fakes"], stored["reals"], stored["groups"]
         except (MemoryError, FileNotFoundError):
             raise

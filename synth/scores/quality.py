@@ -323,9 +323,9 @@ def cached_features(images: Images, extractor: Extractor, cache: Path | None) ->
     key.update(repr((images.shape, sorted(identity(extractor).items()), torch.__version__)).encode())
     path = cache / f"features-{key.hexdigest()[:32]}.npy"
     try:
-        stored = np.load(path, allow_pickle=False)
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)  # takes no memory for what a header says alone
         if stored.shape == (len(images), extractor.width) and stored.dtype == np.float64 and np.isfinite(stored).all():
-            return np.asarray(stored)
+            return np.array(stored)
     except (OSError, EOFError, ValueError):
         pass  # not there, or damaged: made anew
     features = to_features(images, extractor)

@@ -7,12 +7,12 @@ import numpy as np
 
 from shared.document import escaped
 from shared.files import write_text
+from synth.choices import TYPICAL
 from synth.selecting.audit import Audit
 from synth.selecting.audit_pictures import draw_pictures, pictures
 from synth.selecting.doubts import control_part
 from synth.selecting.options import SelectOptions
 from synth.selecting.scored import Inputs, Scored
-from synth.selecting.selection import TYPICAL
 from synth.selecting.verdict import Choice
 
 LISTED = 50  # copies, by their seeds

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from synth.choices import TYPICAL
 from synth.selecting.memorization import Leaning
 from synth.selecting.mix import Line
-from synth.selecting.selection import TYPICAL, Passes
+from synth.selecting.selection import Passes
 
 ENOUGH = 20  # candidates, of which nearly all or nearly none means something
 DISAGREE = 0.2  # one score keeps less than this share of what the other one does

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import UserError
+from synth.choices import TYPICAL
 from synth.selecting.memorization import GATE
-from synth.selecting.selection import RULES, TYPICAL
+from synth.selecting.selection import RULES
 
 MAX_SIGMA = 1000.0
 REFERENCES = ("train", "validation")

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synth.choices import TYPICAL
 from synth.selecting.diversity import typical_range, within
 
 Scores = npt.NDArray[np.float32]
 Verdicts = npt.NDArray[np.bool_]
-
-TYPICAL = "typical-and-diverse"
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,12 @@ import numpy.typing as npt
 from shared.duplicates import Thumbnails, thumbnails_of
 from shared.progress import Bar
 from shared.stored import AnyImages, read_rows
+from synth.choices import TYPICAL
 from synth.scores.moments import Features
 from synth.selecting.diversity import TWINS_AT_ONCE, farthest_first, twins
 from synth.selecting.memorization import is_copy
 from synth.selecting.scoring import SCORE_AT_ONCE, Judged
-from synth.selecting.selection import RULES, TYPICAL, Passes, Thresholds, Verdicts
+from synth.selecting.selection import RULES, Passes, Thresholds, Verdicts
 
 MOST_ORDERED = 2000  # images that are put in order by how different they are; others follow by their seeds
 

@@ -19,8 +19,8 @@ from shared.files import sha256_of
 from shared.nn.device import choose_device, choose_precision
 from synth.drawing.pictures import BATCH, draw
 from synth.drawing.trained import NO_COHORT, TrainedNetwork, open_network
+from synth.networks.provenance import licence_of, read_described
 from synth.service.child import Message, Server, be_child
-from synth.training.grid import licence_of, read_described
 
 
 def main() -> None:

@@ -10,11 +10,12 @@ from starlette.exceptions import HTTPException
 
 from shared.errors import BusyError, UserError
 from shared.web.answers import refusals
+from synth.choices import MAX_TRUNCATION
 from synth.service.artist import MOST_WAITING, Picture
 from synth.service.bundles import sha256_of_bytes
 from synth.service.networks import NetworkOffer, without_path
 from synth.service.parts import Parts
-from synth.service.requests import DIGEST, MAX_SEED, MAX_TRUNCATION, Limits, NetworkList, NetworkState
+from synth.service.requests import DIGEST, MAX_SEED, Limits, NetworkList, NetworkState
 
 Digest = Annotated[str, Path(pattern=DIGEST, description="SHA-256 of its file, in hexadecimal.")]
 Seed = Annotated[int, Path(ge=0, le=MAX_SEED)]

@@ -15,10 +15,10 @@ from shared.sealed import read_seal
 from shared.weights import WeightSource
 from synth.networks import SHIPPED
 from synth.networks.known import KNOWN
+from synth.networks.provenance import FREE_LICENCES, NETWORK, OWN, TABLE, find_network
 from synth.service.artist import MAX_DRAWN_PX, Artist, NetworkFacts
 from synth.service.checks import ChangedError, Checks
 from synth.service.options import ServeOptions
-from synth.training.grid import FREE_LICENCES, NETWORK, OWN, TABLE, find_network
 
 SUFFIX = ".safetensors"
 

@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from synth.choices import MAX_TRUNCATION, TYPICAL, Rule
 from synth.service.options import MAX_IMAGES, Bounds
 
 DIGEST = "^[0-9a-f]{64}$"
 ORDER_ID = "^[0-9a-f]{32}$"
 MAX_SEED = 2**32 - 1
-MAX_TRUNCATION = 2.0
 MAX_SIGMA = 1000.0
-TYPICAL = "typical-and-diverse"
 
 Sha256 = Annotated[str, Field(pattern=DIGEST)]
 Truncation = Annotated[float, Field(ge=-MAX_TRUNCATION, le=MAX_TRUNCATION, allow_inf_nan=False)]
@@ -43,9 +42,7 @@ class OrderRequest(BaseModel):
     seed: Seed = Field(default=0, description="The first one's; the others follow.")
     truncation: Truncation | None = Field(default=None, description="psi; by default as the network was refined.")
     class_index: Class | None = Field(default=None, description="Of a network that draws several classes.")
-    rule: Literal["union", "intersection", "similarity", "discriminator", "typical-and-diverse"] = Field(
-        default="union", description="By which candidates are kept."
-    )
+    rule: Rule = Field(default="union", description="By which candidates are kept.")
     sigma: float = Field(
         default=2.0,
         ge=0,

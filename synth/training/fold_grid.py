@@ -236,7 +236,7 @@ class FoldGrid:
         }
 
     def _about(self, cell: Cell) -> dict[str, Any]:
-        """Return what the network file says of itself (`synth.training.grid.read_provenance`).
+        """Return what the network file says of itself (`synth.networks.provenance.read_provenance`).
 
         Seen are whole groups. What the start network saw, this one has seen: its photographs are listed too, under
         group -1 when the start's groups are of another cohort and cannot be named in this one.

@@ -5,11 +5,11 @@ from typing import Any
 from shared.errors import UserError
 from shared.studies.storage import open_existing, open_storage, place_name, storage_file
 from shared.studies.study import Study, require_same_plan
+from synth.networks.provenance import TABLE
 from synth.scores.features import identity
 from synth.scores.quality import require_enough_fakes, require_subset
 from synth.training.cells import Cell
 from synth.training.fold_grid import FoldGrid
-from synth.training.grid import TABLE
 from synth.training.run import every_nimg
 from synth.training.run_folder import STUDY_FILES, RunFolder, is_passing
 from synth.training.search import AXES

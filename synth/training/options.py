@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from shared.choices import Protocol
 from shared.errors import UserError
 from shared.studies.values import Range
 from stylegan2_ada.config import AugPipe, NoiseMode
 from synth.training.averages import MOST
 from synth.training.cells import Cell, CellFile, product, read_cells
 
-Protocol = Literal["strict", "paper"]
 Label = Literal["positive", "negative", "both"]
 ALL_FOLDS = "all"
 GRID = "grid"

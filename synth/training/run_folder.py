@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
-from shared.files import LOCK, PART, claimed, parse_json, read_json, remove_parts, write_json, write_text
+from shared.files import (
+    LOCK,
+    MAX_JSON_BYTES,
+    PART,
+    claimed,
+    parse_json,
+    read_json,
+    remove_parts,
+    write_json,
+    write_text,
+)
 from shared.studies.differences import in_words
 from stylegan2_ada import NetworkFileError, read_header
 from synth.training.run_log import criterion
@@ -172,6 +182,8 @@ class RunFolder:
         if not self.log.exists():
             return []
         with self.damage(self.log):
+            if self.log.stat().st_size > MAX_JSON_BYTES:
+                raise ValueError("no log of a training is as large")
             lines = [parse_json(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
             for line in lines:
                 float(line["kimg"])

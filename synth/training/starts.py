@@ -25,8 +25,8 @@ from stylegan2_ada.config import NoiseMode
 from stylegan2_ada.networks import freezable_layers, layers_of_finer_half
 from synth.drawing.trained import has_looked_through, noise_of, require_rgb
 from synth.networks.known import KNOWN
+from synth.networks.provenance import find_network, licence_notice, read_provenance
 from synth.training.configuration import resolve_networks
-from synth.training.grid import find_network, licence_notice, read_provenance
 from synth.training.methods import Method, choose_method
 from synth.training.options import TrainOptions
 from synth.training.projection import attach_backbone, projected_config

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded import record, scores_of
 
-from classify.measuring.attributes import NOT_GIVEN, value_names
 from classify.measuring.operating import Operating
-from classify.measuring.outcome import SetResult, set_result
+from classify.table2.attributes import NOT_GIVEN, value_names
+from classify.table2.outcome import SetResult, set_result
 
 
 def result_of(records: list[dict[str, Any]], *, least: int = 10) -> SetResult:

@@ -12,9 +12,9 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from classify.measuring.contrast import Contrast, Contrasts, contrasts
 from classify.measuring.paired import corrected_resampled_t, sign_flip_exact
 from classify.measuring.verdicts import Verdicts
+from classify.table2.contrast import Contrast, Contrasts, contrasts
 from classify.table2.gather import RowKey, rows_of, verdicts_of
 
 LABEL = np.repeat([1, 0], 40)

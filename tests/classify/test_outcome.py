@@ -14,8 +14,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, recall_sc
 from torchmetrics.functional.classification import binary_calibration_error
 
 from classify.measuring.operating import Operating
-from classify.measuring.outcome import SetResult, set_result
 from classify.measuring.statistics import METRICS, wilson_interval
+from classify.table2.outcome import SetResult, set_result
 from shared.errors import UserError
 
 LEAST = 10

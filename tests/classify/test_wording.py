@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.measuring.outcome import Measured
 from classify.measuring.statistics import Spread
 from classify.table2.gather import RowKey
+from classify.table2.outcome import Measured
 from classify.table2.wording import (
     listed,
     number_interval,

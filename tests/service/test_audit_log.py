@@ -45,6 +45,8 @@ def test_a_line_that_is_changed_or_taken_out_shows(path: Path, number: int) -> N
     assert first_break(path) == number + 2
     path.write_bytes(b"".join(lines[:number] + lines[number + 1 :]))
     assert first_break(path) == number + 1
+    path.write_bytes(b"".join(lines[:number]) + b"[" * (3 << 20))  # which is read in pieces
+    assert first_break(path) == number + 1
     log.close()
 
 

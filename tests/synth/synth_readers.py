@@ -132,8 +132,8 @@ def _read_run(path: Path) -> None:
 
 
 def _read_table(path: Path) -> None:
+    from synth.networks.provenance import find_network
     from synth.report import read_table
-    from synth.training.grid import find_network
 
     read_table(path.parent)
     find_network(path.parent)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from shared.errors import UserError
+from synth.scores import certainty
 from synth.scores.certainty import Compared
 from synth.scores.groups import Groups
 
@@ -41,5 +42,16 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: dict[str, np.nd
         path.write_bytes(b"PK\x03\x04 nothing")
     else:
         np.savez(path, **content)
+    with pytest.raises(UserError, match="damaged; remove the run folder"):
+        Compared.read(path)
+
+
+def test_a_file_that_unpacks_to_more_than_any_comparison_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A megabyte of zeros takes a kilobyte of such a file."""
+    path = tmp_path / "compared.npz"
+    np.savez_compressed(path, **{"fakes": np.zeros((250, 1000), np.float32)} | REALS)
+    monkeypatch.setattr(certainty, "MAX_BYTES", 999_999)
     with pytest.raises(UserError, match="damaged; remove the run folder"):
         Compared.read(path)

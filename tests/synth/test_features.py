@@ -10,7 +10,6 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from shared.errors import UserError
 from shared.weights import WeightFile, WeightSource
-from synth import option
 from synth.scores import features
 from synth.scores.features import identity, open_extractor, provenance
 
@@ -123,7 +122,3 @@ def test_provenance_is_identity_and_the_licence_that_the_weights_came_with():
 def test_an_unknown_licence_is_said_to_be_unknown(random_inception, tmp_path):
     extractor = open_extractor("inception", "quality", source=WeightSource(tmp_path, offline=True), device=CPU)
     assert provenance(extractor)["licence"] == ""
-
-
-def test_the_command_line_offers_every_space() -> None:
-    assert {*option.QUALITY_SPACES, *option.SIMILARITY_SPACES} == set(features.CHOICES)

@@ -20,11 +20,11 @@ from stylegan2_ada import load_networks, read_header
 from synth.cli import cli
 from synth.drawing.pictures import latents
 from synth.generate import GenerateOptions, generate
+from synth.networks.provenance import find_network
 from synth.select import select
 from synth.selecting.options import SelectOptions
 from synth.train import train
 from synth.training.cells import product
-from synth.training.grid import find_network
 from synth.training.options import TrainOptions
 from synth.training.run_folder import RunFolder
 

@@ -18,12 +18,12 @@ from shared.weights import ANYWHERE
 from stylegan2_ada import Networks, ProjectedDiscriminator, load_networks, network_bytes
 from synth.generate import GenerateOptions, generate
 from synth.networks import shipped_network
+from synth.networks.provenance import find_network
 from synth.select import select
 from synth.selecting.logits import choose_partners, discriminator_logits
 from synth.selecting.options import SelectOptions
 from synth.train import train
 from synth.training.cells import product
-from synth.training.grid import find_network
 from synth.training.methods import choose_method
 from synth.training.options import TrainOptions
 from synth.training.projection import attach_backbone

@@ -1,5 +1,6 @@
 """Scores against their definitions, against torch-fidelity, and what they are made of."""
 
+import io
 import json
 import math
 import threading
@@ -406,7 +407,9 @@ def test_real_features_are_computed_once(tmp_path):
 def test_damaged_cache_is_made_anew(tmp_path):
     colours = Colours()
     meters = []
-    for content in (None, b"", b"\x93NUMPY garbage", np.zeros(3).tobytes()):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40, 1 << 10)})
+    for content in (None, b"", b"\x93NUMPY garbage", np.zeros(3).tobytes(), header.getvalue()):
         for path in tmp_path.iterdir():
             path.write_bytes(content)
         meter = QualityMeter(pictures(8), pictures(8), colours.extractor, fakes=8, cache=tmp_path)

@@ -20,13 +20,13 @@ from shared.splits import parts
 from stylegan2_ada import load_networks, read_header
 from stylegan2_ada.averages import exponent_of
 from synth.generate import GenerateOptions, generate
+from synth.networks.provenance import find_network
 from synth.refine import RefineOptions, Trial, most_diverse, nearest_or_usual, refine
 from synth.scores.halvings import Spread
 from synth.selecting.comparison import Comparison
 from synth.train import train
 from synth.training.averages import AverageFolder, thinned
 from synth.training.cells import product
-from synth.training.grid import find_network
 from synth.training.options import TrainOptions
 from synth.training.run_folder import RunFolder
 from synth.training.training_set import TrainingSet

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import UserError
-from synth.training.grid import find_network
+from synth.networks.provenance import find_network
+from synth.training import run_folder
 from synth.training.run_folder import RunFolder
 
 CONFIG = {"fold": 0, "training": {"gamma": 0.1, "lr": 0.002}, "kimg": 1.0, "environment": {"python": "3"}}
@@ -92,6 +93,14 @@ def test_log_survives_a_round_trip(tmp_path: Path) -> None:
     folder.write_log(lines)
     assert folder.read_log() == lines
     folder.log.write_text('{"kimg":')
+    with pytest.raises(UserError, match="damaged"):
+        folder.read_log()
+
+
+def test_a_log_larger_than_any_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_log([{"kimg": 0.5}])
+    monkeypatch.setattr(run_folder, "MAX_JSON_BYTES", folder.log.stat().st_size - 1)
     with pytest.raises(UserError, match="damaged"):
         folder.read_log()
 

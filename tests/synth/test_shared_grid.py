@@ -20,9 +20,9 @@ from shared.cohort import Cohort
 from shared.errors import UserError
 from shared.studies.storage import open_storage
 from shared.studies.values import Range
+from synth.networks.provenance import find_network
 from synth.train import train
 from synth.training.cells import product
-from synth.training.grid import find_network
 from synth.training.options import TrainOptions, resolve_cells
 from synth.training.run_folder import RunFolder
 

@@ -9,13 +9,13 @@ import pytest
 from runs import assert_same, trained
 
 from shared.errors import UserError
+from synth.networks.provenance import find_network
 from synth.scores.certainty import Compared
 from synth.scores.kernels import squared_mmd
 from synth.table1.markdown import render
 from synth.table1.rows import labels, row_of, write_table1
 from synth.train import train
 from synth.training.cells import product
-from synth.training.grid import find_network
 from synth.training.options import TrainOptions, resolve_cells
 from synth.training.run_folder import RunFolder
 

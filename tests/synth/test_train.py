@@ -19,11 +19,11 @@ from shared.splits import parts
 from stylegan2_ada import Ranks, Trainer, load_networks, read_header
 from synth.generate import GenerateOptions, generate
 from synth.networks import SHIPPED, shipped_network
+from synth.networks.provenance import find_network, read_provenance
 from synth.train import train
 from synth.training.cells import product
 from synth.training.checkpoints import Checkpoints
 from synth.training.fold_grid import FoldGrid
-from synth.training.grid import find_network, read_provenance
 from synth.training.launch import Place
 from synth.training.options import Protocol, TrainOptions
 from synth.training.run_folder import RunFolder

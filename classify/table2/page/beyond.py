@@ -10,8 +10,8 @@ from shared.document import Block, Grid, Heading, Paragraph
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classify.measuring.outcome import AtThreshold, SetResult
     from classify.table2.gather import RowKey
+    from classify.table2.outcome import AtThreshold, SetResult
     from classify.table2.summary import Table
 
 

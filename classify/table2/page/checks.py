@@ -10,8 +10,8 @@ from shared.document import Block, Grid, Heading, Paragraph, escaped
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classify.measuring.attributes import Part
-    from classify.measuring.outcome import SetResult
+    from classify.table2.attributes import Part
+    from classify.table2.outcome import SetResult
     from classify.table2.summary import Row
 
 

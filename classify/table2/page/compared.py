@@ -10,7 +10,7 @@ from shared.document import Block, Grid, Heading, Paragraph
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classify.measuring.contrast import Contrast, Contrasts
+    from classify.table2.contrast import Contrast, Contrasts
 
 
 COLUMNS = (

@@ -11,8 +11,8 @@ from shared.document import Grid, Heading, Paragraph
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from classify.measuring.outcome import SetResult
     from classify.presets import Published
+    from classify.table2.outcome import SetResult
     from classify.table2.summary import Row, Table
     from shared.document import Block
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classify.measuring.attributes import Part, accuracy_by_attribute
 from classify.measuring.bootstrap import Interval, Resamples, Statistic
 from classify.measuring.calibration import (
     ReliabilityBin,
@@ -19,6 +18,7 @@ from classify.measuring.measures import AT_VERDICT, auc, average_precision, brie
 from classify.measuring.operating import Operating
 from classify.measuring.statistics import METRICS, Confusion, Spread, spread
 from classify.measuring.verdicts import Flags, Verdicts
+from classify.table2.attributes import Part, accuracy_by_attribute
 from classify.table2.gather import seen_images, verdicts_of
 from shared.records import Record
 

@@ -1,10 +1,10 @@
-"""A grid's folder: which run is its best, and what a network says of itself."""
+"""Which file a network is, by its name, its run or its grid; and what it says of itself."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.drawn import PROTOCOLS
+from shared.choices import PROTOCOLS
 from shared.errors import UserError
 from shared.files import read_json, require_file
 from shared.weights import ANYWHERE, WeightSource, find_weights
