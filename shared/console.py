@@ -1,4 +1,4 @@
-"""What commands say: reports and one-sentence errors, all on standard error."""
+"""What commands say, all on standard error: reports, and errors of one sentence, also of memory that is too small."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files: whole or not at all, one writer at a time, read within bounds, and refused in a sentence."""
 
 import contextlib
 import errno

@@ -46,7 +46,7 @@ class Result(BaseModel):
     familiar: bool = Field(description="Whether it is like the photographs that the model knows.")
     distance: float = Field(description="To those photographs, in the features of EfficientNet-Lite0.")
     limit: float | None = Field(description="Of `distance`, above which it is not familiar.")
-    score: float | None = Field(description="The model's own, 0 to 1, which the threshold is for; no probability.")
+    score: float | None = Field(description="The model's own, 0 to 1, which the threshold is for; not a probability.")
     evidence: str | None = Field(description="Heat map as a data URI, if one was made and anything in it is warm.")
     explained: bool = Field(description="Whether a heat map was made; for some models none is.")
     photograph: str | None = Field(description="What the model was shown, as a data URI, beside `evidence`.")

@@ -165,7 +165,7 @@ def test_nothing_that_the_page_can_show_tells_anybody_that_no_attention_is_neede
         whole = re.sub(r'"data:[^"]*"', '""', html.unescape(pages.render("page.html", result)))
         assert not reassuring(whole)  # texts beside pictures included
         page = re.sub("<[^>]+>", " ", whole)
-        for sentence in (ALWAYS, "no reason to wait", result.headline, *result.explanation):
+        for sentence in (ALWAYS, "whatever it says, do not put off seeing a doctor", result.headline, *result.explanation):
             assert sentence in " ".join(page.split())
         assert ALWAYS in html.unescape(pages.render("result.html", result))
         assert not reassuring(result.model_dump_json(exclude={"evidence", "photograph"}))
@@ -194,7 +194,7 @@ def test_the_page_says_score_threshold_and_whose_model_it_is() -> None:
     service = Service(None, None, judge(), "herpeticum", 0.95, "m" * 64, 3)  # type: ignore[arg-type]
     result = result_of(Verdict.BELOW, [], known=True).model_copy(update={"fold": 3})
     said = " ".join(Pages(service, tokens=False, asks=False).render("page.html", result).split())
-    assert f"score is {expit(0.3):.3f} of 1, which is no probability; the threshold in force is 0.600." in said
+    assert f"score is {expit(0.3):.3f} of 1, which is not a probability; the threshold in force is 0.600." in said
     assert "of fold 3. It judges alone: figures of a study are means over the models of several folds." in said
     assert "What do you think of this page" not in said
 
