@@ -87,13 +87,13 @@ def test_images_without_verdicts_have_no_test(ahead: list[int], verdicts: list[i
         sign_flip_exact(ahead, verdicts)
 
 
-@pytest.mark.parametrize(("shift", "least", "most"), [(0.0, 0.0, 0.06), (0.02, 0.1, 0.5)])
+@pytest.mark.parametrize(("shift", "least", "most"), [(0.0, 0.02, 0.09), (0.02, 0.09, 0.18), (0.03, 0.18, 0.29)])
 def test_the_test_of_images_takes_chance_in_training_for_an_effect_and_both_tests_together_do_not(
     shift: float, least: float, most: float
 ) -> None:
     """Null studies: two rows against none, 5 folds of 190 images, and models whose accuracy differs by chance.
 
-    The binomial error of a share in 300 studies is 0.02.
+    `docs/classifiers.md` tells these shares: 6, 13 and 23 %. The binomial error of one in 300 is 0.014 to 0.024.
     """
     rng, studies, alone, together = np.random.default_rng(0), 300, 0, 0
     for _ in range(studies):
@@ -109,7 +109,7 @@ def test_the_test_of_images_takes_chance_in_training_for_an_effect_and_both_test
         alone += bool(sure[0].any())
         together += bool(sure.all(axis=0).any())
     assert least <= alone / studies <= most
-    assert together / studies <= 0.05
+    assert together / studies <= 0.01
 
 
 def test_newcombe_s_interval_is_that_of_his_example() -> None:

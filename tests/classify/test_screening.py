@@ -165,7 +165,12 @@ def test_nothing_that_the_page_can_show_tells_anybody_that_no_attention_is_neede
         whole = re.sub(r'"data:[^"]*"', '""', html.unescape(pages.render("page.html", result)))
         assert not reassuring(whole)  # texts beside pictures included
         page = re.sub("<[^>]+>", " ", whole)
-        for sentence in (ALWAYS, "whatever it says, do not put off seeing a doctor", result.headline, *result.explanation):
+        for sentence in (
+            ALWAYS,
+            "whatever it says, do not put off seeing a doctor",
+            result.headline,
+            *result.explanation,
+        ):
             assert sentence in " ".join(page.split())
         assert ALWAYS in html.unescape(pages.render("result.html", result))
         assert not reassuring(result.model_dump_json(exclude={"evidence", "photograph"}))

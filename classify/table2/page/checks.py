@@ -37,8 +37,9 @@ def shortcuts(rows: Sequence[Row]) -> list[Block]:
     blocks: list[Block] = [
         Heading("Shortcut checks", 2),
         Paragraph(
-            "AUC of a linear probe on what the classifier's last layer sees, on images that the "
-            "probe was not fitted on (mean over models); 0.5 is chance:"
+            "AUC of a linear probe on what the classifier's last layer sees, on images that the probe was not fitted "
+            "on; 0.5 is chance. Means over models, of the ends of intervals, too. Features that tell external images "
+            "from the study's negatives know their source only where both show the same diagnosis:"
         ),
         Grid(header, cells),
     ]
