@@ -7,6 +7,7 @@ import pytest
 from browser import chromium, opened, serious
 from PIL import Image
 from playwright.sync_api import Browser
+from waiting import until
 
 from shared.document import Block, Bullets, Grid, Heading, Paragraph, Picture
 from shared.html import to_html
@@ -80,10 +81,8 @@ def test_every_link_leads_somewhere(browser: Browser, url: str) -> None:
             link.click()
             target = page.locator(page.evaluate("location.hash"))
             assert target.inner_text() == link.inner_text()
-            page.wait_for_function(
-                "hash => document.querySelector(hash).getBoundingClientRect().top < innerHeight",
-                arg=page.evaluate("location.hash"),
-            )
+            inside = "hash => document.querySelector(hash).getBoundingClientRect().top < innerHeight"
+            until(lambda: page.evaluate(inside, page.evaluate("location.hash")))  # noqa: B023 - waited for here
 
 
 def test_the_list_of_sections_is_folded_where_there_is_no_room_beside_the_text(browser: Browser, url: str) -> None:
@@ -102,7 +101,7 @@ def test_the_keyboard_reaches_text_tables_and_detail(browser: Browser, url: str)
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.textContent") == "Skip to the text"
         page.keyboard.press("Enter")
-        page.wait_for_function("document.activeElement.id === 'main'")
+        until(lambda: page.evaluate("document.activeElement.id === 'main'"))
         reached = []
         for _ in range(4):
             page.keyboard.press("Tab")
@@ -149,7 +148,7 @@ def test_a_wide_chart_can_be_read_on_a_telephone(browser: Browser, charts: str) 
         assert page.evaluate(f"{wide}.scrollWidth > 1.5 * {wide}.clientWidth")
         page.locator(".wide").focus()
         page.keyboard.press("ArrowRight")
-        page.wait_for_function(f"{wide}.scrollLeft > 0")
+        until(lambda: page.evaluate(f"{wide}.scrollLeft > 0"))
         assert serious(page) == []
         page.set_viewport_size({"width": 1400, "height": 800})
         assert page.evaluate(f"{wide}.scrollWidth === {wide}.clientWidth")

@@ -201,7 +201,7 @@ def test_controls_that_do_as_well_take_the_benefit_away() -> None:
         record(SAME),
         record(FAR, ratio="1:2"),
         record((93, 95), ratio="1:2", control="oversampling"),
-        record(FAR, ratio="1:2", control="epochs"),
+        record(FAR, ratio="1:2", control="epochs", best_epoch=3),
     )
     assert "accuracy is 89.5 % (84.3 to 93.1) without synthetic images and 99.5 % (97.1 to 99.9) with them at 1:2." in (
         paragraph
@@ -243,7 +243,7 @@ def test_controls_that_are_beaten_leave_the_benefit_with_the_images() -> None:
 
 def test_controls_that_are_better_are_named() -> None:
     _, paragraph = said(
-        record(SAME), record(SAME, ratio="1:2"), record(FAR, ratio="1:2", control="epochs"),
+        record(SAME), record(SAME, ratio="1:2"), record(FAR, ratio="1:2", control="epochs", best_epoch=3),
     )  # fmt: skip
     assert f"Synthetic images did worse than more epochs at 1:2 {IMAGES}, {OPEN}. (In" in paragraph
     assert "may be one" not in paragraph  # there is no benefit

@@ -338,7 +338,7 @@ def test_the_command_refuses_in_one_sentence(model: Path, tmp_path: Path) -> Non
     assert "--days" in sentence(str(model), "--tokens", str(tmp_path / "t.json"), "--issue", "ada", "--days", "-1")
     assert "--days" in sentence(str(model), "--tokens", str(tmp_path / "t.json"), "--issue", "ada", "--days", "nan")
     assert "--host a..b" in sentence(str(model), "--host", "a..b", "--tokens", token_file(tmp_path))
-    assert "give --tokens FILE" in sentence(str(model), "--issue", "ada")
+    assert "needs --tokens FILE" in sentence(str(model), "--issue", "ada")
     copy = tmp_path / "copy"
     copy.mkdir()
     for path in model.iterdir():

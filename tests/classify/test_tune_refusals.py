@@ -39,7 +39,7 @@ def run(*arguments: object) -> Result:
         ("--lr 1e-3:1e39:log", "--lr 0.001:1e+39:log: not within 0 to 1e+06; give a range"),
         ("--depth 7", "--depth 7: images of 32 px can be halved 5 times"),
         ("--budget 20", "--budget 20: not a budget"),
-        ("--precision fp64", "--precision fp64: unknown"),
+        ("--precision fp64", "Invalid value for '--precision': 'fp64' is not one of"),
         ("--device abacus", "--device abacus: no such device"),
         ("--storage nonsense", "--storage nonsense: not a storage"),
         ("--storage journal --study=", "--study : names a study in --storage; give both"),

@@ -147,7 +147,7 @@ def test_a_token_is_shown_once_and_its_hash_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--issue", "ada", "--scope", "list"], "--issue needs --tokens FILE"),
+        (["--issue", "ada", "--scope", "list"], "--issue: needs --tokens FILE"),
         (["--issue", "ada", "--scope", "all", "--tokens", "{0}/t.json"], "'all': not a scope of this service"),
         (["--store", "{0}/s", "--features", "nonsense"], "no such feature space as 'nonsense'; give one of auto"),
         (["--issue", "ada", "--tokens", "{0}/t.json"], "--scope: missing; say what the token allows: list, draw"),
