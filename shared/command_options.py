@@ -118,7 +118,7 @@ def served(scopes: Sequence[str], *, missing: str, counted: str, per_minute: int
 
 def require_web_server() -> None:
     """Raise `UserError` where what a service needs is not installed, before anything large is imported."""
-    missing = [name for name in ("fastapi", "uvicorn", "multipart") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("fastapi", "uvicorn", "python_multipart") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"serve: needs the package {missing[0]}; {with_extra('serve')}.")
 
