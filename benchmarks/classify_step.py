@@ -33,7 +33,8 @@ from classify.fitting.training import Training
 from classify.inference import for_inference
 from classify.models import Classifier, build_model, set_trainable
 from classify.registry import ModelSpec, find_model
-from shared.nn.device import PRECISIONS, choose_device, choose_precision, reproducible
+from shared.choices import PRECISIONS
+from shared.nn.device import choose_device, choose_precision, reproducible
 
 IMAGES = 64
 
