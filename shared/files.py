@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import math
 import os
@@ -21,6 +22,23 @@ PART = ".part"  # ends the names of files that are being written
 LOCK = ".lock"
 READ_BYTES = 1 << 20  # of a large file at a time
 MAX_JSON_BYTES = 1 << 28  # of a table or a log
+
+
+class ClampedFile(io.BufferedReader):
+    """A file to read, never asked for more bytes than are left of it.
+
+    Decoders read as many as a damaged header says, and Python allocates them all before it looks for them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to `size` bytes, all that are left where it is negative or None."""
+        if size is None or size < 0:
+            return super().read()
+        return super().read(min(size, max(self._size - self.tell(), 0)))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from shared.errors import UserError
+from shared.files import ClampedFile
 
 Photo = npt.NDArray[np.uint8]  # [H, W, 3] RGB
 Fit = Literal["crop", "pad", "stretch"]
@@ -87,7 +89,7 @@ def read_photo(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Phot
     Raises `BadPhotoError`: unreadable, truncated, more than `max_pixels` pixels, or a side below `MIN_SIDE_PX`.
     """
     try:
-        with _open(source) as image:
+        with _stream(source) as stream, _open(stream) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise BadPhotoError(f"{width} x {height} is more than {max_pixels // 10**6} million pixels")
@@ -107,10 +109,14 @@ def read_photo(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Phot
         raise BadPhotoError(_reason(error)) from error
 
 
-def _open(source: Path | BinaryIO) -> Image.Image:
+def _stream(source: Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    return ClampedFile(source) if isinstance(source, Path) else nullcontext(source)
+
+
+def _open(stream: BinaryIO) -> Image.Image:
     with _OPEN_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own bound on pixels is lower than ours
-        return Image.open(source, formats=FORMATS)
+        return Image.open(stream, formats=FORMATS)
 
 
 def _reason(error: Exception) -> str:

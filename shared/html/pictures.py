@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from shared.errors import UserError
-from shared.files import require_file
+from shared.files import ClampedFile, require_file
 from shared.images import CHART
 
 MAX_PX = 1 << 26  # of a figure; ours have a tenth of that
@@ -43,7 +43,7 @@ def embed(path: Path, density: Density = DENSITIES[0]) -> Embedded:
     """
     require_file(path, "picture")
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as opened:
+        with ClampedFile(path) as file, Image.open(file, formats=("PNG", "JPEG", "WEBP")) as opened:
             if opened.width * opened.height > MAX_PX:
                 raise UserError(
                     f"{path}: {opened.width} x {opened.height} px are too many for a page; make it smaller."

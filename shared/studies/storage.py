@@ -65,6 +65,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
         "wekafs",
     }
 )
+# What Optuna's readers raise on contents that Optuna never wrote.
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, AssertionError)
 HOW = "give postgresql://USER@HOST/DATABASE, journal (a file in --out) or journal:FILE, or sqlite:///FILE"
 
 
@@ -199,7 +201,7 @@ def _sqlite(path: Path) -> Storage:
         finally:
             lock.release()
 
-    with locked(), reached(str(path)):
+    with locked(), undamaged(str(path)), reached(str(path)):
         address = URL.create("sqlite", database=str(path)).render_as_string()  # ? and % are signs of an address
         engine = {"poolclass": sqlalchemy.NullPool, "connect_args": {"timeout": LOCK_TIMEOUT_S}}
         return Storage(str(path), RDBStorage(address, engine_kwargs=engine), locked)
@@ -255,18 +257,31 @@ def reached(name: str) -> Iterator[None]:
         raise UserError(f"--storage {name}: not a study of this Optuna ({reason}); give another one.") from error
 
 
+@contextlib.contextmanager
+def undamaged(name: str) -> Iterator[None]:
+    """Turn what Optuna's readers raise on a damaged storage into a sentence; nothing of ours belongs in the block."""
+    try:
+        yield
+    except UserError:
+        raise
+    except DAMAGE as error:
+        raise _damaged(name) from error
+
+
+def _damaged(name: str) -> UserError:
+    return UserError(f"--storage {name}: no studies of Optuna's, or damaged; give another one.")
+
+
 def _journal(path: Path) -> Storage:
     if path.is_file():
         with path.open("rb") as stream:
             start = stream.read(len(JOURNAL_START))
         if not JOURNAL_START.startswith(start):  # a shorter one was cut off; of others no byte may be taken away
-            raise UserError(f"--storage {path}: not a journal of studies, or damaged; give another file.")
+            raise _damaged(str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with undamaged(str(path)):
         backend = JournalFileBackend(str(path), lock_obj=WholeLines(path))  # type: ignore[arg-type]  # all that it calls
         storage = JournalStorage(backend)
-    except (ArithmeticError, AttributeError, LookupError, ValueError, TypeError, AssertionError) as error:
-        raise UserError(f"--storage {path}: not a journal of studies, or damaged; give another file.") from error
     claims = LinkLock(path.with_name(f".{path.name}.claims"), grace_s=LINK_GRACE_S, timeout_s=LOCK_TIMEOUT_S)
 
     @contextlib.contextmanager

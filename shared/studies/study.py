@@ -28,7 +28,7 @@ from shared.studies.differences import in_words
 from shared.studies.liveness import has_ended, is_here, worker_name
 from shared.studies.patience import AWAY
 from shared.studies.search import CellT, Search
-from shared.studies.storage import Storage, reached
+from shared.studies.storage import Storage, reached, undamaged
 
 BEATS_A_GRACE = 4
 MAX_DEATHS = 3  # of workers of one cell, before it is left alone
@@ -96,19 +96,19 @@ class Study(Generic[CellT]):
         self._worker = worker_name()
         # number of a trial -> its beat, since when it stands there, and whether it has been seen to move
         self._seen: dict[int, tuple[Any, float, bool]] = {}
+        pruner = search.make_pruner(amount)
         with reached(storage.name), storage.lock():
-            self._study = optuna.create_study(
-                study_name=name,
-                storage=storage.optuna,
-                pruner=search.make_pruner(amount),
-                load_if_exists=True,
-            )
-            self._id = storage.optuna.get_study_id_from_name(name)
+            with undamaged(storage.name):
+                self._study = optuna.create_study(
+                    study_name=name, storage=storage.optuna, pruner=pruner, load_if_exists=True
+                )
+                self._id = storage.optuna.get_study_id_from_name(name)
             plan = plan | search.describe()
             if not _require_same(self._study, storage, plan, may_differ, way_out):
                 self._study.set_user_attr(PLAN, _as_stored(plan))
             self._place = place()
-            trials = self._trials()
+            with undamaged(storage.name):
+                trials = self._trials()
             # What was done before is looked for; what is done from now on is there.
             self._before = {trial.number for trial in trials if trial.state.is_finished()}
             # What failed before the first of the commands that work now began may be tried again.

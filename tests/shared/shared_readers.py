@@ -187,11 +187,14 @@ def _study(name: str) -> Callable[[Path], Path]:
 
 
 def _read_study(path: Path) -> None:
+    from small_study import open_study
+
     from shared.studies.storage import open_existing, place_name
 
     place_name(path.parent)
     for kind in (f"journal:{path.parent}/study.journal", f"sqlite:///{path.parent}/study.db"):
         open_existing(kind, path.parent)
+        open_study(kind)
 
 
 SHARED_READERS: dict[str, Reader] = {

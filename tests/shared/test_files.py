@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from shared.errors import UserError
-from shared.files import claimed, locked, remove_parts, require_file, require_new, whole_file, write_json, write_text
+from shared.files import (
+    ClampedFile,
+    claimed,
+    locked,
+    remove_parts,
+    require_file,
+    require_new,
+    whole_file,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -52,6 +62,20 @@ def test_a_file_that_is_replaced_keeps_its_rights(tmp_path: Path) -> None:
     path.chmod(0o600)
     write_text(path, "new")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_no_more_is_asked_of_a_file_than_is_left(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abcdef")
+    with (tmp_path / "a").open("rb") as plain, pytest.raises((MemoryError, OverflowError)):
+        plain.read(1 << 60)
+    with ClampedFile(tmp_path / "a") as file:
+        assert file.read(2) == b"ab"
+        assert file.read(1 << 60) == b"cdef"
+        assert file.read(1) == b""
+        file.seek(4)
+        assert file.read() == b"ef"
+        file.seek(10)
+        assert file.read(1 << 60) == b""
 
 
 def test_json_is_readable_and_strict(tmp_path: Path) -> None:

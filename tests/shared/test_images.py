@@ -1,6 +1,8 @@
+import contextlib
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -202,6 +204,20 @@ def test_decompression_bombs_are_refused_before_they_are_decoded(width: int, hei
     path.write_bytes(_png_header(width, height))
     with pytest.raises(BadPhotoError, match="more than 120 million pixels"):
         read_photo(path)
+
+
+def test_a_damaged_length_allocates_no_more_than_the_file_has(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(picture()))
+    content = path.read_bytes()
+    at = content.index(b"IDAT") - 4
+    path.write_bytes(content[:at] + struct.pack(">I", 2**32 - 16) + content[at + 4 :])
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(BadPhotoError):
+            np.testing.assert_array_equal(read_photo(path), picture())
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(("height", "width"), [(7, 100), (100, 7), (1, 1)])

@@ -91,7 +91,7 @@ def test_a_foreign_file_loses_no_byte_to_a_journal(tmp_path, content):
     """Though its last line may have no end, as that of a journal whose writer was killed."""
     path = tmp_path / "file"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="not a journal of studies"):
+    with pytest.raises(UserError, match="no studies of Optuna's, or damaged"):
         open_storage(f"journal:{path}", tmp_path)
     assert path.read_bytes() == content
 
