@@ -270,7 +270,7 @@ def _training_set(cohort: Cohort, folder: RunFolder) -> tuple[TrainingSet, int]:
     try:
         asked = TrainOptions(folder.path, folder.path, label=config["label"], protocol=config["protocol"])
         return TrainingSet.of(cohort, int(config["fold"]), asked), int(config["seed"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{folder.config}: damaged; train the run again.") from error
 
 

@@ -219,7 +219,7 @@ def read_model(folder: Path) -> FittedModel:
             )
             for part in seen["seen"]
         )
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, OverflowError, TypeError, ValueError) as error:
         raise _damaged(folder / SEEN) from error
     return FittedModel(folder, config, document, history, parts)
 

@@ -73,7 +73,7 @@ def _cell(row: Mapping[str, Any], where: str) -> Cell:
             raise UserError(f"{where}: {name} is not of the right kind ({value!r}); mend the file.")
     try:
         paper = {metric: tuple(map(float, values)) for metric, values in row.get("paper", {}).items()}
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{where}: paper is not a table of lists of numbers; mend the file.") from error
     return Cell(FitOptions(**options), fold, paper)
 

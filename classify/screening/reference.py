@@ -159,5 +159,5 @@ def _reference(features: Features, text: str) -> Reference:
         if about["space"] != SPACE:
             raise MismatchError(f"its features are not those of {SPACE}")
         return Reference(features, limit, sharpness, size, str(about["model"]), str(about["cohort"]))
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise MismatchError("its attribute about is not as its format says") from error

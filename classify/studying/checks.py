@@ -47,7 +47,7 @@ def _require_records(path: Path) -> None:
         rows_of(read_records(path))
     except UserError:
         raise
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, OverflowError, TypeError, ValueError) as error:
         raise UserError(
             f"--records {path}: a record lacks {error}; give another file, or evaluate again with this version."
         ) from error

@@ -189,6 +189,7 @@ def _without(name: str, key: str) -> Callable[[Path], None]:
         (_edit(CONFIG, '"image_size": 32', '"image_size": 64'), None),
         (_edit(CONFIG, '"efficientnet_lite0"', '"resnet50"'), "not the tensors of this model"),
         (_edit(SEEN, '"group_id"', '"groups"'), "seen.json: damaged"),
+        (_edit(SEEN, '"group_id": [', f'"group_id": [{10**30}, '), "seen.json: damaged"),
         *((_without(CONFIG, name), "config.json: damaged") for name in ("parameters", "classes", "counts")),
         (_without(CONFIG, "environment"), "config.json: damaged"),
         *((_without(HISTORY, name), "history.json: damaged") for name in ("epochs", "best_epoch", "train_s")),

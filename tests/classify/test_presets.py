@@ -87,6 +87,7 @@ HEAD = 'format = "rarescreen-table2"\nversion = 1\n'
         (HEAD + "cells = [{ head = 512 }]", "cell 1: head is not"),
         (HEAD + "cells = [{ patience = 1.5 }]", "cell 1: patience is not"),
         (HEAD + 'cells = [{ paper = { f1 = "x" } }]', "cell 1: paper"),
+        (HEAD + f"cells = [{{ paper = {{ f1 = [{10**400}] }} }}]", "cell 1: paper"),
         (HEAD + "cells = 5", "not a preset of format"),
     ],
 )
