@@ -50,6 +50,8 @@ def started(folder: Path, arguments: list[str], limit: str = "") -> subprocess.P
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *arguments]
     if limit:
+        for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):  # whose own file would be too large
+            environment.pop(name, None)
         command = ["bash", "-c", f'ulimit -f {limit} && exec "$@"', "bash", *command]
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
