@@ -1,8 +1,8 @@
 """Draw candidates with a network: candidates.h5, a contact sheet, and PNGs on request."""
 
+import contextlib
 import dataclasses
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -10,12 +10,11 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
 from shared.bundle import Candidates, read_candidates, write_candidates
 from shared.console import say
 from shared.errors import UserError
-from shared.files import require_new, whole_file
+from shared.files import require_new
 from shared.plots import image_sheet
 from shared.progress import Bar, progress
 from shared.stored import Images, MadeImages, pieces_of
@@ -23,14 +22,14 @@ from shared.weights import WeightSource
 from stylegan2_ada import Ranks
 from stylegan2_ada.config import NoiseMode
 from synth.choices import MAX_TRUNCATION
-from synth.drawing.pictures import BATCH, batch_for, draw
+from synth.drawing.pictures import batch_for
+from synth.drawing.png_folder import require_empty, staged, write_png
+from synth.drawing.recipe import MAX_BATCH, Recipe
 from synth.drawing.seeds import Seeds, choose_seeds
 from synth.drawing.trained import TrainedNetwork, open_network
 from synth.networks.provenance import licence_notice
 from synth.training.launch import joined
 
-MAX_BATCH = 4096
-PICTURE = re.compile(r"seed-?\d{3,20}\.png", re.ASCII)
 SHEET_IMAGES = 60
 
 
@@ -65,35 +64,6 @@ class GenerateOptions:
             raise UserError(f"--noise {self.noise}: no such noise; give {', '.join(get_args(NoiseMode))}.")
         if self.batch is not None and not 1 <= self.batch <= MAX_BATCH:
             raise UserError(f"--batch {self.batch}: out of range; give 1 to {MAX_BATCH}.")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a picture follows from, besides its network and its seed.
-
-    Attributes:
-        truncation: psi.
-        noise: inputs that are stored, drawn from the seed, or left out.
-        class_index: class of a conditional network.
-        batch: pictures at once, which changes no more than rounding.
-    """
-
-    truncation: float
-    noise: NoiseMode
-    class_index: int | None
-    batch: int = BATCH
-
-    def draw(self, trained: TrainedNetwork, seeds: Seeds, ranks: Ranks) -> Images:
-        """Return one picture a seed, uint8 [N, S, S, 3], of which each rank draws a part and all have the whole."""
-        part = draw(
-            trained.networks.G_ema,
-            ranks.part(seeds).tolist(),
-            truncation=self.truncation,
-            noise=self.noise,
-            class_index=self.class_index,
-            batch=self.batch,
-        )
-        return np.concatenate(ranks.gather(part))
 
 
 def generate(options: GenerateOptions) -> Candidates:
@@ -160,6 +130,7 @@ def _write(
 ) -> Candidates:
     """Draw once and write what comes, some images at a time: file, PNGs and sheet; return what can be read again."""
     first: list[Images] = []
+    pngs: Path | None = None
     images = candidates.images
     assert isinstance(images, MadeImages)
     made = images.make
@@ -168,8 +139,9 @@ def _write(
         part = made(rows)
         if rows[0] < SHEET_IMAGES:
             first.append(part)
-        if options.png is not None and ranks.first:
-            _write_pngs(options.png, part, candidates.seed[rows])
+        if pngs is not None:
+            for image, seed in zip(part, candidates.seed[rows].tolist(), strict=True):
+                write_png(pngs, image, seed)
         return part
 
     watched_images = dataclasses.replace(images, make=watched)
@@ -177,7 +149,9 @@ def _write(
         for _ in pieces_of(watched_images):
             pass
         return candidates
-    write_candidates(options.out, dataclasses.replace(candidates, images=watched_images))
+    with contextlib.ExitStack() as stack:
+        pngs = None if options.png is None else stack.enter_context(staged(options.png))
+        write_candidates(options.out, dataclasses.replace(candidates, images=watched_images))
     count, name = len(candidates), candidates.class_name
     shown = np.concatenate(first)[:SHEET_IMAGES]
     image_sheet(sheet, [(f"{name}, the first {len(shown)} of {count}", shown)], title="Synthetic images")
@@ -208,26 +182,3 @@ def drawn_class(trained: TrainedNetwork, class_index: int | None) -> tuple[int, 
     if not 0 <= class_index < len(names):
         raise UserError(f"--class {class_index}: {trained.path} has no such class; give one of {listed}.")
     return class_index if trained.about["cohort"] else trained.about["label"], names[class_index]
-
-
-def require_empty(folder: Path, *, option: str, force: bool) -> None:
-    """Raise `UserError` when the folder that `option` names is a file, or holds something and `force` is not given."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{option} {folder}: a file, where a folder is expected; give another.")
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise UserError(f"{option} {folder}: not empty; give another folder, or --force to write into it.")
-
-
-def _write_pngs(folder: Path, images: Images, seeds: Seeds) -> None:
-    """Write each picture by the name of its seed; those of an earlier call go first."""
-    for old in folder.glob("seed*.png"):
-        if PICTURE.fullmatch(old.name):
-            old.unlink()
-    for image, seed in zip(images, seeds.tolist(), strict=True):
-        with whole_file(folder / png_name(seed)) as part:
-            Image.fromarray(image).save(part, format="PNG")
-
-
-def png_name(seed: int) -> str:
-    """Return what the PNG of a seed is called."""
-    return f"seed{seed:04d}.png"

@@ -1,46 +1,36 @@
 """The images of a bundle or a candidates file as PNGs with a table, or as a folder that ImageFolder reads.
 
-An export is made in a hidden folder (`.export.….part`) and put into place when it is complete. Where the folder asked
-for does not exist, that is one renaming: whoever kills the command leaves the hidden folder beside it and nothing else.
-An existing folder may hold other things and cannot be replaced, so the hidden one lies in it, and file by file moves
-out of it in one go, the table last: pictures beside `images.csv` are complete.
+A folder appears when it is complete (`synth.drawing.png_folder`), the table last: pictures beside `images.csv` are
+complete.
 """
 
 import contextlib
 import csv
 import hashlib
-import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from shared.bundle import Bundle, Candidates
 from shared.columns import Array
 from shared.console import say
 from shared.errors import UserError
-from shared.files import PART, whole_file
+from shared.files import whole_file
 from shared.progress import progress
 from shared.stored import pieces_of
 from synth.bundles.info import may_share, open_drawn, printable
-from synth.generate import PICTURE, png_name, require_empty
+from synth.drawing.png_folder import png_name, require_empty, staged, write_png
 
 TABLE = "images.csv"
 COLUMNS = ("file", "seed", "class", "label", "similarity", "discriminator")
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a cell begins with that a spreadsheet calculates
 MAX_NAME_BYTES = 100
 DIGITS = 8  # of a SHA-256, that keep altered names apart
-SYNC_THREADS = 16
-SYNC_AT_ONCE = 1024  # files, for memory's sake
 
-_STAGE = ".export."
 _NOT_IN_NAMES = frozenset('<>:"/\\|?*')
 _DEVICES = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 
@@ -84,10 +74,10 @@ def export(options: ExportOptions) -> list[Path]:
             require_empty(folder, option=option, force=options.force)
             targets.append((folder, inner))
     with progress("exporting", len(drawn), unit="images") as bar, contextlib.ExitStack() as stack:
-        stages = [stack.enter_context(_placed(*target)) for target in targets]
+        stages = [stack.enter_context(staged(*target, last=TABLE)) for target in targets]
         for image, seed in _pictures(drawn):
             for stage in stages:
-                Image.fromarray(image).save(stage / png_name(seed), format="PNG")
+                write_png(stage, image, seed)
             bar.advance()
         for stage in stages:
             _write_table(stage / TABLE, drawn)
@@ -128,53 +118,6 @@ def _pictures(drawn: Candidates) -> Iterator[tuple[Any, int]]:
     seeds = iter(drawn.seed.tolist())
     for piece in pieces_of(drawn.images):
         yield from zip(piece, seeds, strict=False)  # the seeds go on with the next piece
-
-
-@contextlib.contextmanager
-def _placed(folder: Path, inner: str) -> Iterator[Path]:
-    """Give a new folder to write into; when the block ends well, what is in it gets to `folder`/`inner`."""
-    new = not folder.exists()
-    parent = folder.parent if new else folder
-    parent.mkdir(parents=True, exist_ok=True)
-    if not new:
-        for left in folder.glob(f"{_STAGE}*{PART}"):  # by a command that was killed
-            shutil.rmtree(left)
-    stage = parent / f"{_STAGE}{secrets.token_hex(4)}{PART}"
-    (stage / inner).mkdir(parents=True)
-    try:
-        yield stage / inner
-        _sync(stage / inner)
-        if new:
-            stage.rename(folder)
-        else:
-            _move(stage / inner, folder / inner)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Let the files in `folder` last through a power cut; several at once, since a disk waits most of the time."""
-
-    def sync(path: Path) -> None:
-        with path.open("rb+") as stream:
-            os.fsync(stream.fileno())
-
-    paths = list(folder.iterdir())
-    with ThreadPoolExecutor(SYNC_THREADS) as pool:
-        for start in range(0, len(paths), SYNC_AT_ONCE):
-            list(pool.map(sync, paths[start : start + SYNC_AT_ONCE]))
-
-
-def _move(source: Path, target: Path) -> None:
-    """Move pictures and table, in place of those that are there."""
-    target.mkdir(exist_ok=True)
-    (target / TABLE).unlink(missing_ok=True)
-    for old in target.iterdir():
-        if PICTURE.fullmatch(old.name):
-            old.unlink()
-    for picture in source.glob("*.png"):
-        picture.replace(target / picture.name)
-    (source / TABLE).replace(target / TABLE)
 
 
 def _write_table(path: Path, drawn: Candidates) -> None:

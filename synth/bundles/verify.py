@@ -17,9 +17,9 @@ from stylegan2_ada.config import NOISE_MODES
 from synth.bundles.info import open_drawn, printable
 from synth.choices import MAX_TRUNCATION
 from synth.drawing.pictures import batch_for
+from synth.drawing.recipe import MAX_BATCH, Recipe
 from synth.drawing.seeds import MAX_SEED, Seeds
 from synth.drawing.trained import TrainedNetwork, open_network
-from synth.generate import MAX_BATCH, Recipe
 from synth.training.launch import joined
 
 LEVELS = 255

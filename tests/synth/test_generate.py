@@ -8,6 +8,7 @@ from shared.bundle import read_candidates
 from shared.errors import UserError
 from stylegan2_ada import load_networks
 from synth.drawing.pictures import batch_for, draw
+from synth.drawing.png_folder import write_png
 from synth.generate import GenerateOptions, generate
 
 
@@ -49,6 +50,34 @@ def test_pngs_are_the_candidates(run_folder, tmp_path):
     assert sorted(path.name for path in (tmp_path / "png").iterdir()) == names
     for name, image in zip(names, np.asarray(candidates.images), strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "png" / name)), image)
+
+
+def test_all_of_several_batches_have_pngs(run_folder, tmp_path):
+    candidates = generate(
+        GenerateOptions(network=run_folder, out=tmp_path / "c.h5", count=7, batch=3, png=tmp_path / "png")
+    )
+    found = sorted((tmp_path / "png").iterdir())
+    assert [path.name for path in found] == [f"seed{number:04d}.png" for number in range(7)]
+    for path, image in zip(found, np.asarray(candidates.images), strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), image)
+
+
+def test_pngs_that_cannot_be_made_leave_the_earlier_ones(run_folder, tmp_path, monkeypatch):
+    options = GenerateOptions(
+        network=run_folder, out=tmp_path / "c.h5", count=7, batch=3, png=tmp_path / "png", force=True
+    )
+    generate(options)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def full(folder, image, seed):
+        if seed == 5:
+            raise OSError(28, "No space left on device")
+        write_png(folder, image, seed)
+
+    monkeypatch.setattr("synth.generate.write_png", full)
+    with pytest.raises(OSError, match="No space left"):
+        generate(options)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_pngs_of_an_earlier_call_go_and_other_files_stay(run_folder, tmp_path):
