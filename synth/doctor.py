@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from shared.cohort import Cohort, read_cohort
 from shared.doctor.finding import Finding, State, bad, good, unknown
 from shared.doctor.packages import examine_packages
@@ -23,7 +25,9 @@ from synth.prepare import assemble
 from synth.train import MAX_SMALL_PX
 from synth.training.cells import Cell
 from synth.training.dry_run import fakes_of_a_cell, probe, seconds_a_fake
+from synth.training.estimate import state_bytes, trained_parameters
 from synth.training.fold_grid import FoldGrid
+from synth.training.fold_study import require_possible
 from synth.training.launch import Place, joined
 from synth.training.options import TrainOptions
 from synth.training.run import every_nimg
@@ -45,6 +49,7 @@ OTHER = {
     DINOV2_SMALL: "--features dinov2-small",
 }
 PHANTOMS = (48, 8, 0)  # of a cohort to try with; there is a training part of each class
+UNASKED = Path(".synth-doctor")  # a run's folder where none is asked about
 STATES = 4  # of a run: the newest two, the best and the last good one
 AVERAGE_BYTES = 2 * (1 + len(KEPT_WIDTHS))  # a parameter of the generator, in half precision
 
@@ -74,7 +79,7 @@ class Job:
 
 
 def examine(job: Job) -> list[Finding]:
-    """Look at the machine, and take a few steps of the training; nothing is left behind, nothing is downloaded.
+    """Look at the machine, and at the training, by a few steps of it; nothing is left behind, nothing is downloaded.
 
     Raises `UserError`: `job` itself is wrong, whatever the machine.
     """
@@ -83,16 +88,12 @@ def examine(job: Job) -> list[Finding]:
     found += examine_weights(NEEDED, OTHER, WeightSource(options.weights, options.offline))
     cohort = None if job.cohort is None else read_cohort(job.cohort)
     size = job.size if cohort is None else cohort.size
-    trial = None
+    left_bytes = 0
     if not any(each.about == "device" and each.state is State.BAD for each in found):
-        if job.wants_trial(size):
-            trial = Trial(cohort or _phantoms(size), job)
-            found += trial.findings()
-        else:
-            found.append(
-                unknown("training", f"not tried: --trial takes a few steps with images of {size} px, minutes here")
-            )
-    found += examine_folder(options.out, 0 if trial is None else trial.left_bytes)
+        training = Training(cohort, size, job)
+        found += training.findings()
+        left_bytes = training.left_bytes
+    found += examine_folder(options.out, left_bytes)
     return found + list(examine_storage(options.storage, options.out))
 
 
@@ -103,53 +104,77 @@ def _phantoms(size: int) -> Cohort:
     return assemble(drawn, options, None, ())
 
 
-class Trial:
-    """A few steps of one cell, and a few pictures in the network that scores."""
+class Training:
+    """The training that is asked about: its options, and a few steps of one cell where these are wanted.
 
-    def __init__(self, cohort: Cohort, job: Job) -> None:
-        self._cohort = cohort
-        self._options = dataclasses.replace(job.train, offline=True)
-        self._cells = job.cells
+    Attributes:
+        left_bytes: what it would leave on the disk, known after `findings`.
+    """
+
+    def __init__(self, cohort: Cohort | None, size: int, job: Job) -> None:
+        self._cohort, self._size, self._cells = cohort, size, job.cells
+        out = UNASKED if job.train.out == Path() else job.train.out
+        self._options = dataclasses.replace(job.train, out=out, offline=True)
+        self._is_tried = job.wants_trial(size)
         self.left_bytes = 0
 
     def findings(self) -> list[Finding]:
-        """Take the steps, and tell what the whole training would take."""
+        """Check the options, take the steps, and tell what the whole training would take."""
+        found = []
         try:
-            return list(self._take())
+            for each in self._examine():
+                found.append(each)
         except UserError as error:
-            return [bad("training", str(error))]
+            found.append(bad("training", str(error)))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            return [bad("memory", "a few steps do not fit into memory; give a smaller --batch, or another --device.")]
+            found.append(
+                bad("memory", "a few steps do not fit into memory; give a smaller --batch or another --device.")
+            )
+        return found
 
-    def _take(self) -> Iterator[Finding]:
-        options, cohort = self._options, self._cohort
+    def _examine(self) -> Iterator[Finding]:
+        options = self._options
         with joined(options.device) as (ranks, device):
             search = plan_search(options, self._cells)
             place = Place.choose(options.precision, options.compile, device, ranks)
-            start = build_start(options, cohort.size, classes(options))
-            fold = -1 if options.protocol == "paper" else options.folds(cohort.folds)[0]
-            grid = FoldGrid(cohort, fold, options, search, start, place)
-            found = probe(grid, search.corners()[0])
+            start = build_start(options, self._size, classes(options))
+            cohort = self._cohort or _phantoms(self._size)
+            folds = options.folds(cohort.folds)
+            grid = FoldGrid(cohort, folds[0], options, search, start, place)
+            require_possible(grid)
             yield good("scores", f"in the features of {grid.extractor.name}, of {grid.fakes} images each")
-            needed, free = found.state_bytes + found.activation_bytes, free_bytes(device)
-            text = (
-                f"{in_gib(needed)} for a step of {grid.training(search.corners()[0]).batch} images of {cohort.size} px"
-            )
-            if free is not None and needed > free:
-                yield bad(
-                    "memory", f"{text}, and {in_gib(free)} are free; give a smaller --batch, or another --device."
+            cell, cells = search.corners()[0], len(search.corners()) * len(folds)
+            trained = f"{cells} x {options.kimg:g} kimg"
+            if self._is_tried:
+                found = probe(grid, cell)
+                state, parameters = found.state_bytes, found.g_parameters
+                step = f"a step of {grid.training(cell).batch} images of {cohort.size} px"
+                yield _memory(
+                    f"{in_gib(state + found.activation_bytes)} for {step}", state + found.activation_bytes, device
                 )
+                seconds = cells * (1000 * options.kimg * found.seconds + fakes_of_a_cell(grid) * seconds_a_fake(grid))
+                yield good("time", f"{_in_days(seconds)} for {trained} with scores, one after another")
             else:
-                yield good("memory", text)
-            cells = len(search.corners()) * len(options.folds(cohort.folds))
-            seconds = cells * (1000 * options.kimg * found.seconds + fakes_of_a_cell(grid) * seconds_a_fake(grid))
-            yield good(
-                "time", f"{_in_days(seconds)} for {cells} x {options.kimg:g} kimg with scores, one after another"
-            )
+                trainer = grid.trainer(cell)
+                state, (parameters, _) = state_bytes(trainer), trained_parameters(trainer)
+                yield _memory(
+                    f"at least {in_gib(state)} for the networks, and more for what a step keeps", state, device
+                )
+                yield unknown(
+                    "training",
+                    f"{trained}; not tried: --trial takes a few steps with images of {cohort.size} px, minutes here",
+                )
             averages = min(options.averages, int(1000 * options.kimg / every_nimg(grid.options)))
-            self.left_bytes = cells * (STATES * found.state_bytes + averages * AVERAGE_BYTES * found.g_parameters)
+            self.left_bytes = cells * (STATES * state + averages * AVERAGE_BYTES * parameters)
+
+
+def _memory(text: str, needed: int, device: torch.device) -> Finding:
+    free = free_bytes(device)
+    if free is None or needed <= free:
+        return good("memory", text)
+    return bad("memory", f"{text}, and {in_gib(free)} are free; give a smaller --batch, or another --device.")
 
 
 def _in_days(seconds: float) -> str:

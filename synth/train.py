@@ -55,10 +55,7 @@ def train(options: TrainOptions, cells: tuple[Cell, ...]) -> list[Path]:
         cohort = read_cohort(options.cohort)
         start = build_start(options, cohort.size, classes(options))
         say_licence(start)
-        folds = options.folds(cohort.folds)
-        if options.protocol == "paper":
-            folds = [-1]  # one network for all of them
-        grids = [FoldGrid(cohort, fold, options, search, start, place) for fold in folds]
+        grids = [FoldGrid(cohort, fold, options, search, start, place) for fold in options.folds(cohort.folds)]
         jobs = count_jobs(options.jobs, len(grids) * search.most_cells, cohort.size, place)
         ranks.from_first(lambda: _require_possible(grids, dry=options.dry_run))
         if options.dry_run:

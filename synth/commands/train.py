@@ -26,7 +26,7 @@ from synth.choices import METHODS, QUALITY_SPACES
     "--label", type=click.Choice(["positive", "negative", "both"]), help="Class to draw.  [default: positive]"
 )
 @click.option("--cfg", help="auto, paper256, paper512, paper1024, cifar or tiny.  [default: auto]")
-@click.option("--start", help="Network to adapt: a name (see `synth networks`), a file, or a run's folder.")
+@click.option("--start", help="Network to adapt: a name (see `synth networks`), a file, a run's folder, or none.")
 @click.option(
     "--accept-licence", is_flag=True, default=None, help="Start from a network whose licence binds what is made of it."
 )

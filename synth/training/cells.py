@@ -89,8 +89,9 @@ def read_cells(name_or_path: str) -> CellFile:
 
     Raises `UserError`: no such file or preset, or a file that is not as the presets are.
     """
+    text = _text(name_or_path)
     try:
-        document = tomllib.loads(_text(name_or_path))
+        document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"--cells {name_or_path}: not a TOML file ({error}); see the presets for an example."

@@ -49,17 +49,27 @@ def estimate(trainer: Trainer, batch: int) -> Estimate:
     with_both, most = _counted(trainer, 0, dice)
     flops = plain + (with_lengths - plain) / config.g_reg_interval + (with_both - with_lengths) / config.d_reg_interval
     seconds = _timed(trainer) * flops / plain
-    G, D = (sum(p.numel() for p in trained) for trained in (trainer.G_parameters, trainer.D_parameters))
-    whole = sum(p.numel() for p in trainer.G.parameters())
-    values = whole * (2 + len(KEPT_WIDTHS)) + sum(p.numel() for p in trainer.D.parameters()) + (G + D) * (1 + MOMENTS)
+    G, D = trained_parameters(trainer)
     return Estimate(
         G,
         D,
         flops / config.batch,
-        4 * values,
+        state_bytes(trainer),
         round(max(activations, more, most) * batch / config.batch),
         seconds / config.batch,
     )
+
+
+def trained_parameters(trainer: Trainer) -> tuple[int, int]:
+    """Return how many parameters of generator and discriminator are trained."""
+    G, D = (sum(p.numel() for p in trained) for trained in (trainer.G_parameters, trainer.D_parameters))
+    return G, D
+
+
+def state_bytes(trainer: Trainer) -> int:
+    """Return the bytes of weights, their averages, gradients and the optimisers' moments, without taking a step."""
+    whole, other = (sum(p.numel() for p in network.parameters()) for network in (trainer.G, trainer.D))
+    return 4 * (whole * (2 + len(KEPT_WIDTHS)) + other + sum(trained_parameters(trainer)) * (1 + MOMENTS))
 
 
 def _counted(trainer: Trainer, step: int, dice: Tensor) -> tuple[float, int]:

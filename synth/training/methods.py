@@ -89,7 +89,10 @@ def choose_method(options: TrainOptions) -> tuple[str, Method]:
             "--method scratch."
         )
     if method.start == "none" and start is not None:
-        raise UserError(f"--method {name}: begins with new networks, and --start {start} is given; leave one out.")
+        raise UserError(
+            f"--method {name}: begins with new networks, and the start {start} is given; leave one out, or give "
+            "--start none where --cells names it."
+        )
     _require_fitting(options, method)
     return name, method
 

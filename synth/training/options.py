@@ -15,7 +15,8 @@ from synth.training.averages import MOST
 from synth.training.cells import Cell, CellFile, product, read_cells
 
 Label = Literal["positive", "negative", "both"]
-ALL_FOLDS = "all"
+ALL_FOLDS, FIRST_FOLD = "all", "0"
+NO_START = "none"
 GRID = "grid"
 GAMMA, TARGET, LR = 0.1, 0.6, 0.002
 GRACE_S = 120.0
@@ -101,7 +102,7 @@ class TrainOptions:
     target: tuple[float | Range, ...] | None = None
     lr: tuple[float | Range, ...] = (LR,)
     cells: str | None = None
-    fold: str = "0"
+    fold: str = FIRST_FOLD
     protocol: Protocol = "strict"
     label: Label = "positive"
     cfg: str | None = None
@@ -175,10 +176,14 @@ class TrainOptions:
         return self.fold == ALL_FOLDS
 
     def folds(self, count: int) -> list[int]:
-        """Return the folds to work on, of a cohort with `count` of them.
+        """Return the folds to work on, of a cohort with `count` of them: one network each, -1 for all photographs.
 
-        Raises `UserError`: `fold` is no number, or out of range.
+        Raises `UserError`: `fold` is no number, out of range, or one that protocol paper does not tell from others.
         """
+        if self.protocol == "paper":
+            if self.fold not in (ALL_FOLDS, FIRST_FOLD):
+                raise UserError(f"--fold {self.fold}: protocol paper trains one network for all; leave the option out.")
+            return [-1]
         if self.several_folds:
             return list(range(count))
         try:
@@ -221,7 +226,7 @@ def resolve_cells(asked: dict[str, Any]) -> tuple[TrainOptions, tuple[Cell, ...]
     if given.get("seeds"):
         given |= {"seed": given["seeds"][0], "seeds": tuple(dict.fromkeys(given["seeds"]))}
     if given.get("cells") is None:
-        options = TrainOptions(**given)
+        options = _with_start(given)
         values = (options.gamma or (GAMMA,), options.target or (TARGET,), options.lr)
         numbers = [[value for value in axis if not isinstance(value, Range)] for axis in values]
         return options, _of_seeds(options, product(*numbers)) if options.sampler == GRID else ()
@@ -229,8 +234,13 @@ def resolve_cells(asked: dict[str, Any]) -> tuple[TrainOptions, tuple[Cell, ...]
         if name in given:
             raise UserError(f"--{name}: cannot be combined with --cells, which lists whole cells; leave one out.")
     preset = read_cells(given["cells"])
-    options = TrainOptions(**(_preset_options(preset, given["cells"]) | given))
+    options = _with_start(_preset_options(preset, given["cells"]) | given)
     return options, _of_seeds(options, preset.cells)
+
+
+def _with_start(given: dict[str, Any]) -> TrainOptions:
+    """Return the options, without a start where it is "none"."""
+    return TrainOptions(**given | ({"start": None} if given.get("start") == NO_START else {}))
 
 
 def _of_seeds(options: TrainOptions, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

@@ -34,7 +34,7 @@ def test_what_is_read_and_drawn_at_a_time_is_a_batch(candidates_file, run_folder
         drawn.append(len(seeds))
         return draw(G, seeds, **how)
 
-    monkeypatch.setattr("synth.generate.draw", counting)
+    monkeypatch.setattr("synth.drawing.recipe.draw", counting)
     verify(VerifyOptions(candidates_file, run_folder, batch=4, device="cpu"))
     assert drawn == [4, 4, 1]
 

@@ -52,6 +52,40 @@ def test_what_is_in_the_way_is_told_with_exit_code_2(tmp_path: Path) -> None:
     assert "none.pkl" in found(result)["training"]["text"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (("--start", "nosuch"), "nosuch: no such network"),
+        (("--cfg", "nosuch"), "--cfg nosuch"),
+        (("--size", "100"), "100"),
+        (("--fold", "9"), "--fold 9"),
+        (("--fold", "3", "--protocol", "paper"), "--fold 3: protocol paper trains one network for all"),
+        (("--quality-fakes", "16", "--features", "inception"), "nception"),
+        (("--cells", "demo", "--method", "scratch"), "the start phantom-skin-32 is given"),
+    ],
+)
+def test_options_are_checked_without_a_trial(wrong: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    result = run("--no-trial", "--device", "cpu", *wrong, "--out", tmp_path / "runs", "--json")
+    assert result.exit_code == 2, result.output
+    assert told in found(result)["training"]["text"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_fold_counts(tmp_path: Path) -> None:
+    rows = {}
+    for fold in ("0", "all"):
+        result = run(*SMALL, "--no-trial", "--fold", fold, "--out", tmp_path / "runs", "--json")
+        assert result.exit_code == 0, result.output
+        rows[fold] = found(result)
+    assert rows["0"]["training"]["text"].startswith("1 x 1 kimg; not tried")
+    assert rows["all"]["training"]["text"].startswith("5 x 1 kimg; not tried")
+
+
+def test_no_start_takes_back_that_of_a_preset() -> None:
+    result = run("--no-trial", "--cells", "demo", "--start", "none", "--method", "scratch", "--size", 32, "--json")
+    assert result.exit_code == 0, result.output
+
+
 def test_memory_that_does_not_do_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     def burst(*_: Any) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
@@ -82,5 +116,6 @@ def test_large_images_on_a_processor_are_tried_only_when_asked_for(tmp_path: Pat
     result = run("--device", "cpu", "--out", tmp_path, "--size", 256, "--json")
     assert result.exit_code == 0, result.output
     assert found(result)["training"]["state"] == "?"
+    assert found(result)["memory"]["text"].startswith("at least ")
     assert "not tried: training" in result.stderr
     assert "--trial" in found(result)["training"]["text"]
