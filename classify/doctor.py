@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from classify.fitting.plan import require_settings
 from classify.fitting.settings import FitOptions
-from classify.models import CLASSES, build_model, set_trainable
+from classify.models import CLASSES, build_model, resolve_image_size, set_trainable
 from classify.presets import ALL, read_preset
 from classify.registry import find_model
 from shared.cohort import Cohort, read_cohort
@@ -107,9 +107,11 @@ def _step(options: FitOptions, size: int, job: Job) -> tuple[Finding, int]:
     forget_peak(device)
     try:
         with progress(f"a step of {options.model}", 1, unit="step") as bar:
+            asked = options.image_size or spec.image_size
+            whose = f"--size {size}" if asked is None else None
             classifier = build_model(
                 options.model,
-                image_size=options.image_size or (size if spec.image_size is None else None),
+                image_size=resolve_image_size(spec, asked or size, options.depth or spec.depth, whose=whose),
                 depth=options.depth,
                 head=options.head,
                 dropout=options.dropout,

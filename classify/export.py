@@ -34,6 +34,7 @@ from shared.console import say, tabulate
 from shared.document import to_markdown
 from shared.errors import UserError
 from shared.files import require_new, sha256_of, whole_file
+from shared.folders import FILE_SUFFIXES
 from shared.html.report import HTML, to_report
 from shared.progress import progress
 
@@ -118,7 +119,7 @@ def destinations(out: Path) -> dict[str, Path]:
     """Return the files to write by their kind: one that `out` names, or all kinds in the folder `out`."""
     if out.suffix in KINDS and not out.is_dir():
         return {out.suffix: out}
-    if out.suffix in (".json", ".md", HTML, ".pt", ".pth", ".ort"):
+    if out.suffix.lower() in FILE_SUFFIXES and not out.is_dir():
         raise UserError(f"--out {out}: no kind of file that is written; give a folder, or a name in .onnx or .pt2.")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: a file; give a folder, or a name that ends in .onnx or .pt2.")

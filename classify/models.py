@@ -163,7 +163,8 @@ def resolve_image_size(
         fewer = f", or --depth {largest_depth(size)} or less" if is_too_deep else ""
         wrong = f"--image-size {size}: {spec.name} cannot take it; give"
         if whose is not None:
-            wrong = f"{whose}: its images have {size} px, which {spec.name} cannot take; give --image-size,"
+            wrong = f"{whose}: its images have {size} px, which {spec.name} cannot take; give other images, or "
+            wrong += "--image-size (image_size in a preset),"
         raise UserError(f"{wrong} {multiple}from {smallest} to {MAX_IMAGE_SIZE} px{fewer}.")
     return size
 

@@ -4,6 +4,7 @@
 """
 
 import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,10 +13,27 @@ import click
 
 from shared.choices import PRECISIONS, PROTOCOLS
 from shared.errors import UserError, with_extra
+from shared.folders import require_folder_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class _NewFolder(click.Path):
+    """A folder that is made, or gone on with: never by the name of a file."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path; raise `UserError` where it is named as a file is."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        require_folder_name(path)
+        return path
+
+
+NEW_FOLDER = _NewFolder()
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -85,6 +103,8 @@ def _with_default(
     if stated:
         value = shown or (f"{default:g}" if isinstance(default, float) else default)
         return click.option(name, default=None, help=f"{words}  [default: {value}]", **more)
+    if isinstance(default, float):
+        return click.option(name, default=default, show_default=False, help=f"{words}  [default: {default:g}]", **more)
     return click.option(name, default=default, help=words, **more)
 
 

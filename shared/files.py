@@ -215,6 +215,8 @@ def require_new(path: Path, *, force: bool, inputs: Iterable[str | Path | None] 
             raise UserError(f"{path}: what this command reads ({given}), which would be lost; give another {option}.")
     if path.is_dir():
         raise UserError(f"{path}: a folder, where a file is to be written; name a file in it.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: neither a file nor a folder (a pipe or a device); give another {option}.")
     if path.exists() and not force:
         raise UserError(f"{path}: exists already; give --force to replace it, or another {option}.")
     parent = next(each for each in path.absolute().parents if each.exists())

@@ -12,7 +12,14 @@ from shared.errors import UserError
 from shared.files import PART
 
 OLD = ".old"  # ends the name of a folder whose place another one is taking
-FILE_SUFFIXES = {".txt", ".md", ".html", ".json", ".jsonl", ".csv", ".h5", ".onnx", ".pdf", ".png", ".jpg", ".zip"}
+_FILES = ".txt .md .html .json .jsonl .csv .h5 .onnx .ort .pt .pt2 .pth .safetensors .pdf .png .jpg .zip .toml"
+FILE_SUFFIXES = frozenset(_FILES.split())
+
+
+def require_folder_name(path: Path, option: str = "--out") -> None:
+    """Raise `UserError` when `path`, which `option` names, is named as files are, and no such folder is there."""
+    if path.suffix.lower() in FILE_SUFFIXES and not path.exists():
+        raise UserError(f"{path}: a file's name, and a folder is to be written; give another {option}.")
 
 
 def require_new_folder(
@@ -27,8 +34,7 @@ def require_new_folder(
     _bring_back(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: a file, where a folder is to be written; give another {option}.")
-    if path.suffix.lower() in FILE_SUFFIXES and not path.exists():
-        raise UserError(f"{path}: a file's name, and a folder is to be written; give another {option}.")
+    require_folder_name(path, option)
     if path.is_dir() and any(path.iterdir()):
         if not force:
             raise UserError(f"{path}: exists already; give --force to replace it, or another {option}.")

@@ -110,7 +110,11 @@ def read_photo(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Phot
 
 
 def _stream(source: Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
-    return ClampedFile(source) if isinstance(source, Path) else nullcontext(source)
+    if not isinstance(source, Path):
+        return nullcontext(source)
+    if source.exists() and not source.is_file():  # opening a pipe would wait for ever
+        raise BadPhotoError("not a file with pixels but a folder, a pipe or a device")
+    return ClampedFile(source)
 
 
 def _open(stream: BinaryIO) -> Image.Image:

@@ -10,6 +10,8 @@ from shared.weights import WeightSource
 from stylegan2_ada import NetworkFileError, load_networks, network_bytes
 from synth.networks.provenance import find_network, licence_notice, read_provenance
 
+SUFFIX = ".safetensors"
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -28,6 +30,8 @@ def export(options: ExportOptions) -> None:
 
     Raises `UserError`: there is no such network, it is damaged, or the file exists.
     """
+    if options.out.suffix.lower() != SUFFIX:
+        raise UserError(f"--out {options.out}: a network is written as {SUFFIX}; give a name that ends so.")
     require_new(options.out, force=options.force, inputs=[options.network])
     path = find_network(options.network, WeightSource(options.weights, options.offline))
     about = read_provenance(path)

@@ -6,6 +6,7 @@ from shared import command_options
 from shared.command_line import Input
 from shared.command_options import FILE as FILE
 from shared.command_options import FOLDER as FOLDER
+from shared.command_options import NEW_FOLDER as NEW_FOLDER
 from synth.choices import QUALITY_SPACES, SIMILARITY_SPACES
 
 COHORT, CANDIDATES, BUNDLES = Input("cohort"), Input("candidates file"), Input("bundle")

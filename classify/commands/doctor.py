@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from classify import option
+from shared.command_options import NEW_FOLDER
 
 
 @click.command("doctor")
 @click.argument("cohort", type=option.COHORT, required=False)
 @click.option("--preset", default="demo", metavar="demo|paper|controlled|FILE.toml", help="The cells of Table 2.")
 @click.option("--size", type=click.IntRange(8, 1024), default=64, help="Side of the images in px, without COHORT.")
-@click.option("--out", type=option.FILE, default=Path(), help="Folder where the models would go.")
+@click.option("--out", type=NEW_FOLDER, default=Path(), help="Folder where the models would go.")
 @click.option("--storage", help="Storage of the study, to be reached.")
 @click.option("--trial/--no-trial", default=True, help="Take a step of each model.")
 @option.PRECISION

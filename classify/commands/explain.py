@@ -8,14 +8,15 @@ from typing import Any
 import click
 
 from classify import option
+from shared.command_options import FOLDER, NEW_FOLDER
 
 
 @click.command("explain")
 @click.argument("model", type=option.MODEL)
 @click.option("--cohort", type=option.COHORT, help="Cohort with the test images.")
-@click.option("--set", "test", metavar="balanced|external", help="Of the cohort.  [default: balanced]")
+@click.option("--set", "test", type=click.Choice(["balanced", "external"]), help="Of the cohort.  [default: balanced]")
 @click.option(
-    "--image", "images", type=option.FILE, multiple=True, help="A photograph instead of a cohort.  Repeatable."
+    "--image", "images", type=option.FILE, multiple=True, help="A photograph instead of a cohort; repeatable."
 )
 @option.FIT
 @click.option("--method", default="auto", metavar="auto|grad-cam|occlusion", help="How heat maps are made.")
@@ -24,12 +25,12 @@ from classify import option
 @click.option("--threshold", type=float, help="Probability above which an image is called positive, instead.")
 @click.option("--checks", type=int, default=32, help="Images that each check of the maps looks at; 0 checks nothing.")
 @click.option(
-    "--segmentation", type=option.FILE, help="Folder with facebook/sam-vit-base: how much evidence lies on its masks."
+    "--segmentation", type=FOLDER, help="Folder with facebook/sam-vit-base: how much evidence lies on its masks."
 )
 @click.option("--seed", type=int, default=0, help="Of what the checks draw.")
 @option.ALLOW_SEEN
 @option.DEVICE
-@click.option("--out", type=option.FILE, required=True, help="Folder for pictures, page and numbers.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Folder for pictures, page and numbers.")
 @click.option("--force", is_flag=True, help="Replace an earlier explanation.")
 def command(
     model: Path,

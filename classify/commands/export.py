@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--records",
     type=option.FILE,
     multiple=True,
-    help="File of the model's evaluations, for its card.  Repeatable.",
+    help="File of the model's evaluations, for its card; repeatable.",
 )
 @option.operating
 @click.option("--latency", is_flag=True, help="Measure how long an answer takes.")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from classify import option
+from shared.command_options import NEW_FOLDER
 
 
 @click.command("fit")
@@ -51,7 +52,7 @@ from classify import option
 @option.WEIGHTS
 @option.OFFLINE
 @click.option("--cache", type=option.FILE, help="Folder for what frozen layers give, shared between fits.")
-@click.option("--out", type=option.FILE, required=True, help="Folder for the model; with --fold all, for one a fold.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Folder for the model; with --fold all, for one a fold.")
 @click.option("--force", is_flag=True, help="Replace a model of another configuration.")
 def command(
     cohort: Path,

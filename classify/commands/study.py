@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from classify import option
+from shared.command_options import NEW_FOLDER
 
 if TYPE_CHECKING:
     from classify.measuring.operating import Operating
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", "seeds", type=int, multiple=True, help="Fit each cell with each; repeatable.  [default: the preset's]"
 )
-@click.option("--out", type=option.FILE, required=True, help="Folder for the models and the study.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Folder for the models and the study.")
 @option.RECORDS
 @click.option("--table", type=option.FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
 @option.ALLOW_SEEN

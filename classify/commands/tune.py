@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from classify import option
+from shared.command_options import NEW_FOLDER
 
 
 @click.command("tune")
 @click.argument("cohort", type=option.COHORT)
-@click.option("--out", type=option.FILE, required=True, help="Folder for the study and what it finds.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Folder for the study and what it finds.")
 @click.option("--fold", type=int, default=0, help="Fold whose training part is searched on.")
 @click.option("--model", default="custom_cnn", metavar="NAME", help="As of `classify fit`.")
 @click.option(
@@ -26,7 +27,9 @@ from classify import option
 @click.option(
     "--width", type=int, multiple=True, default=(32, 64, 128), help="Of the first, each next has half; repeatable."
 )
-@click.option("--optimizer", "optimizers", multiple=True, default=("rmsprop", "adam", "sgd"), help="Repeatable.")
+@click.option(
+    "--optimizer", "optimizers", multiple=True, default=("rmsprop", "adam", "sgd"), help="Who trains; repeatable."
+)
 @click.option("--epochs", type=int, default=30, help="Of each trial.")
 @click.option("--batch", type=int, help="Images a step.  [default: the model's]")
 @click.option("--image-size", type=int, metavar="PX", help="Side of the network's input.  [default: the model's]")

@@ -28,7 +28,7 @@ from synth.choices import METHODS, QUALITY_SPACES
 @click.option("--kimg", type=float, help="Thousands of real images shown.  [default: 1000]")
 @click.option("--batch", type=int, help="Images a step.  [default: the configuration's]")
 @click.option("--size", type=click.IntRange(8, 1024), default=64, help="Side of the images in px, without COHORT.")
-@click.option("--out", type=option.FOLDER, default=Path(), help="Folder where the run or grid would go.")
+@click.option("--out", type=option.NEW_FOLDER, default=Path(), help="Folder where the run or grid would go.")
 @click.option("--storage", help="Storage of the grid's study, to be reached.")
 @click.option(
     "--trial/--no-trial",
@@ -45,8 +45,8 @@ from synth.choices import METHODS, QUALITY_SPACES
 def command(cohort: Path | None, size: int, trial: bool | None, as_json: bool, **options: Any) -> None:
     """Say whether `synth train` would run here, and what it would take: packages, devices, weights, memory, disk, time.
 
-    Every option is checked as `synth train` checks it. Without COHORT it is tried with a few phantoms. Nothing is changed or downloaded. The exit code is 0 when nothing is
-    in the way, 2 otherwise.
+    Options are checked as `synth train` checks them. Without COHORT a few phantoms are tried. Nothing is changed or
+    downloaded. The exit code is 0 when nothing is in the way, 2 otherwise.
     """
     from shared.doctor.finding import tell
     from synth import doctor

@@ -34,7 +34,7 @@ def _list_conditions(context: click.Context, _: click.Parameter, folder: Path | 
 @click.option(
     "--negative-condition",
     multiple=True,
-    help="SCIN: negatives have this condition; without it, any other (repeatable).",
+    help="SCIN: negatives have this condition; without it, any other; repeatable.",
 )
 @click.option(
     "--min-weight",

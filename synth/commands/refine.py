@@ -14,8 +14,10 @@ from synth.choices import QUALITY_SPACES
 @click.option(
     "--out", type=option.FILE, required=True, help="Network file to write; a table and a picture go beside it."
 )
-@click.option("--width", type=float, multiple=True, help="Width of the weights' average to try; repeat.  [default: 7]")
-@click.option("--truncation", type=float, multiple=True, help="Truncation to try; repeat.  [default: 0.5 to 1]")
+@click.option(
+    "--width", type=float, multiple=True, help="Width of the weights' average to try; repeatable.  [default: 7]"
+)
+@click.option("--truncation", type=float, multiple=True, help="Truncation to try; repeatable.  [default: 0.5 to 1]")
 @click.option(
     "--quality-fakes",
     "fakes",

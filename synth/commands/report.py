@@ -10,8 +10,12 @@ from synth import option
 
 @click.command("report")
 @click.argument("cohort", type=option.COHORT)
-@click.option("--run", "runs", type=option.FOLDER, multiple=True, help="Folder of a run or grid; repeat, one a fold.")
-@click.option("--bundle", "bundles", type=option.BUNDLES, multiple=True, help="Selected images; repeat, one a fold.")
+@click.option(
+    "--run", "runs", type=option.FOLDER, multiple=True, help="Folder of a run or grid; repeatable, one a fold."
+)
+@click.option(
+    "--bundle", "bundles", type=option.BUNDLES, multiple=True, help="Selected images; repeatable, one a fold."
+)
 @click.option(
     "--photographs/--no-photographs",
     default=True,

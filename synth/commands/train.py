@@ -12,7 +12,7 @@ from synth.choices import METHODS, QUALITY_SPACES
 @click.command("train")
 @click.argument("cohort", type=option.COHORT)
 @click.option(
-    "--out", type=option.FOLDER, required=True, help="Folder of the run or grid; the same command goes on in it."
+    "--out", type=option.NEW_FOLDER, required=True, help="Folder of the run or grid; the same command goes on in it."
 )
 @click.option("--gamma", multiple=True, help="Weight of R1; repeat for a grid.  [default: 0.1, or none]")
 @click.option("--target", multiple=True, help="ADA's target; repeat for a grid.  [default: 0.6, or none]")

@@ -49,12 +49,15 @@ FIT = ("fit", "cohort.h5", "--out", "m", "--device", "cpu")
     [
         (("fit", "none.h5", "--out", "m"), "none.h5: no such file"),
         (("fit", ".", "--out", "m"), ".: a folder, where the cohort must be a file"),
+        (("fit", "cohort.h5", "--out", "m.onnx"), "m.onnx: a file's name, and a folder is to be written"),
+        (("export", "m", "--out", "m.zip"), "m: no such folder"),
         (("fit", "cohort.h5"), "Missing option '--out'; see `classify fit --help`"),
         (("fit",), "Missing argument 'COHORT'"),
         (("fit", "cohort.h5", "--out", "m", "--layers", "3"), "No such option"),
         (
             (*FIT, "--depth", "8"),
-            "cohort.h5: its images have 32 px, which custom_cnn cannot take; give --image-size",
+            "cohort.h5: its images have 32 px, which custom_cnn cannot take; give other images, or --image-size "
+            "(image_size in a preset), a multiple of 128",
         ),
         (("frobnicate",), "No such command 'frobnicate'"),
         ((*FIT, "--ratio", "1:0"), "--ratio 1:0: not a ratio"),

@@ -320,7 +320,7 @@ def test_one_of_several_folds_must_be_named(fitted: Path, tmp_path: Path) -> Non
     refused(fitted / "model", tmp_path / "out", r"^--fold 1: .* is the model of fold 0", fold=1)
 
 
-@pytest.mark.parametrize("name", ["x.pt", "x.md", "x.json", "x.ort"])
+@pytest.mark.parametrize("name", ["x.pt", "x.md", "x.json", "x.ort", "x.zip"])
 def test_other_kinds_of_files_are_refused(fitted: Path, tmp_path: Path, name: str) -> None:
     refused(fitted / "model", tmp_path / name, "no kind of file that is written; give a folder")
 

@@ -184,3 +184,10 @@ def test_a_full_disk_is_one_error_whoever_finds_it(tmp_path: Path, error: Except
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"^odd$"), whole_file(tmp_path / "file"):
         raise RuntimeError("odd")
+
+
+def test_pipes_and_devices_are_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(UserError, match=r"neither a file nor a folder \(a pipe or a device\); give another --out"):
+            require_new(path, force=True)

@@ -227,6 +227,15 @@ def test_too_small_photographs_are_refused(height: int, width: int, tmp_path: Pa
         read_photo(path)
 
 
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    """Opening one waits for somebody who writes into it."""
+    os.mkfifo(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").mkdir()
+    for path in (tmp_path / "a.jpg", tmp_path / "b.jpg"):
+        with pytest.raises(BadPhotoError, match="not a file with pixels but a folder, a pipe or a device"):
+            read_photo(path)
+
+
 def test_other_files_are_refused_whatever_their_suffix(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "empty.png").write_bytes(b"")

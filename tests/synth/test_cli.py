@@ -108,6 +108,11 @@ def test_train_options(tmp_path: Path, cohort_path: Path, arguments: list[str], 
 
 def test_out_is_needed(cohort_path: Path) -> None:
     assert_refused(_run("train", cohort_path), "--out")
+    assert_refused(
+        _run("train", cohort_path, "--out", "run.h5"), "run.h5: a file's name, and a folder is to be written"
+    )
+    wrong = _run("export", "phantom-skin-32", "--out", "n.txt")
+    assert_refused(wrong, "--out n.txt: a network is written as .safetensors; give a name that ends so")
 
 
 def test_an_existing_output_needs_force(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHOWN = {"precision": "Precision", "sensitivity": "Sensitivity", "f1": "F1", "accuracy": "Accuracy"}
 SHORT = {"precision": "prec.", "sensitivity": "sens.", "f1": "F1", "accuracy": "acc."}  # for consoles of 80 columns
+FEW_PARAMETERS = 10_000  # below it they are counted one by one
 CONSOLE = ("model", "ratio", *SHORT.values(), "paper: acc.")
 
 
@@ -77,7 +78,9 @@ def _our_cells(row: Row) -> list[str]:
 
 def _parameters(counts: Mapping[str, int | None]) -> str:
     def millions(value: int | None) -> str:
-        return UNDEFINED if value is None else f"{value / 1e6:.2f} M"
+        if value is None:
+            return UNDEFINED
+        return f"{value / 1e6:.2f} M" if value >= FEW_PARAMETERS else f"{value:,}"
 
     trained = "all train" if counts["total"] == counts["trainable"] else f"{millions(counts['trainable'])} train"
     original = f"; ImageNet original {millions(counts['imagenet'])}" if counts.get("imagenet") else ""
