@@ -37,6 +37,10 @@ COHORT ?= $(PHANTOM)
 PARTS := $(if $(filter paper,$(PROTOCOL)),all,$(FOLDS:%=fold%))
 SEEN := $(if $(filter paper,$(PROTOCOL)),--allow-seen)
 
+ifneq ($(words $(COHORT) $(RESULTS)),2)
+$(error make cannot work with spaces in names: give COHORT and RESULTS without them, or use the commands of docs/tutorial-own-photographs.md)
+endif
+
 NAME := $(subst /,_,$(COHORT:.h5=))-$(PRESET)-$(PROTOCOL)
 WORK := work/$(NAME)
 GRIDS := $(PARTS:%=$(WORK)/%/gan/table1.json)

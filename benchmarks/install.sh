@@ -67,6 +67,7 @@ export OMP_NUM_THREADS=1
 step() { local begin=$SECONDS; "$@" 2>"$1.log" || { cat "$1.log"; exit 1; }; echo "$((SECONDS - begin)) s: $*"; }
 step synth --version
 step synth prepare --positive photos/selten --negative photos/andere --size 32 --folds 3 --out "kohorte 1.h5"
+step synth doctor "kohorte 1.h5" --start phantom-skin-32 --kimg 0.1 --offline --device cpu
 step synth train "kohorte 1.h5" --start phantom-skin-32 --kimg 0.1 --ema-kimg 0.1 --quality-fakes 48 --fold 0 --offline --device cpu --out "lauf 1"
 step synth generate "lauf 1" --count 24 --out "kandidaten ä.h5"
 step synth select "kandidaten ä.h5" --cohort "kohorte 1.h5" --network "lauf 1" --sigma 100 --offline --out bundle.h5

@@ -19,7 +19,7 @@ from synth.cli import cli as synth
 PAGE = Path(__file__).with_name("commands.md")
 HEAD = """# Command reference
 
-Every command with its arguments and options, as `--help` prints them. (`docs/write_commands.py` writes this page.)
+Every command with its usage and options, as `--help` prints them. (`docs/write_commands.py` writes this page.)
 Whatever can be fixed ends with one sentence and exit code 2. `synth train`, `classify fit`, `study` and `tune` save
 first at Ctrl-C (130), SIGTERM (143) and SIGUSR1 (75), and the same command goes on; other commands end at once and
 leave nothing half-written. `-h` and `--help` are understood everywhere.

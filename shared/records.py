@@ -25,8 +25,8 @@ def append_record(path: Path, record: Record) -> None:
     assert isinstance(record.get("key"), dict), "a record needs a key"
     path = Path(path)
     with locked(path):
-        records = {_key(old): old for old in read_records(path)} if path.exists() else {}
-        records[_key(record)] = record
+        records = {key_of(old): old for old in read_records(path)} if path.exists() else {}
+        records[key_of(record)] = record
         text = "".join(_line(each) for each in records.values())
         if len(text.encode()) > MAX_BYTES:
             raise UserError(f"{path}: would have more than {MAX_BYTES} bytes with this one; give another --records.")
@@ -37,7 +37,8 @@ def _line(record: Record) -> str:
     return json.dumps({"format": FORMAT, "version": VERSION} | record, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _key(record: Record) -> str:
+def key_of(record: Record) -> str:
+    """Return what tells a record from others, as text."""
     return json.dumps(record["key"], sort_keys=True)
 
 
@@ -57,7 +58,7 @@ def read_records(path: Path) -> list[Record]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             record = _parse(line, where=f"{path}, line {number}")
-            records[_key(record)] = record
+            records[key_of(record)] = record
     return list(records.values())
 
 

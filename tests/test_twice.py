@@ -29,6 +29,8 @@ cells = [
 STEPS = r"""
 synth prepare --positive {photographs}/positive --negative {photographs}/negative \
     --external-negative {photographs}/external --size 32 --out cohort.h5
+synth train cohort.h5 --start phantom-skin-32 --batch 8 --kimg 0.032 --quality-fakes 16 --features offline --offline \
+    --jobs 1 --out adapted
 synth train cohort.h5 --cfg tiny --method scratch --batch 8 --kimg 0.096 --quality-fakes 16 --checkpoint-every 0.048 \
     --features offline --offline --jobs 1 --out gan
 synth generate gan --count 24 --out candidates.h5
@@ -96,14 +98,16 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cohort.h5", "gan/network.safetensors", "candidates.h5", "bundle.h5"])
+@pytest.mark.parametrize(
+    "name", ["cohort.h5", "adapted/network.safetensors", "gan/network.safetensors", "candidates.h5", "bundle.h5"]
+)
 def test_files_are_the_same_bytes(folders: list[Path], name: str) -> None:
     first, second = (hashlib.sha256((folder / name).read_bytes()).hexdigest() for folder in folders)
     assert first == second
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["records.jsonl", "table2.json", "gan/table1.json"])
+@pytest.mark.parametrize("name", ["records.jsonl", "table2.json", "gan/table1.json", "adapted/table1.json"])
 def test_results_are_the_same_digits(folders: list[Path], name: str) -> None:
     texts = [(folder / name).read_text(encoding="utf-8") for folder in folders]
     first, second = (

@@ -15,8 +15,6 @@ from torch import Tensor, fx, nn
 
 from classify.models import Classifier
 
-TensorCall = Callable[..., Any]
-
 
 @dataclass(frozen=True, eq=False)
 class Cut:

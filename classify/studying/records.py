@@ -1,12 +1,11 @@
 """The file of records that a study adds to: which of its evaluations are there, and those of other places."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from classify.fitting.folder import as_plain
 from classify.fitting.settings import FitConfig
-from shared.records import Record, append_record, read_records
+from shared.records import Record, append_record, key_of, read_records
 
 
 class RecordsFile:
@@ -32,9 +31,9 @@ class RecordsFile:
 
     def add(self, records: Sequence[Record]) -> None:
         """Add what was evaluated in other places, in the place of what another fit has left there."""
-        known = {_key(record): record for record in self._read()}
+        known = {key_of(record): record for record in self._read()}
         for record in records:
-            there = known.get(_key(record), {})
+            there = known.get(key_of(record), {})
             if any(there.get(name) != record[name] for name in ("fit", "cohort", "allow_seen")):
                 append_record(self.path, record)
 
@@ -47,7 +46,3 @@ class RecordsFile:
         if state != self._state:
             self._state, self._records = state, read_records(self.path)
         return self._records
-
-
-def _key(record: Record) -> str:
-    return json.dumps(record["key"], sort_keys=True)

@@ -259,10 +259,10 @@ def _of_epochs(rows: Sequence[Row]) -> list[str]:
         both = {each[:2] for each in before} & {each[:2] for each in row.kept_epochs}
         same = len(before & set(row.kept_epochs))
         if row.key.control == "epochs" and both and same:
-            said.append(f"{same} of {len(both)} at {row.key.ratio}")
+            said.append(f"{same} of {len(both)} ({row.key.ratio})")
     if not said:
         return []
-    return [f"More epochs kept the epoch, and so the model, of training without them in {listed(said)}."]
+    return [f"In {listed(said)} folds, more epochs ended with the same best epoch, and so with the same model."]
 
 
 def _other(contrast: Contrast) -> str:

@@ -6,6 +6,8 @@ from shared.doctor.finding import Finding, bad, good, note
 from shared.errors import UserError
 from shared.weights import SHOWN_DIGITS, WeightFile, WeightSource, find_weights, present_weights
 
+UNPUBLISHED = "its publisher gives no hash"
+
 
 def examine_weights(
     needed: Mapping[WeightFile, str], other: Mapping[WeightFile, str], source: WeightSource
@@ -25,6 +27,7 @@ def _examine(file: WeightFile, use: str, source: WeightSource, *, needed: bool) 
         return bad(about, str(error))
     if there is None:
         later = "whatever needs it is refused offline" if source.offline else "it is downloaded when it is needed"
-        return note(about, f"{file.name} is not here; {later}")
-    published = "the published one" if file.sha256 else "its publisher gives no hash"
+        wanted = f"; its SHA-256 begins with {file.sha256[:SHOWN_DIGITS]}" if file.sha256 else f"; {UNPUBLISHED}"
+        return note(about, f"{file.name} is not here; {later}{wanted}")
+    published = "the published one" if file.sha256 else UNPUBLISHED
     return good(about, f"{file.name}, SHA-256 {there.sha256[:SHOWN_DIGITS]}…, {published}")

@@ -1,6 +1,5 @@
 """A network opened for use: what it is, what it has seen, and its tensors on a device."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from shared.bundle import ALL_FOLDS
 from shared.cohort import POSITIVE
 from shared.errors import UserError
+from shared.files import sha256_of
 from shared.weights import ANYWHERE, WeightSource
 from stylegan2_ada import NetworkFileError, Networks, ProjectedDiscriminator, load_networks
 from stylegan2_ada.config import NOISE_MODES, NoiseMode
@@ -108,7 +108,7 @@ def open_network(name_or_path: str | Path, device: torch.device, source: WeightS
     require_rgb(networks, path)
     for network in (networks.G_ema, networks.G, networks.D):
         network.eval().requires_grad_(False)
-    return TrainedNetwork(path, hashlib.sha256(path.read_bytes()).hexdigest(), networks, about)
+    return TrainedNetwork(path, sha256_of(path), networks, about)
 
 
 def has_looked_through(networks: Networks, about: Mapping[str, Any]) -> bool:

@@ -1,7 +1,6 @@
 """Where a run starts: new networks, or those of another run, tensor by tensor."""
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import nn
 
 from shared.console import say
 from shared.errors import UserError
+from shared.files import sha256_of
 from shared.weights import WeightSource
 from stylegan2_ada import (
     DiscriminatorConfig,
@@ -93,7 +93,7 @@ def build_start(options: TrainOptions, size: int, c_dim: int) -> Start:
     return Start(
         target,
         name=options.start if not Path(options.start).exists() else Path(options.start).resolve().name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=sha256_of(path),
         left_new=tuple(missing),
         seen=tuple(zip(about.get("seen_image_id", ()), about.get("seen_group_id", ()), strict=True)),
         seen_cohort=about.get("cohort", ""),

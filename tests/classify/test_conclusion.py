@@ -367,7 +367,7 @@ def test_more_epochs_that_kept_the_same_epoch_are_the_same_model() -> None:
         record(SAME, fold=fold, ratio="1:5", control="epochs", best_epoch=2 + (fold == 1)) for fold in (0, 1, 2, 3)
     ]
     others = [record(SAME, fold=fold, ratio="1:2", control="epochs", best_epoch=3) for fold in range(3)]
-    said_so = "More epochs kept the epoch, and so the model, of training without them in 2 of 3 at 1:5."
+    said_so = "In 2 of 3 (1:5) folds, more epochs ended with the same best epoch, and so with the same model."
     assert said_so in said(*none, *longer)[1]
     assert said_so in said(*none, *longer, *others)[1]
     assert "kept the epoch" not in said(*none, *others)[1]
