@@ -39,12 +39,12 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _ran(project: Path, *settings: str) -> list[str]:
-    """Make both tables and return the command lines that this took."""
+def _ran(project: Path, *settings: str, wanted: tuple[str, ...] = ("table1", "table2")) -> list[str]:
+    """Make what is wanted and return the command lines that this took."""
     log = project / "log"
     log.write_text("")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    command = ["make", "-s", "VENV=fake", "table1", "table2", *settings]
+    command = ["make", "-s", "VENV=fake", *wanted, *settings]
     subprocess.run(command, cwd=project, env=clean, check=True, timeout=60)
     return log.read_text().splitlines()
 
@@ -90,3 +90,20 @@ def test_the_strict_protocol_has_one_network_a_fold(project: Path) -> None:
     assert _verbs(lines).count("train") == _verbs(lines).count("select") == 5
     assert lines[-1].count("--bundle") == 5
     assert "--allow-seen" not in lines[-1]
+
+
+def test_the_report_is_made_of_both_tables_and_of_what_is_behind_them(project: Path) -> None:
+    lines = _ran(project, "PRESET=paper", wanted=("report",))
+    assert _verbs(lines)[-3:] == ["study", "report", "report"]
+    read = [word for line in lines[-2:] for word in line.split() if "/" in word]
+    assert len(read) >= 1 + 5 + 5 + 1  # the cohort, runs, bundles and records
+    assert [word for word in read if not (project / word).exists() and not word.endswith("records.jsonl")] == []
+    assert (project / "results" / "report.html").exists()
+    assert _ran(project, "PRESET=paper", wanted=("report",)) == []
+
+
+def test_spaces_in_names_are_one_sentence(project: Path) -> None:
+    asked = ["make", "VENV=fake", "table1", "COHORT=my cohort.h5"]
+    ended = subprocess.run(asked, cwd=project, check=False, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert "cannot work with spaces in names" in ended.stderr

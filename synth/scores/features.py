@@ -243,8 +243,8 @@ def resolve_choice(choice: str, purpose: Purpose, source: WeightSource, *, looke
     except UserError as error:
         file_name = str(error).partition(":")[0]
         say(
-            f"{purpose} is measured in the features of EfficientNet-Lite{int(otherwise == LITE1)} ({otherwise}): the "
-            f"paper's network ({file_name}) is not here; {OPTION} {space} says where to put it"
+            f"{purpose} is measured in the features of EfficientNet-Lite{int(otherwise == LITE1)} ({otherwise}), "
+            f"since the paper's ({file_name}) is not here; {OPTION} {space} tells where to get and put it"
         )
         return otherwise
     return space
