@@ -52,6 +52,8 @@ def test_the_site_is_built_without_a_broken_link_or_anything_from_elsewhere(tmp_
         found for page in pages for found in re.findall(r'(?:src|<link[^>]*href)="(https?:[^"]*)', page.read_text())
     }
     assert not loaded
+    lost = {page.name for page in pages if re.search(r"<p>[^<]*(?:<(?!/p>)[^<]*)*\n- ", page.read_text())}
+    assert not lost, "items of a list that became a paragraph's text"
 
 
 WITH_LINKS = sorted({*PAGES, *ROOT.glob("*.md"), *ROOT.glob("vendor/*/*.md"), *ROOT.glob("synth/**/*.md")})
