@@ -89,9 +89,10 @@ def read_cells(name_or_path: str) -> CellFile:
 
     Raises `UserError`: no such file or preset, or a file that is not as the presets are.
     """
-    text = _text(name_or_path)
     try:
-        document = tomllib.loads(text)
+        document = tomllib.loads(_text(name_or_path))
+    except UserError:
+        raise
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"--cells {name_or_path}: not a TOML file ({error}); see the presets for an example."

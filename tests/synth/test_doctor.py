@@ -71,6 +71,12 @@ def test_options_are_checked_without_a_trial(wrong: tuple[str, ...], told: str, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_preset_that_is_not_there_is_said_once() -> None:
+    told = run("--cells", "nosuch").stderr.splitlines()[-1]
+    assert told.startswith("error: --cells nosuch: neither a file nor a preset; the presets are ")
+    assert told.count("nosuch") == 1
+
+
 def test_every_fold_counts(tmp_path: Path) -> None:
     rows = {}
     for fold in ("0", "all"):

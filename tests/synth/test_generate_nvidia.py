@@ -252,8 +252,8 @@ def test_export_of_a_run_keeps_its_provenance(tmp_path: Path, run_folder: Path) 
 def test_a_hostile_file_is_one_sentence(tmp_path: Path, command: str) -> None:
     path = tmp_path / "hostile.pkl"
     path.write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")
-    result = _run(command, path, "--out", tmp_path / "out")
+    result = _run(command, path, "--out", tmp_path / "out.safetensors")
     assert result.exit_code == 2
     (sentence,) = result.stderr.strip().splitlines()
     assert sentence.startswith(f"error: {path}: names os.system")
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.safetensors").exists()

@@ -253,9 +253,11 @@ def test_damaged_states_are_one_sentence(options: TrainOptions) -> None:
         train(options, CELL)
 
 
-@pytest.mark.parametrize("protocol", ["strict", "paper"])
-def test_fold_out_of_range(options: TrainOptions, protocol: Protocol) -> None:
-    with pytest.raises(UserError, match="--fold 3: out of range"):
+@pytest.mark.parametrize(
+    ("protocol", "problem"), [("strict", "out of range"), ("paper", "protocol paper trains one network for all")]
+)
+def test_fold_out_of_range(options: TrainOptions, protocol: Protocol, problem: str) -> None:
+    with pytest.raises(UserError, match=f"--fold 3: {problem}"):
         train(dataclasses.replace(options, fold="3", protocol=protocol), CELL)
 
 
