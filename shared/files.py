@@ -50,7 +50,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     os.close(descriptor)
     part = Path(name)
     try:
@@ -63,7 +67,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     except Exception as error:
         if _tells_of_a_full_disk(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.filename in (None, name):
             error.filename = str(path)
         raise
     finally:
@@ -189,6 +193,8 @@ def require_file(path: Path, what: str) -> Path:
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path}: a folder, where the {what} must be a file; name the file inside it.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: a pipe or a device, where the {what} must be a file; give a file.")
     if not path.is_file():
         raise UserError(f"{path}: no such file; the {what} must be an existing file.")
     return path

@@ -17,6 +17,7 @@ from shared.errors import UserError
 from shared.nn.device import choose_device
 from shared.nn.examined import examine_machine
 from shared.nn.memory import free_bytes, is_out_of_memory
+from shared.progress import progress
 from shared.weights import DINOV2, DINOV2_SMALL, EFFICIENTNET_LITE, FID_INCEPTION, VGG16, WeightSource
 from stylegan2_ada.averages import KEPT_WIDTHS
 from synth.cohorts.options import PrepareOptions
@@ -148,13 +149,17 @@ class Training:
             cell, cells = search.corners()[0], len(search.corners()) * len(folds)
             trained = f"{cells} x {options.kimg:g} kimg"
             if self._is_tried:
-                found = probe(grid, cell)
+                with progress("a few steps of the training", 2, unit="parts") as bar:
+                    found = probe(grid, cell)
+                    bar.advance()
+                    a_fake = seconds_a_fake(grid)
+                    bar.advance()
                 state, parameters = found.state_bytes, found.g_parameters
                 step = f"a step of {grid.training(cell).batch} images of {cohort.size} px"
                 yield _memory(
                     f"{in_gib(state + found.activation_bytes)} for {step}", state + found.activation_bytes, device
                 )
-                seconds = cells * (1000 * options.kimg * found.seconds + fakes_of_a_cell(grid) * seconds_a_fake(grid))
+                seconds = cells * (1000 * options.kimg * found.seconds + fakes_of_a_cell(grid) * a_fake)
                 yield good("time", f"{_in_days(seconds)} for {trained} with scores, one after another")
             else:
                 trainer = grid.trainer(cell)

@@ -10,7 +10,7 @@ from shared.duplicates import DuplicatePair, duplicate_pairs, merge_groups
 from shared.errors import UserError
 from shared.splits import assign_folds
 from synth.cohorts.folders import list_folders
-from synth.cohorts.metadata import Metadata, read_metadata
+from synth.cohorts.metadata import Metadata, read_metadata, require_table
 from synth.cohorts.options import PrepareOptions, check_options
 from synth.cohorts.photographs import Listing, Photographs, read_photographs, render
 from synth.cohorts.report import Findings, report
@@ -28,6 +28,8 @@ def prepare(options: PrepareOptions) -> Cohort:
     fewer than two images of a class, fewer groups of a class than folds, or an existing `out` without `force`.
     """
     check_options(options)
+    if options.csv:
+        require_table(options.csv)
     photographs = _gather(options)
     _check_counts(photographs, options)
     metadata = read_metadata(options.csv, photographs.source_path.tolist()) if options.csv else None

@@ -36,6 +36,8 @@ def read_csv(
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{said}: not a CSV in UTF-8 ({error}); save it as CSV UTF-8 with commas.") from error
     header = lines[0] if lines else []
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise UserError(f"{said}: its columns are not separated by commas; save it as CSV UTF-8 with commas.")
     double = [name for name in header if header.count(name) > 1]
     if double:
         raise UserError(f"{said}: the column name {double[0]!r} is double; rename the column.")

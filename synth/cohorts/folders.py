@@ -28,6 +28,8 @@ def _refuse_overlap(folders: Sequence[Path]) -> None:
     for i, outer in enumerate(folders):
         for j, inner in enumerate(folders):
             if i != j and inner.resolve().is_relative_to(outer.resolve()):
+                if inner.resolve() == outer.resolve():
+                    raise UserError(f"{inner}: is given twice, and its images would count twice; give it once.")
                 raise UserError(
                     f"{inner}: lies in {outer}, so that its images would count twice; give separate folders."
                 )

@@ -1,5 +1,6 @@
 """The audit of a selection for people who read: a page in Markdown beside the bundle, with its pictures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -42,7 +43,8 @@ def render(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, options
         "",
         f"{kept} are kept by the rule *{options.rule}* at {options.sigma:g} sigma of {len(inputs.reference)} "
         f"photographs (the {options.reference} part), in the features of {inputs.extractor.name} "
-        f"({inputs.extractor.layer}). Shareable: **{'yes' if found.shareable else 'no'}**, {escaped(found.reason)}.",
+        f"({inputs.extractor.layer}){_without_copies(counts)}. "
+        f"Shareable: **{'yes' if found.shareable else 'no'}**, {escaped(found.reason)}.",
         "",
         *(f"- Warning: {escaped(warning)}" for warning in found.warnings),
         *([""] if found.warnings else []),
@@ -62,6 +64,11 @@ def render(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, options
         f"![Best, borderline and worst candidates by each score]({borders})",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _without_copies(counts: Mapping[str, int]) -> str:
+    """Say that copies are taken out of what the rule keeps, which the table of rules counts with them."""
+    return f", where {counts['copies']} candidates are copies of photographs and never kept" if counts["copies"] else ""
 
 
 def _rules(inputs: Inputs, scored: Scored, found: Audit, options: SelectOptions) -> list[str]:

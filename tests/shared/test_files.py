@@ -191,3 +191,15 @@ def test_pipes_and_devices_are_not_replaced(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path(os.devnull)):
         with pytest.raises(UserError, match=r"neither a file nor a folder \(a pipe or a device\); give another --out"):
             require_new(path, force=True)
+    with pytest.raises(UserError, match="a pipe or a device, where the cohort must be a file"):
+        require_file(tmp_path / "pipe", "cohort")
+
+
+def test_errors_of_the_system_name_the_file_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**options: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied", f"{tmp_path}/.a.h5.x.part")
+
+    monkeypatch.setattr("tempfile.mkstemp", refused)
+    with pytest.raises(OSError, match="Permission denied") as caught, whole_file(tmp_path / "a.h5"):
+        pass
+    assert caught.value.filename == str(tmp_path / "a.h5")

@@ -58,6 +58,8 @@ def test_photographs_that_the_table_leaves_out_have_missing_values(tmp_path: Pat
         ("file,\n2.jpg,1\n", "column name '' is empty"),
         ("file,x,x\n2.jpg,1,2\n", "column name 'x' is double"),
         ("file,x\n2.jpg\n", "row 2 has 1 cells and the header 2"),
+        ("file;group\n2.jpg;1\n", "its columns are not separated by commas; save it as CSV UTF-8 with commas"),
+        ("file\tgroup\n2.jpg\t1\n", "its columns are not separated by commas"),
         (f"file,x\n2.jpg,{'y' * 5000}\n", "row 2 has a cell above 4096 bytes"),
         (f"file,x\n2.jpg,{'y' * 200_000}\n", "not a CSV in UTF-8"),
         ('file,x\n2.jpg,"open\n', "not a CSV in UTF-8"),

@@ -231,7 +231,7 @@ REFUSED: dict[str, tuple[Callable[[Path], dict[str, object]], str]] = {
     "one image": (lambda f: {"positive": (f / "single",)}, "single: only 1 usable images, and each class needs 2"),
     "few groups": (lambda f: {"folds": 8}, "only 7 independent positive .*give --folds 7 or fewer"),
     "folder in folder": (lambda f: {"external_negative": (f / "eczema" / "nested",)}, "would count twice"),
-    "twice": (lambda f: {"external_negative": (f / "eczema",)}, "would count twice"),
+    "twice": (lambda f: {"external_negative": (f / "eczema",)}, "eczema: is given twice, .*; give it once"),
     "no positive": (lambda f: {"positive": ()}, "--positive: missing"),
     "no negative": (lambda f: {"negative": ()}, "--negative: missing"),
     "size": (lambda f: {"size": 7}, "--size 7: out of range; give 8 to"),
@@ -253,6 +253,12 @@ def test_bad_input_is_refused_in_one_sentence(case: str, folders: Path) -> None:
     text = refusal(options(folders, **change(folders)))
     assert re.search(sentence, text)
     assert text.endswith(".")
+
+
+def test_a_table_is_looked_at_before_the_photographs(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folders / "t.csv").write_text("file;group\n")
+    monkeypatch.setattr("synth.prepare.read_photographs", lambda *_, **__: pytest.fail("photographs are read first"))
+    assert "not separated by commas" in refusal(options(folders, csv=folders / "t.csv"))
 
 
 def test_an_existing_output_needs_force(folders: Path) -> None:
