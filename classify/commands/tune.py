@@ -28,7 +28,11 @@ from shared.command_options import NEW_FOLDER
     "--width", type=int, multiple=True, default=(32, 64, 128), help="Of the first, each next has half; repeatable."
 )
 @click.option(
-    "--optimizer", "optimizers", multiple=True, default=("rmsprop", "adam", "sgd"), help="Optimizers to try; repeatable."
+    "--optimizer",
+    "optimizers",
+    multiple=True,
+    default=("rmsprop", "adam", "sgd"),
+    help="To try; repeatable.",
 )
 @click.option("--epochs", type=int, default=30, help="Of each trial.")
 @click.option("--batch", type=int, help="Images a step.  [default: the model's]")

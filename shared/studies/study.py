@@ -109,10 +109,10 @@ class Study(Generic[CellT]):
             self._place = place()
             with undamaged(storage.name):
                 trials = self._trials()
+                # What failed before the first of the commands that work now began may be tried again.
+                self._round = int(self._study.user_attrs.get(ROUND, 0))
             # What was done before is looked for; what is done from now on is there.
             self._before = {trial.number for trial in trials if trial.state.is_finished()}
-            # What failed before the first of the commands that work now began may be tried again.
-            self._round = int(self._study.user_attrs.get(ROUND, 0))
             running = [trial for trial in trials if trial.state == TrialState.RUNNING]
             failed = any(trial.state == TrialState.FAIL for trial in trials[self._round :])
             if failed and not helps and all(has_ended(str(trial.user_attrs.get(WORKER))) for trial in running):
@@ -283,7 +283,8 @@ def require_same_plan(
     """Raise `UserError` when the storage has a study of this name with another plan."""
     with reached(storage.name):
         if name in optuna.get_all_study_names(storage.optuna):
-            study = optuna.load_study(study_name=name, storage=storage.optuna)
+            with undamaged(storage.name):
+                study = optuna.load_study(study_name=name, storage=storage.optuna)
             _require_same(study, storage, plan, may_differ, way_out)
 
 
@@ -291,7 +292,8 @@ def _require_same(
     study: optuna.Study, storage: Storage, plan: dict[str, Any], may_differ: Set[str], way_out: str
 ) -> bool:
     """Tell whether the study has a plan at all; raise `UserError` when it is another one."""
-    stored = study.user_attrs.get(PLAN)
+    with undamaged(storage.name):
+        stored = study.user_attrs.get(PLAN)
     different = "" if stored is None else in_words(stored, _as_stored(plan), may_change=may_differ)
     if different:
         raise UserError(
@@ -314,6 +316,7 @@ def forget_other_plan(storage: Storage, name: str, plan: dict[str, Any]) -> None
     with reached(storage.name), storage.lock():
         if name not in optuna.get_all_study_names(storage.optuna):
             return
-        stored = optuna.load_study(study_name=name, storage=storage.optuna).user_attrs.get(PLAN)
+        with undamaged(storage.name):
+            stored = optuna.load_study(study_name=name, storage=storage.optuna).user_attrs.get(PLAN)
         if stored is not None and in_words(stored, _as_stored(plan), may_change=frozenset()):
             optuna.delete_study(study_name=name, storage=storage.optuna)
