@@ -68,7 +68,7 @@ def render(inputs: Inputs, scored: Scored, choice: Choice, found: Audit, options
 
 def _without_copies(counts: Mapping[str, int]) -> str:
     """Say that copies are taken out of what the rule keeps, which the table of rules counts with them."""
-    return f", where {counts['copies']} candidates are copies of photographs and never kept" if counts["copies"] else ""
+    return f"; {counts['copies']} candidates are left out as copies of photographs" if counts["copies"] else ""
 
 
 def _rules(inputs: Inputs, scored: Scored, found: Audit, options: SelectOptions) -> list[str]:

@@ -105,8 +105,12 @@ def _in_order(above: npt.NDArray[np.float64]) -> dict[str, Rows]:
     order = np.argsort(-above, kind="stable")
     kept, rejected = order[above[order] >= 0], order[above[order] < 0]
     last, first = kept[-A_LINE // 2 :], rejected[: A_LINE // 2]
-    border = f"the last {len(last)} that pass, and the first {len(first)} that do not"
-    return {"best": order[:A_LINE], border: np.concatenate([last, first]), "worst": order[::-1][:A_LINE]}
+    return {
+        "best": order[:A_LINE],
+        f"the last {len(last)} that pass": last,
+        f"the first {len(first)} that do not": first,
+        "worst": order[::-1][:A_LINE],
+    }
 
 
 def _draw_copies(path: Path, inputs: Inputs, scored: Scored, choice: Choice, found: Audit) -> None:

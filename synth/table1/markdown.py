@@ -104,7 +104,7 @@ def _files(rows: Sequence[Row]) -> list[str]:
     """Return where the pictures are: names and no links, since the table is copied to another folder."""
     sheets = ", ".join((PurePosixPath(row["run"]) / "best.png").as_posix() for row in rows)
     return [
-        "![Scores and losses, with ADA also p, over the images shown](curves.png)",
+        "![Scores and losses over the images shown; with ADA the augmentation strength p as well](curves.png)",
         "",
         f"Images of the best checkpoints, in the grid's folder: {sheets}.",
     ]
