@@ -124,7 +124,7 @@ class Training:
         found = []
         try:
             for each in self._examine():
-                found.append(each)
+                found.append(each)  # what was found before an error is told, too
         except UserError as error:
             found.append(bad("training", str(error)))
         except RuntimeError as error:

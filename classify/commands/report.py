@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from classify import option
-from shared.command_options import FILE as OUTPUT
+from shared import command_options
 
 if TYPE_CHECKING:
     from classify.measuring.operating import Operating
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 )
 @option.operating
 @option.LEAST
-@click.option("--out", type=OUTPUT, required=True, help="HTML file.")
+@click.option("--out", type=command_options.FILE, required=True, help="HTML file.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def command(
     records: tuple[Path, ...],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from classify import option
-from shared.command_options import FILE as OUTPUT
+from shared import command_options
 
 if TYPE_CHECKING:
     from classify.measuring.operating import Operating
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("table")
 @click.argument("records", type=option.RECORD_FILES, nargs=-1, required=True)
-@click.option("--out", type=OUTPUT, required=True, help="Markdown file; JSON and pictures go beside it.")
+@click.option("--out", type=command_options.FILE, required=True, help="Markdown file; JSON and pictures go beside it.")
 @option.operating
 @option.LEAST
 @click.option("--force", is_flag=True, help="Replace existing files.")
